@@ -13,6 +13,10 @@ from sagakit.jetstream.asyncio_side import VARIABLE
 
 from tests.servers import Server, running_server
 
+# Three workers import 800 files each, and hundreds of tests start a process: each would compile all of them anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 settings.register_profile("default", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("nightly", parent=settings.get_profile("default"), max_examples=2000)
 settings.register_profile(
@@ -27,14 +31,13 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 FIRST = [
-    "engine/test_mutants.py",
+    "engine/test_exhaustive.py",
     "chaos/test_chaos.py",
     "hostile/test_hostile.py",
     "test_asyncio_threads.py",
     "test_promises.py",
     "system/test_intake.py",
     "outbox/test_killed.py",
-    "engine/test_exhaustive.py",
     "test_typing.py",
 ]
 """The longest files: they run first, so that no worker of pytest-xdist has one left when the other one is done."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ CACHE = ROOT / ".mypy_cache" / "programs"
 
 
 def mypy(folder: Path, files: Iterable[str]) -> subprocess.CompletedProcess[str]:
-    """Run `mypy --strict` on the files of a folder."""
+    """Run `mypy --strict` on the files of a folder, which may import the tests."""
     command = [sys.executable, "-m", "mypy", "--strict", "--python-version=3.11", f"--cache-dir={CACHE}", *files]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    environment = os.environ | {"MYPYPATH": str(ROOT)}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)

@@ -104,6 +104,8 @@ if TYPE_CHECKING:
     from sagakit.errors import Unavailable as Unavailable
     from sagakit.errors import Undecodable as Undecodable
     from sagakit.errors import UnknownSaga as UnknownSaga
+    from sagakit.messages.commands import Command as Command
+    from sagakit.messages.commands import CommandMessage as CommandMessage
     from sagakit.release import __version__ as __version__
     from sagakit.repository.listing import Page as Page
     from sagakit.repository.listing import SagaInfo as SagaInfo
@@ -138,6 +140,7 @@ else:
                 "NotRegistered NoWorker PlanChanged RuntimeClosed SagaFailed SagakitError SagaStuck SchemaChanged "
                 "ServerError StoreError StoreFull TooLate Unavailable Undecodable UnknownSaga"
             ),
+            "sagakit.messages.commands": "Command CommandMessage",
             "sagakit.repository.listing": "Page SagaInfo UnreadableRecord",
             "sagakit.release": "__version__",
             "sagakit.system.config": "Config",

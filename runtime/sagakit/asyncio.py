@@ -32,6 +32,7 @@ from sagakit.engine.record import NOTHING
 from sagakit.errors import RuntimeClosed
 from sagakit.jetstream.asyncio_wire import open_asyncio_wire
 from sagakit.jetstream.whereabouts import Home, check_asyncio
+from sagakit.messages.commands import Command
 from sagakit.repository.listing import History, Page, SagaInfo
 from sagakit.system.config import Config
 from sagakit.system.given_options import RuntimeOptions
@@ -236,6 +237,7 @@ async def open_runtime(
     sagas: Sequence[Saga[Any, Any]],
     config: Config | None = None,
     adopt: bool = True,
+    commands: Sequence[Command] = (),
     **options: Unpack[RuntimeOptions],
 ) -> AsyncIterator[AsyncioRuntime]:
     """Open a worker beside this asyncio program. Options and errors are those of `sagakit.open_runtime`.
@@ -256,7 +258,7 @@ async def open_runtime(
 
     async def program(serve: Callable[[], Awaitable[None]]) -> None:
         async with open_trio_runtime(
-            url, sagas=sagas, config=config, host_loop=loop, adopt=adopt, **options
+            url, sagas=sagas, config=config, host_loop=loop, adopt=adopt, commands=commands, **options
         ) as runtime:
             opened.append(runtime)
             await serve()

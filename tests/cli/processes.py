@@ -81,9 +81,10 @@ class Process:
 
 @contextmanager
 def worker(folder: Path, sagas: str, *arguments: str, **environment: str) -> Iterator[Process]:
-    """Run a worker on `tests.cli.jobs:{sagas}`; kill it if it still runs at the end."""
+    """Run a worker on `sagas`, which names a list of `tests.cli.jobs` or of another module; kill it at the end."""
     folder.mkdir(exist_ok=True)
-    command = [SAGAKIT, "worker", f"tests.cli.jobs:{sagas}", "--log-format", "json", *arguments]
+    named = sagas if ":" in sagas else f"tests.cli.jobs:{sagas}"
+    command = [SAGAKIT, "worker", named, "--log-format", "json", *arguments]
     given = os.environ | {"NOTES": str(folder / "notes")} | environment
     with (folder / "log").open("wb") as log:
         popen = subprocess.Popen(command, cwd=ROOT, env=given, stderr=log, start_new_session=True)

@@ -12,12 +12,13 @@ import msgspec
 import pytest
 import trio
 from sagakit.cli.exits import CommandExit, UsageError
-from sagakit.cli.letter_changes import VERDICT_COLUMNS, LetterAnswer, plan_text
+from sagakit.cli.letter_changes import VERDICT_COLUMNS, plan_text
 from sagakit.cli.letter_commands import letter_columns, letter_text
 from sagakit.cli.letter_editing import edited_payload
 from sagakit.cli.printing import OutputFormat, print_lines, print_one
 from sagakit.client.json_lines import letter_detail, letter_line
 from sagakit.client.json_shapes import LetterVerdictLine
+from sagakit.client.letter_answers import LetterAnswer
 from sagakit.client.letters import Letter
 
 from tests.cli.operators import PATIENCE, Operator, running_operator
@@ -30,6 +31,8 @@ def letter(sequence: int, subject: str, code: str, reason: str, **fields: object
     given: dict[str, object] = {
         "sequence": sequence,
         "kept_at": (NOW - timedelta(minutes=sequence)).timestamp(),
+        "source": "inbox",
+        "headers_cut": False,
         "saga_type": "PlaceOrder",
         "subject": subject,
         "message_id": "m1",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
-from pathlib import Path
+import sys
 
 import pytest
 from sagakit.cli.app import app
 from sagakit.cli.exits import CommandExit
 from typer.testing import CliRunner
 
-from tests.cli.processes import SAGAKIT
 from tests.servers import free_port
 
 SHOP = """
@@ -31,21 +32,44 @@ def needs(config):
 NOBODY = f"nats://127.0.0.1:{free_port()}"
 
 
-@pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make a folder with a module of sagas, and two modules that cannot be imported."""
-    (tmp_path / "shop.py").write_text(SHOP)
-    (tmp_path / "wrong.py").write_text("class X(\n")
-    (tmp_path / "lacks.py").write_text("import nosuchthing\n")
-    for name in ("NATS_URL", "SAGAKIT_NATS_URL"):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path
+FORKED = """
+import json, os, sys, tempfile
+from sagakit.cli import app, main, running_commands, worker_command
+
+def run(words, variables):
+    with tempfile.TemporaryFile() as output:
+        if not (child := os.fork()):
+            os.dup2(output.fileno(), 1)
+            os.dup2(output.fileno(), 2)
+            os.environ |= variables
+            sys.argv = ["sagakit", *words]
+            main()
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        output.seek(0)
+        return code, output.read().decode()
+
+print(json.dumps({name: run(*given) for name, given in json.load(sys.stdin).items()}))
+"""
+"""A program that runs many commands, each in a process of its own that has imported the command line already."""
 
 
-def said(folder: Path, *command: str) -> tuple[int, str]:
-    """Return the exit code and the output of a command."""
-    done = subprocess.run([SAGAKIT, *command], cwd=folder, capture_output=True, text=True, check=False, timeout=60)
-    return done.returncode, done.stdout + done.stderr
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
+    """Return the exit code and the output of each worker, in a folder with sagas and two modules that are broken."""
+    folder = tmp_path_factory.mktemp("shop")
+    (folder / "shop.py").write_text(SHOP)
+    (folder / "wrong.py").write_text("class X(\n")
+    (folder / "lacks.py").write_text("import nosuchthing\n")
+    workers = {name: (["worker", address], {}) for name, (address, _, _) in WORKERS.items()}
+    workers |= {name: (command, {"SAGAKIT_CONNECT_TIMEOUT": "0.5"}) for name, (command, _, _) in OTHERS.items()}
+    workers["misspelt"] = (["worker", "shop:sagas"], {"SAGAKIT_LEASE_TLL": "20"})
+    given = {name: ([*command, "--nats", NOBODY], variables) for name, (command, variables) in workers.items()}
+    clean = {name: value for name, value in os.environ.items() if name not in ("NATS_URL", "SAGAKIT_NATS_URL")}
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED], cwd=folder, env=clean, input=json.dumps(given),
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    return {name: (code, text) for name, (code, text) in json.loads(done.stdout).items()}
 
 
 WORKERS = {
@@ -73,9 +97,9 @@ WORKERS = {
 
 
 @pytest.mark.parametrize("name", WORKERS)
-def test_a_worker_without_sagas_says_what_to_write(shop: Path, name: str) -> None:
-    address, code, says = WORKERS[name]
-    found, text = said(shop, "worker", address, "--nats", NOBODY)
+def test_a_worker_without_sagas_says_what_to_write(name: str, said: dict[str, tuple[int, str]]) -> None:
+    _, code, says = WORKERS[name]
+    found, text = said[name]
     assert says in text
     assert found == code
 
@@ -96,17 +120,15 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_a_worker_that_cannot_start_says_why(shop: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SAGAKIT_CONNECT_TIMEOUT", "0.5")
-    command, code, says = OTHERS[name]
-    found, text = said(shop, *command, "--nats", NOBODY)
+def test_a_worker_that_cannot_start_says_why(name: str, said: dict[str, tuple[int, str]]) -> None:
+    _, code, says = OTHERS[name]
+    found, text = said[name]
     assert says in text
     assert found == code
 
 
-def test_a_misspelt_variable_is_named_with_the_nearest(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SAGAKIT_LEASE_TLL", "20")
-    found, text = said(shop, "worker", "shop:sagas", "--nats", NOBODY)
+def test_a_misspelt_variable_is_named_with_the_nearest(said: dict[str, tuple[int, str]]) -> None:
+    found, text = said["misspelt"]
     assert "SAGAKIT_LEASE_TLL sets no option; did you mean SAGAKIT_LEASE_TTL? Correct or unset it" in text
     assert found == CommandExit.CONFIG
 

@@ -30,21 +30,40 @@ def tool(*words: str, folder: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("options", [[], ["--fastapi"]], ids=["plain", "fastapi"])
-def test_the_project_passes_its_tests_and_its_demo_runs(tmp_path: Path, options: list[str]) -> None:
-    folder = tmp_path / "my-shop"
-    done = CliRunner().invoke(app, ["init", "my-shop", "--folder", str(folder), *options])
+def project(folder: Path, *options: str) -> Path:
+    """Make a project with the command, lint it, and return its folder."""
+    made = folder / "my-shop"
+    done = CliRunner().invoke(app, ["init", "my-shop", "--folder", str(made), *options])
     assert done.exit_code == 0, done.output
-    assert sorted(done.stdout.split()) == sorted(str(path) for path in folder.rglob("*") if path.is_file())
-    assert (folder / "my_shop" / "web.py").exists() is bool(options)
-    tool("ruff", "check", "--isolated", "--line-length=120", "--select=E,F,I,UP,B", ".", folder=folder)
-    tool("ruff", "format", "--isolated", "--line-length=120", "--check", ".", folder=folder)
+    assert sorted(done.stdout.split()) == sorted(str(path) for path in made.rglob("*") if path.is_file())
+    tool("ruff", "check", "--no-cache", "--isolated", "--line-length=120", "--select=E,F,I,UP,B", ".", folder=made)
+    tool("ruff", "format", "--no-cache", "--isolated", "--line-length=120", "--check", ".", folder=made)
+    return made
+
+
+def files(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_project_passes_its_tests_and_its_demo_runs(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    assert not (folder / "my_shop" / "web.py").exists()
     assert " passed" in make(folder, "test")
     said = make(folder, "demo")
     assert "order-1: shipped" in said
     assert "order-3: card_declined, undone: reserve" in said
     assert "goods held, cards charged, parcels shipped: [4, 4, 4]" in said
     assert "no broken promise" in make(folder, "explore")
+
+
+def test_the_project_with_a_service_is_the_same_project_and_its_service_passes_its_tests(tmp_path: Path) -> None:
+    """What the files that are in both projects do is tested once, above."""
+    folder = project(tmp_path / "with", "--fastapi")
+    plain, served = files(project(tmp_path / "without")), files(folder)
+    assert set(served) - set(plain) == {"my_shop/web.py", "tests/test_web.py"}
+    assert {name for name in plain if plain[name] != served[name]} == {"Makefile", "README.md", "pyproject.toml"}
+    assert served["Makefile"].startswith(plain["Makefile"].rstrip())
+    assert " passed" in make(folder, "test", "PYTEST_ADDOPTS=--deselect tests/test_saga.py")
 
 
 def test_no_word_of_a_template_is_left(tmp_path: Path) -> None:

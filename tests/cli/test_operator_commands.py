@@ -129,6 +129,8 @@ def test_a_saga_is_started_later_and_with_a_signal(operator: Operator) -> None:
     assert [line["key"] for line in listed] == ["Approve.a3"]
     assert operator.says("cancel", "Approve.a3", "Approve.a4", *WHY, "--yes").code == 0
     assert operator.awaits("Approve.a3", "failed")["cause"] == "cancelled"
+    events = operator.says("history", "Approve.a3", "-o", "json").json
+    assert [event["data"]["by"] for event in events if event["event"] == "operator.cancel"] == ["ann"]
 
 
 def test_an_ended_saga_is_deleted_and_an_unfinished_one_is_not(operator: Operator) -> None:
@@ -247,7 +249,7 @@ def test_a_wrong_command_line_is_refused_before_anything_is_connected(name: str)
 
 def test_a_wrong_filter_points_at_the_column() -> None:
     said = Operator("nats://127.0.0.1:1", Path()).says("list", "--where", "status = stuk")
-    assert said.err.splitlines()[1:] == ["  status = stuk", "           ^"]
+    assert said.err.splitlines()[1:] == ["  status = stuk", "           ^", "see docs/errors.md#invalidfilter"]
 
 
 def test_errors_are_json_if_the_output_is() -> None:

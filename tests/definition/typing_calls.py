@@ -18,6 +18,8 @@ import sagakit.asyncio
 from sagakit import (
     Client,
     ClientApi,
+    Command,
+    CommandMessage,
     Completed,
     Config,
     Description,
@@ -82,6 +84,19 @@ OPTIONS: RuntimeOptions = {
     "sync": "relaxed",
     "group_commit": "on",
 }
+
+
+def id_of(message: CommandMessage) -> str:
+    return f"{message.attributes['source']}-{message.headers['Order']}"
+
+
+PLACED = Command("orders.ship", Ship, id=id_of, input="order", start="all", stream="ORDERS")
+assert_type(PLACED.name, str)
+COMMANDS = [
+    PLACED,
+    Command("orders.paid", Ship, id="order.id", input=lambda message: message.data["cents"], signal=Ship.paid, start=7),
+    Command("orders.off", Ship, id="id", cancel=True, start=datetime(2026, 3, 1, tzinfo=UTC)),
+]
 F = TypeVar("F", Runtime, AsyncioRuntime, RuntimeApi, Client, ClientApi)
 """Checked for each: the methods that runtimes and clients share."""
 R = TypeVar("R", Runtime, AsyncioRuntime, RuntimeApi)
@@ -123,6 +138,7 @@ async def a_trio_program(config: Config) -> None:
         config=config,
         host_loop=asyncio.get_running_loop(),
         adopt=True,
+        commands=COMMANDS,
         **OPTIONS,
     ) as runtime:
         assert_type(runtime, Runtime)
@@ -138,6 +154,7 @@ async def an_asyncio_program(config: Config) -> None:
         sagas=[Ship()],
         config=config,
         adopt=False,
+        commands=COMMANDS,
         **OPTIONS,
     ) as runtime:
         assert_type(runtime, AsyncioRuntime)
@@ -245,7 +262,7 @@ async def of_a_handle(handle: Handle[str], runtime: Runtime) -> None:
     assert_type(await handle.result(), str)
     assert_type(await handle.wait(or_stuck=True), SagaStatus)
     assert_type(await handle.describe(), Description)
-    await handle.cancel("r", message_id="m")
+    await handle.cancel("r", by="me", message_id="m")
     await handle.retry("r", by="me", message_id="m")
     await handle.mark_undone("pack", "r", by="me", message_id="m")
     await handle.complete_step(Ship.pack, "box", "r", by="me", message_id="m")

@@ -135,6 +135,20 @@ async def test_messages_that_nobody_takes_are_told(
     assert "1 messages wait in the inbox" in finding.found
 
 
+@pytest.mark.parametrize(("number", "result"), [(0, "ok"), (7, "ok"), (1_000, "warn")])
+async def test_commands_that_wait_are_told_as_the_worker_that_sees_most_says(
+    server: Server, namespace: str, number: int, result: str
+) -> None:
+    async with stored(server, namespace) as store:
+        for worker, waiting in (("w-1", number), ("w-2", number // 2)):
+            lease = {"worker": worker, "name": "w", "host": "h", "pid": 1, "definitions": {}}
+            commands = {"sagakit_Place_start_orders_place": waiting} if waiting else {}
+            await store.workers.put(worker, msgspec.json.encode(lease | {"commands": commands}))
+    finding = await found(server.url, "SK308", namespace=namespace)
+    assert (finding.result, finding.value) == (result, number), finding
+    assert not number or f"{number:,} for sagakit_Place_start_orders_place" in finding.found
+
+
 async def test_dead_letters_are_counted(server: Server, namespace: str) -> None:
     async with stored(server, namespace):
         pass

@@ -27,8 +27,12 @@ class Calm:
     def __init__(self, **draws: Any) -> None:
         self._draws = _DRAWS | draws
 
-    def draw(self, strategy: Any, label: str) -> Any:
-        return self._draws.get(label, 2)
+    def number(self, least: int, most: int, what: str) -> int:
+        number: int = self._draws.get(what, 2)
+        return number
+
+    def pick(self, choices: Any, what: str) -> Any:
+        return self._draws[what]
 
 
 class Schedule(World):

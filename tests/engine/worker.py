@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
 from typing import Any
 
 import msgspec
-from hypothesis import strategies as st
 from sagakit.definition.plan import Plan
 from sagakit.engine import (
     ENDS,
@@ -44,17 +42,16 @@ from sagakit.engine.carried import whole
 from sagakit.engine.keys import key_of
 from sagakit.naming import encode_id
 
+from tests.engine.draws import Draws
 from tests.engine.judge import LIMITS, Broken, Judge
 from tests.engine.participants import Fate
 
 PARENT = Parent("P.1", "pr", "node")
 CHILD_ID = "1/pr/node/1"
-_one_to = cache(partial(st.integers, 1))
-"""The strategies of `_rarely`: to make one takes longer than to draw from it."""
 
 
 class Worker(Judge):
-    """A worker of one saga. `data` draws everything that happens.
+    """A worker of one saga. `draws` decides everything that happens.
 
     With `misread` a worker may be unable to read the record; with `gives_up` the actor of the saga may crash too often.
     After `calm_after` turns nothing goes wrong any more.
@@ -63,7 +60,7 @@ class Worker(Judge):
     def __init__(
         self,
         plan: Plan,
-        data: Any,
+        draws: Draws,
         *,
         calm_after: int = 60,
         gives_up: bool = True,
@@ -71,19 +68,19 @@ class Worker(Judge):
         limits: Limits = LIMITS,
     ) -> None:
         super().__init__(plan, limits)
-        self.data = data
+        self.draws = draws
         self.calm_after = calm_after
         self.gives_up = gives_up
         self.misread = misread
         self.turns = 0
         self.queued: dict[tuple[str, int], Call] = {}  # calls that wait for their turn
         self.withdrawn: list[tuple[str, int]] = []  # calls that were revoked before their turn came
-        self.deadly = data.draw(st.integers(0, 7), "a deadly place") == 0
-        self.parent = PARENT if data.draw(st.integers(0, 3), "has a parent") == 0 else None
+        self.deadly = self.draws.number(0, 7, "a deadly place") == 0
+        self.parent = PARENT if self.draws.number(0, 3, "has a parent") == 0 else None
         saga_id = CHILD_ID if self.parent is not None else "1"
         self.key = f"T.{encode_id(saga_id)}"
         self.durable: bytes = b""
-        if data.draw(st.integers(0, 5), "is delayed") == 0:
+        if self.draws.number(0, 5, "is delayed") == 0:
             self.starts_at = self.now + 20.0
         self.signal = self._first_signal()
         first = create(
@@ -103,13 +100,13 @@ class Worker(Judge):
     def _first_signal(self) -> Inbound | None:
         """Return the signal that comes with the start, if one does."""
         names = [node.name for node in self.plan.nodes if node.kind == "signal"]
-        if not names or self.data.draw(st.integers(0, 2), "starts with a signal"):
+        if not names or self.draws.number(0, 2, "starts with a signal"):
             return None
         self.sent.add(names[0])
         return Inbound(id="first", kind="signal", step=names[0], payload=msgspec.Raw(b"7"))
 
     def _rarely(self, what: str, one_in: int = 10) -> bool:
-        return self.turns < self.calm_after and self.data.draw(_one_to(one_in), what) == 1
+        return self.turns < self.calm_after and self.draws.number(1, one_in, what) == 1
 
     def _is_misread(self) -> bool:
         return self.misread and self._rarely("what it is given cannot be read", 15)
@@ -167,15 +164,15 @@ class Worker(Judge):
                 kind = Decided if isinstance(question, Decide) else Prepared
                 return kind(step, error="no such field", unreadable=True)
             case Decide(step=step):
-                answer = self.data.draw(st.sampled_from(["run", "run", "skip", "raise"]), "condition")
+                answer = self.draws.pick(["run", "run", "skip", "raise"], "condition")
                 return Decided(step, run=answer == "run", error="broke" if answer == "raise" else None)
             case Prepare(step=step):
                 if self._rarely("preparation"):
                     return Prepared(step, error="broke")
                 if self.plan.by_name[step].kind == "timer":
-                    self.timers[step] = self.now + self.data.draw(st.sampled_from([-5.0, 0.0, 20.0]), "due")
+                    self.timers[step] = self.now + self.draws.pick([-5.0, 0.0, 20.0], "due")
                     return Prepared(step, due=self.timers[step])
-                items = self.data.draw(st.integers(0, 3), "items")
+                items = self.draws.number(0, 3, "items")
                 return Prepared(step, value=msgspec.Raw(msgspec.json.encode(list(range(items)))), items=items)
             case MakeOutput():
                 broken = self._rarely("output")

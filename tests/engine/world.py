@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from hypothesis import strategies as st
 from msgspec import structs
 from sagakit.binding.saga_binding import REVOKED
 from sagakit.definition.plan import Plan
@@ -30,6 +29,7 @@ from sagakit.engine.forward import HAPPENED
 from sagakit.engine.keys import key_of
 from sagakit.engine.turn import makes_room, present
 
+from tests.engine.draws import Draws
 from tests.engine.judge import Broken
 from tests.engine.participants import FATES
 from tests.engine.worker import Worker
@@ -46,11 +46,11 @@ FORGED: dict[InboundKind, Sender] = {
 class World(Worker):
     """A saga and everything around it; `run` lets it live to its end."""
 
-    def __init__(self, plan: Plan, data: Any, **options: Any) -> None:
+    def __init__(self, plan: Plan, draws: Draws, **options: Any) -> None:
         self.children: set[str] = set()  # keys of the children that have told their end
         self.said: list[tuple[Inbound, str]] = []  # each message that was applied, and its verdict
         self.looked_at: Record | None = None
-        super().__init__(plan, data, **options)
+        super().__init__(plan, draws, **options)
         if self.signal is not None:
             self.said.append((self.signal, "accepted"))
 
@@ -84,7 +84,7 @@ class World(Worker):
         """Send a message again that was applied at any time before."""
         if not self._rarely("sent again", 5) or self.record.status in ENDS:
             return
-        message, verdict = self.data.draw(st.sampled_from(self.said), "again")
+        message, verdict = self.draws.pick(self.said, "again")
         self._without_effect(message, "was applied twice")
         known = known_verdict(self.record, message)
         if known is None or known.partition(":")[0] != verdict.partition(":")[0]:
@@ -127,7 +127,7 @@ class World(Worker):
         if not self.record.halted or not self.running or not self._rarely("goes on meanwhile", 2):
             return False
         compensating = self.compensating
-        self.end(min(self.running), self.data.draw(st.sampled_from(FATES), "fate"))
+        self.end(min(self.running), self.draws.pick(FATES, "fate"))
         if self.record.status != "stuck" or (self.compensating and not compensating and self._has_begun_to_undo()):
             raise Broken("a saga that is halted goes on before an operator says so")
         return True
@@ -139,7 +139,7 @@ class World(Worker):
         """Let the parent undo a child that has ended, or release it; return True if the child turns back."""
         if self.parent is None:
             return False
-        if self.record.status == "completed" and self.data.draw(st.booleans(), "is reversed"):
+        if self.record.status == "completed" and self.draws.number(0, 1, "is reversed"):
             self.asked_to_undo = self._tell("reverse", sender=FATHER) == "accepted"
             return self.asked_to_undo
         self._tell("release", sender=FATHER)
@@ -152,7 +152,7 @@ class World(Worker):
         if self.turns > self.calm_after:
             return False
         verbs = ["nobody", "retry", "retry", "cancel", "terminate", "compensate", "mark-undone", "complete-step"]
-        match self.data.draw(st.sampled_from(verbs), "operator"):
+        match self.draws.pick(verbs, "operator"):
             case "nobody":
                 return False
             case "retry":
@@ -185,7 +185,7 @@ class World(Worker):
         """Let an operator do one step, or its undo, by hand, and report it."""
         if not self.record.steps:
             return
-        step = self.data.draw(st.sampled_from(sorted(self.record.steps)), "by hand")
+        step = self.draws.pick(sorted(self.record.steps), "by hand")
         action_key = key_of(self.record, step, "do", self.record.steps[step])
         if verb == "complete-step" and self._state(step) == "blocked":
             self.strange.discard(step)
@@ -251,14 +251,14 @@ class World(Worker):
             choices += [("complete-step", "")] * any(log.state == "waiting" for log in self.record.steps.values())
         if not choices:
             raise Broken(f"P8: nothing will ever happen any more: {self.record}")
-        match self.data.draw(st.sampled_from(choices), "next"):
+        match self.draws.pick(choices, "next"):
             case "end", _:
-                which = self.data.draw(st.sampled_from(sorted(self.running)), "call")
-                self.end(which, self.data.draw(st.sampled_from(FATES), "fate") if wild else "done")
+                which = self.draws.pick(sorted(self.running), "call")
+                self.end(which, self.draws.pick(FATES, "fate") if wild else "done")
             case "unread", _:
-                self.unread(self.data.draw(st.sampled_from(sorted(self.running)), "call"))
+                self.unread(self.draws.pick(sorted(self.running), "call"))
             case "turn", _:
-                self._made(self.queued.pop(self.data.draw(st.sampled_from(sorted(self.queued)), "its turn")))
+                self._made(self.queued.pop(self.draws.pick(sorted(self.queued), "its turn")))
             case "withdrawn", _:
                 self._turn(AttemptEnded(*self.withdrawn.pop(), REVOKED, 0.5))
             case "wait", _:
@@ -279,11 +279,11 @@ class World(Worker):
             case "signal", name:
                 self._signal(name)
             case "child", name:
-                self._child_ends(name, failed=wild and self.data.draw(st.booleans(), "child fails"))
+                self._child_ends(name, failed=wild and self.draws.number(0, 1, "child fails") == 1)
             case "report", name:
                 self._tell("report", step=name, payload=msgspec.Raw(b"7"))
             case ("mark-undone" | "complete-step") as verb, _:
                 self._by_hand(verb)
             case _:
-                if self.data.draw(st.integers(0, 3), "really") == 0:
-                    self._cancel(self.data.draw(st.sampled_from(["cancel", "compensate"]), "by"))
+                if self.draws.number(0, 3, "really") == 0:
+                    self._cancel(self.draws.pick(["cancel", "compensate"], "by"))

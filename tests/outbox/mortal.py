@@ -1,13 +1,17 @@
-"""Programs that place orders and relay them, and kill themselves at a named point; a test runs them as processes.
+"""A program whose children place orders and relay them, and kill themselves at a named point.
+
+A test writes a line for each child, and reads its exit code.
 
 A point is `before` or `after` a statement: `row`, `order`, `claim`, `start`, `delete`, `commit`.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
+import traceback
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,6 +24,8 @@ from sagakit.outbox.sweeping import Outcomes, RelaySweep
 from tests.outbox.databases import connect
 from tests.sagas import BookTrip, Trip
 
+PATIENCE = 60
+"""Seconds that a child may take."""
 STATEMENTS = {
     "INSERT INTO sagakit_outbox": "row",
     "INSERT INTO orders": "order",
@@ -138,8 +144,8 @@ def plant_deleted_first() -> None:
     RelaySweep._start_all = deleting  # type: ignore[assignment, method-assign]
 
 
-if __name__ == "__main__":
-    verb, point, plant, *arguments = sys.argv[1:]
+def live(verb: str, point: str, plant: str, *arguments: str) -> None:
+    """Place orders, or relay them, up to a point."""
     if plant == "deleted first":
         plant_deleted_first()
     if verb == "place":
@@ -147,3 +153,22 @@ if __name__ == "__main__":
     else:
         address, url, namespace, journal = arguments
         trio.run(relay, address, url, namespace, journal, Fate(point))
+
+
+def fork(life: list[str]) -> int:
+    """Live in a process of its own, which has imported everything already. Return its exit code."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    try:
+        signal.alarm(PATIENCE)
+        live(*life)
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        print(fork(json.loads(line)), flush=True)

@@ -5,10 +5,11 @@ Afterwards each order has exactly one saga, and each saga has an order. Planted 
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -25,10 +26,42 @@ PLACING = [f"{when} {what}" for what in ("row", "order", "commit") for when in (
 RELAYING = [f"{when} {what}" for what in ("claim", "start", "delete", "commit") for when in ("before", "after")]
 
 
+class Mortals:
+    """The program `mortal`, which makes a process for each life."""
+
+    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
+        self._process = process
+        self.log = log
+
+    def run(self, *life: str) -> int:
+        """Return the exit code of a process that has lived so."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps(life), file=self._process.stdin, flush=True)
+        return int(self._process.stdout.readline())
+
+
+@pytest.fixture(scope="module")
+def mortals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mortals]:
+    """Run the program; each process that it makes dies within a minute."""
+    path = tmp_path_factory.mktemp("mortals") / "log"
+    command = [sys.executable, "-m", "tests.outbox.mortal"]
+    with (
+        path.open("w") as log,
+        subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+        ) as process,
+    ):
+        yield Mortals(process, path)
+
+
 class Business:
     """Processes that place orders and relay them, and the books about both."""
 
-    def __init__(self, shop: Shop, server: Server, namespace: str, journal: Path, plant: str = "") -> None:
+    def __init__(
+        self, mortals: Mortals, shop: Shop, server: Server, namespace: str, journal: Path, plant: str = ""
+    ) -> None:
+        self._mortals = mortals
         self.shop = shop
         self._server = server
         self._namespace = namespace
@@ -42,9 +75,8 @@ class Business:
         self._run("relay", killed, self.shop.address, self._server.url, self._namespace, str(self._journal))
 
     def _run(self, verb: str, killed: str, *arguments: str) -> None:
-        command = [sys.executable, "-m", "tests.outbox.mortal", verb, killed, self._plant, *arguments]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
-        assert done.returncode == (-signal.SIGKILL if killed else 0), f"{verb}, {killed}: {done.stderr}"
+        code = self._mortals.run(verb, killed, self._plant, *arguments)
+        assert code == (-signal.SIGKILL if killed else 0), f"{verb}, {killed}: {code}; {self._mortals.log.read_text()}"
 
     async def differences(self) -> Sequence[str]:
         """Return what is wrong, once all sagas have ended."""
@@ -69,9 +101,9 @@ class Business:
 
 
 async def test_killed_at_each_statement_orders_and_sagas_agree(
-    shop: Shop, server: Server, namespace: str, tmp_path: Path
+    mortals: Mortals, shop: Shop, server: Server, namespace: str, tmp_path: Path
 ) -> None:
-    business = Business(shop, server, namespace, tmp_path / "journal")
+    business = Business(mortals, shop, server, namespace, tmp_path / "journal")
     for number, point in enumerate(PLACING):
         business.place(f"placed-{number}", killed=point)
     assert shop.orders() == ["placed-5"], "only the one that was killed after its commit"
@@ -91,9 +123,17 @@ async def test_killed_at_each_statement_orders_and_sagas_agree(
     ],
 )
 async def test_a_planted_bug_is_condemned(
-    shop: Shop, server: Server, namespace: str, tmp_path: Path, plant: str, placing: str, relaying: str, verdict: str
+    mortals: Mortals,
+    shop: Shop,
+    server: Server,
+    namespace: str,
+    tmp_path: Path,
+    plant: str,
+    placing: str,
+    relaying: str,
+    verdict: str,
 ) -> None:
-    business = Business(shop, server, namespace, tmp_path / "journal", plant)
+    business = Business(mortals, shop, server, namespace, tmp_path / "journal", plant)
     business.place("order-7", killed=placing)
     if relaying:
         business.relay(killed=relaying)

@@ -48,6 +48,22 @@ async def test_a_compensation_is_marked_as_done_by_hand(autojump_clock: Clock) -
     assert suffixes(server, "one")[-1] == "failed"
 
 
+async def test_a_cancel_is_audited_if_it_says_who_gave_it_and_programs_need_not(autojump_clock: Clock) -> None:
+    server, saga = MemoryServer(), BookTrip()
+    async with member(server, saga) as running:
+        handles = [await stuck(running.runtime, saga, id, Trip(fail="tickets")) for id in ("program", "person", "late")]
+        await handles[0].cancel("out of stock")
+        await handles[1].cancel("the customer called", by="ann", message_id="once")
+        await handles[1].cancel("the customer called", by="ann", message_id="once")
+        await handles[2].cancel("a mistake")
+        await handles[2].cancel("a mistake", by="too late to be the one")
+        for handle in handles:
+            await handle.retry()
+            assert isinstance(await handle.outcome(), Failed)
+    assert audit(server, "cancel") == [{"by": "ann", "reason": "the customer called"}]
+    assert suffixes(server, "person")[-6:-3] == ["operator.cancel", "operator.retry", "compensating"]
+
+
 async def test_a_step_is_completed_by_hand(autojump_clock: Clock) -> None:
     server, saga = MemoryServer(), BookTrip()
     async with member(server, saga) as running:

@@ -27,6 +27,7 @@ from sagakit import (
     child,
     each,
     open_runtime,
+    remote,
     step,
     timer,
 )

@@ -79,11 +79,11 @@ def test_an_operator_mends_and_each_act_is_audited(
     monkeypatch.setattr(Buy, "broken", True)
 
     async def body(http: httpx.AsyncClient, client: Client) -> None:
-        for name in ("retried", "given", "undone", "ended"):
+        for name in ("retried", "given", "undone", "ended", "cancelled"):
             await post(http, "/api/sagas/Buy", 202, wait=20, id=name, input={"breaks": True})
         groups = (await get(http, "/api/groups"))["groups"]
         assert [(group["step"], group["count"], group["error"]) for group in groups] == [
-            ("charge", 4, "RuntimeError('the bank is down')")
+            ("charge", 5, "RuntimeError('the bank is down')")
         ]
         run = (await get(http, url("retried")))["run"]
         assert (await post(http, url("retried", "/retry"), 409, why="x", run="other"))["code"] == "NotAllowed"
@@ -92,6 +92,7 @@ def test_an_operator_mends_and_each_act_is_audited(
         await post(http, url("given", "/complete-step"), 200, step="charge", result="by hand", why="seen at the bank")
         await post(http, url("undone", "/compensate"), 200, why="not wanted any more")
         await post(http, url("ended", "/terminate"), 200, why="a trial")
+        await post(http, url("cancelled", "/cancel"), 200, why="they called", by="eve")
         for name, status in (
             ("retried", "completed"),
             ("given", "completed"),
@@ -102,11 +103,15 @@ def test_an_operator_mends_and_each_act_is_audited(
             assert answer.json()["status"] == status, name
         acts = [
             (event["event"], event["data"]["by"], event["data"]["reason"])
-            for name in ("retried", "ended")
+            for name in ("retried", "ended", "cancelled")
             for event in (await get(http, url(name, "/history")))["events"]
             if event["event"].startswith("operator")
         ]
-        assert acts == [("operator.retry", "bob", "the bank is back"), ("operator.terminate", "ann", "a trial")]
+        assert acts == [
+            ("operator.retry", "bob", "the bank is back"),
+            ("operator.terminate", "ann", "a trial"),
+            ("operator.cancel", "eve", "they called"),
+        ]
 
     visit("asyncio", server, namespace, body)
 

@@ -61,7 +61,7 @@ def browser(site: str) -> Iterator[Browser]:  # after the site, which runs async
 
 PAGES = [
     "/", "/stuck", "/sagas?where=status+%3D+stuck", url("order-9"), url("order-9", "?at=2"), url("waits"),
-    "/definitions", "/definitions/Buy", "/definitions/Buy/start", "/workers", "/audit",
+    "/definitions", "/definitions/Buy", "/definitions/Buy/start", "/workers", "/audit", "/dead-letters",
 ]  # fmt: skip
 
 
@@ -102,6 +102,7 @@ def test_with_scripts_off_everything_can_be_read(browser: Browser, site: str) ->
         page.get_by_role("link", name="waits", exact=True).click()
         expect(page.locator("main")).to_contain_text("approved waits for its signal.")
         expect(page.locator("#diagram li")).to_contain_text(["reserve done", "approved awaiting", "charge pending"])
+        expect(page.locator("table.axis rect.do")).to_have_count(1)
         page.get_by_role("link", name="step back through them").click()
         page.get_by_role("link", name="First", exact=True).click()
         expect(page.locator("#diagram li")).to_contain_text(["reserve pending", "approved pending", "charge pending"])

@@ -17,7 +17,7 @@ from sagakit.web.rendering import page
 from sagakit.web.visitors import Everyone, Visitor
 from starlette.requests import Request
 
-from tests.client.faces import CLIENTS, Buy
+from tests.client.faces import CLIENTS, Buy, Order
 from tests.servers import Server
 from tests.web.test_pages import read, url
 from tests.web.visits import visit
@@ -61,8 +61,18 @@ def test_a_saga_is_started_by_the_form_of_its_type_and_its_mending_is_audited(
             pass  # the event is published after the record
         assert url("one") in audit.links
         assert "terminate" in audit.text
+        before, after = (link for link in audit.links if link.startswith(url("one", "?at=")))
+        assert "Failed" not in (await read(http, before)).text
+        assert "operator.terminate" in (await read(http, after)).text
         assert "no use" in (await read(http, "/audit?by=ann")).text
         assert "No operator has acted under this name" in (await read(http, "/audit?by=bob")).text
+        await client.start(Buy, "two", Order(asks=True), wait="step:reserve")
+        fields = (await read(http, url("two"))).fields
+        sent = {"token": fields["token"], "run": fields["run"], "why": "they called"}
+        assert (await http.post(url("two", "/cancel"), data=sent)).status_code == 303
+        while "they called" not in (audit := await read(http, "/audit?by=ann")).text:
+            pass
+        assert "cancel" in audit.text
         workers = await read(http, "/workers")
         assert "Buy" in workers.text
         await read(http, "/definitions/None", 404)

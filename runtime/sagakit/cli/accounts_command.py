@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import trio
@@ -10,6 +10,8 @@ import trio
 from sagakit.cli.exits import CommandExit, exit_of
 from sagakit.client.bare_errors import bare_errors
 from sagakit.errors import SagakitError
+from sagakit.messages.command_permissions import with_commands
+from sagakit.messages.commands import Command
 from sagakit.store.accounts import INSIDE, OUTSIDE, Export, exports_of
 from sagakit.store.names import Names
 from sagakit.store.permissions import Grant, Permissions, Role, permissions_of, streams_of
@@ -40,10 +42,17 @@ def as_nsc(permissions: Permissions) -> str:
     return " ".join([*lines, *(["--allow-pub-response --response-ttl 1m"] if permissions.responses else [])])
 
 
-def as_two_accounts(names: Names, *, inbox_prefix: str) -> str:
+def rights_of(role: Role, names: Names, *, inbox_prefix: str, commands: Sequence[Command] = ()) -> Permissions:
+    """Return the permissions of a role, with those that a worker needs for its commands."""
+    found = permissions_of(role, names, inbox_prefix=inbox_prefix)
+    return with_commands(found, commands, names) if role == "worker" else found
+
+
+def as_two_accounts(names: Names, *, inbox_prefix: str, commands: Sequence[Command] = ()) -> str:
     """Return the block `accounts` for nats-server's configuration file: workers with JetStream, the others without.
 
-    The user of each role has the permissions of the role, and the inbox prefix `{inbox_prefix}_{role}`.
+    The user of each role has the permissions of the role, and the inbox prefix `{inbox_prefix}_{role}`. Those of
+    workers include what the commands need.
     """
     workers, clients = (f"{names.namespace}_{name}" if names.namespace else name for name in ("WORKERS", "CLIENTS"))
     exports = exports_of(names)
@@ -53,12 +62,12 @@ def as_two_accounts(names: Names, *, inbox_prefix: str) -> str:
             "accounts {",
             f"{workers} {{",
             "jetstream: enabled",
-            *_users(INSIDE, names, inbox_prefix),
+            *_users(INSIDE, names, inbox_prefix, commands),
             "exports: [",
             *(f"  {{ {one.kind}: {_quoted(one)}, accounts: [{clients}]{_answers(one)} }}" for one in exports),
             "] }",
             f"{clients} {{",
-            *_users(OUTSIDE, names, inbox_prefix),
+            *_users(OUTSIDE, names, inbox_prefix, ()),
             "imports: [",
             *(f"  {{ {one.kind}: {{ account: {workers}, subject: {_quoted(one)} }} }}" for one in exports),
             "] }",
@@ -67,11 +76,11 @@ def as_two_accounts(names: Names, *, inbox_prefix: str) -> str:
     )
 
 
-def _users(roles: tuple[Role, ...], names: Names, inbox_prefix: str) -> Iterator[str]:
+def _users(roles: tuple[Role, ...], names: Names, inbox_prefix: str, commands: Sequence[Command]) -> Iterator[str]:
     yield "users: ["
     for role in roles:
         yield f"{{ user: {role}, password: $SAGAKIT_{role.upper()}_PASSWORD"
-        yield as_server_config(permissions_of(role, names, inbox_prefix=f"{inbox_prefix}_{role}")) + " }"
+        yield as_server_config(rights_of(role, names, inbox_prefix=f"{inbox_prefix}_{role}", commands=commands)) + " }"
     yield "]"
 
 

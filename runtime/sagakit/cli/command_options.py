@@ -95,6 +95,13 @@ SagaList: TypeAlias = Annotated[
         help="A list of Saga instances, a function that returns one, or a context manager that yields one.",
     ),
 ]
+CommandList: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODULE:COMMANDS",
+        help="A list of Command: messages on streams of your own that start, signal and cancel these sagas.",
+    ),
+]
 HealthAddress: TypeAlias = Annotated[
     str | None,
     typer.Option(metavar="HOST:PORT", help="Answer /live, /ready and /metrics at this address; port 0 picks one."),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import msgspec
 
@@ -13,13 +12,18 @@ from sagakit.cli.changing import agreed, name_of
 from sagakit.cli.exits import CommandExit, UsageError
 from sagakit.cli.printing import Columns, OutputFormat, note, print_lines, shown
 from sagakit.client.by_key import PlainAccess
-from sagakit.client.json_shapes import LetterVerdictLine
+from sagakit.client.letter_answers import (
+    GONE,
+    Change,
+    LetterAnswer,
+    change_each,
+    expected_answer,
+    letter_verdict,
+    without_payload,
+)
 from sagakit.client.letters import Letter, Letters, LetterVerb
-from sagakit.errors import InvalidConfig, NotAllowed, SagakitError, UnknownLetter
+from sagakit.errors import InvalidConfig, UnknownLetter
 
-DONE: dict[LetterVerb, str] = {"edit": "edited", "resend": "resent", "delete": "deleted"}
-"""The verdict on a letter with which a verb is done."""
-REFUSED, GONE, ERROR = "refused", "no such letter", "error"
 VERDICT_COLUMNS: Columns = {
     "letter": lambda line: str(line.letter),
     "verdict": lambda line: line.verdict,
@@ -48,12 +52,12 @@ class LetterChoice(msgspec.Struct, frozen=True, kw_only=True):
         found, missing = list[Letter](), list[tuple[int, str]]()
         for number in sorted(set(self.numbers or ())):
             try:
-                found.append(_light(await letters.get(number)))
+                found.append(without_payload(await letters.get(number)))
             except UnknownLetter as error:
                 missing.append((number, str(error)))
         if not self.numbers:
             async for letter in letters.all(subject=self.subject or ">", reason=self.reason or ""):
-                found.append(_light(letter))  # a page at a time
+                found.append(without_payload(letter))  # a page at a time
         return found, missing
 
 
@@ -77,18 +81,6 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
         return name_of(self.by)
 
 
-class LetterAnswer(NamedTuple):
-    """The verdict on a letter, with its new id or number, or with the reason why nothing was changed."""
-
-    verdict: str
-    new: str = ""
-    refusal: str = ""
-
-
-Change = Callable[[Letter], Awaitable[str]]
-"""A function that changes a letter, and returns the new id or number."""
-
-
 def letters_of(access: PlainAccess) -> Letters:
     """Return the dead letters of the namespace. Raises InvalidConfig for a store that has none to look at."""
     if access.wire is None:
@@ -101,7 +93,7 @@ async def carry_out(
 ) -> int:
     """Print the plan, ask, change each letter, print each verdict. Return the exit code."""
     found, missing = await choice.found(letters)
-    expected = [_expected(letters, verb, letter) for letter in found]
+    expected = [expected_answer(letters, verb, letter) for letter in found]
     if not found and not missing:
         note("no dead letter fits: nothing to do")
     for line in plan_text(verb, found, expected, len(missing)):
@@ -112,9 +104,13 @@ async def carry_out(
             note("nothing was done")
             print_lines([], VERDICT_COLUMNS, output)
             return CommandExit.NOT_APPLIED
-        answers = await _each(verb, found, change)
-    lines = [_line(verb, one.sequence, answer, audit) for one, answer in zip(found, answers, strict=True)]
-    lines += [_line(verb, number, LetterAnswer(GONE, refusal=why), audit) for number, why in missing]
+        answers = await change_each(verb, found, change)
+    lines = [
+        letter_verdict(verb, one.sequence, answer, dry_run=audit.dry_run)
+        for one, answer in zip(found, answers, strict=True)
+    ]
+    gone = [(number, LetterAnswer(GONE, refusal=why)) for number, why in missing]
+    lines += [letter_verdict(verb, number, answer, dry_run=audit.dry_run) for number, answer in gone]
     print_lines(lines, VERDICT_COLUMNS, output)
     return CommandExit.NOT_APPLIED if any(line.why for line in lines) else 0
 
@@ -134,47 +130,3 @@ def plan_text(
     if missing:
         lines.append(f"not kept any more: {missing:,}")
     return [shown(line) for line in lines]
-
-
-def _light(letter: Letter) -> Letter:
-    """Return a letter without its payload: many are held while the plan is made."""
-    return msgspec.structs.replace(letter, payload=b"")
-
-
-def _expected(letters: Letters, verb: LetterVerb, letter: Letter) -> LetterAnswer:
-    if verb == "resend":
-        try:
-            letters.check_resendable(letter)
-        except NotAllowed as error:
-            return LetterAnswer(REFUSED, refusal=str(error))
-    return LetterAnswer(DONE[verb])
-
-
-async def _each(verb: LetterVerb, found: Sequence[Letter], change: Change) -> Sequence[LetterAnswer]:
-    """Change one letter after the other: messages to one saga keep their order. Raise an error that all have had."""
-    answers, errors = list[LetterAnswer](), list[SagakitError]()
-    for letter in found:
-        try:
-            answers.append(LetterAnswer(DONE[verb], new=await change(letter)))
-        except NotAllowed as error:
-            answers.append(LetterAnswer(REFUSED, refusal=str(error)))
-        except UnknownLetter as error:
-            answers.append(LetterAnswer(GONE, refusal=str(error)))
-        except SagakitError as error:
-            errors.append(error)
-            answers.append(LetterAnswer(ERROR, refusal=str(error)))
-    if errors and len(errors) == len(found):
-        raise errors[0]
-    return answers
-
-
-def _line(verb: LetterVerb, letter: int, answer: LetterAnswer, audit: Audit) -> LetterVerdictLine:
-    return LetterVerdictLine(
-        letter=letter,
-        verb=verb,
-        verdict=answer.verdict,
-        applied=not (answer.refusal or audit.dry_run),
-        new=answer.new or None,
-        why=answer.refusal or None,
-        dry_run=audit.dry_run,
-    )

@@ -11,15 +11,15 @@ import typer
 
 from sagakit.cli.command_options import CHANGING
 from sagakit.cli.exits import UsageError
-from sagakit.cli.letter_changes import Audit, Change, LetterChoice, carry_out, letters_of
-from sagakit.cli.letter_editing import edited_payload, payload_in, pretty
+from sagakit.cli.letter_changes import Audit, LetterChoice, carry_out, letters_of
+from sagakit.cli.letter_editing import edited_payload, payload_in
 from sagakit.cli.printing import Columns, age, note, print_lines, print_one, utc
 from sagakit.cli.session import Session, Work, in_session
 from sagakit.client.by_key import PlainAccess
-from sagakit.client.json_lines import letter_detail, letter_line
-from sagakit.client.json_shapes import LetterChangeLine, LetterDetail
-from sagakit.client.letters import Letter, Letters, LetterVerb
-from sagakit.times import moment_of
+from sagakit.client.json_lines import letter_change_line, letter_detail, letter_line
+from sagakit.client.json_shapes import LetterDetail
+from sagakit.client.letter_answers import Change
+from sagakit.client.letters import Letter, Letters, LetterVerb, pretty
 
 commands: typer.Typer = typer.Typer(rich_markup_mode=None)
 dead_letters: typer.Typer = typer.Typer(
@@ -142,7 +142,7 @@ def audit(session: Session, limit: LetterLimit = 50) -> None:
 
     async def work(access: PlainAccess) -> None:
         found = await letters_of(access).changes(limit=limit)
-        lines = [LetterChangeLine(**{**msgspec.structs.asdict(change), "at": moment_of(change.at)}) for change in found]
+        lines = [letter_change_line(change) for change in found]
         print_lines(lines, CHANGE_COLUMNS, session.output, empty="nobody has changed a dead letter")
 
     session.run(lambda: work)

@@ -8,11 +8,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-import msgspec
 import trio
 
 from sagakit.cli.exits import UsageError
-from sagakit.client.letters import Letter
+from sagakit.client.letters import Letter, pretty
 
 
 def payload_in(file: str) -> bytes:
@@ -41,11 +40,3 @@ async def edited_payload(letter: Letter) -> bytes:
     if done.returncode or after == before:
         raise UsageError("nothing was done: the editor has left the payload as it was")
     return after
-
-
-def pretty(payload: bytes) -> bytes:
-    """Return JSON with a line for each value; anything else as it is."""
-    try:
-        return msgspec.json.format(payload, indent=2) + b"\n"
-    except msgspec.DecodeError:
-        return payload

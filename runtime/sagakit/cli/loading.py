@@ -1,4 +1,4 @@
-"""Loading: finds the sagas that a command line names as `module:name`."""
+"""Loading: finds the sagas, classes and commands that a command line names as `module:name`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from sagakit.cli.exits import UsageError
 from sagakit.definition import Saga, compiled
 from sagakit.jetstream.host import Host
+from sagakit.messages.commands import Command
 
 Sagas = Sequence[Saga[Any, Any]]
 
@@ -54,6 +55,17 @@ def saga_class(address: str, *, form: str) -> type[Saga[Any, Any]]:
         raise UsageError(f"{address} is not a Saga class; {_classes(import_module(address.partition(':')[0]))}")
     # The class exists, but its types may be defined below it in the module, so they are checked only now.
     compiled(found)
+    return found
+
+
+def command_list(address: str) -> Sequence[Command]:
+    """Return the commands that `module:name` names. Raises UsageError, and any error that importing the module raises.
+
+    A command line says no more than their name: an id may be a function, and a signal is one of a class.
+    """
+    found = load(address, form="module:name, such as shop.worker:commands", offers=_command_lists)
+    if not isinstance(found, list | tuple) or not all(isinstance(one, Command) for one in found):
+        raise UsageError(f"{address} must be a list of Command, such as [Command('orders.place', PlaceOrder, ...)]")
     return found
 
 
@@ -127,9 +139,17 @@ def _classes(module: Any) -> str:
 
 
 def _lists(module: Any) -> str:
+    return _lists_of(Saga, "sagas", module) or "define a list of Saga instances there"
+
+
+def _command_lists(module: Any) -> str:
+    return _lists_of(Command, "commands", module) or "define a list of Command there"
+
+
+def _lists_of(kind: type[Any], word: str, module: Any) -> str:
     names = [
         name
         for name, value in vars(module).items()
-        if not name.startswith("_") and isinstance(value, list | tuple) and any(isinstance(one, Saga) for one in value)
+        if not name.startswith("_") and isinstance(value, list | tuple) and any(isinstance(one, kind) for one in value)
     ]
-    return f"it has lists of sagas as {', '.join(names)}" if names else "define a list of Saga instances there"
+    return f"it has lists of {word} as {', '.join(names)}" if names else ""

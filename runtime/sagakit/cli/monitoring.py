@@ -86,6 +86,9 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             Panel("Inbox", "short", ((
                 f"max by (type, queue) (sagakit_inbox_backlog_messages{{{TYPE}}})", "{{type}} {{queue}}"),),
                 "All workers report the same queues."),
+            Panel("Commands", "short", ((
+                f"max by (type, consumer) (sagakit_command_backlog_messages{{{TYPE}}})", "{{type}} {{consumer}}"),),
+                "All workers report the same consumers."),
             Panel("Dead letters, in an hour", "short",
                   (("sum by (type) (increase(sagakit_dead_letters_total[1h]))", "{{type}}"),)),
             Panel("Age of the oldest unpublished event", "s", (("sagakit_outbox_age_seconds", WHO),)),
@@ -160,6 +163,10 @@ ALERTS: tuple[Alert, ...] = (
     Alert(
         "SagakitInboxGrows", "max by (type, queue) (sagakit_inbox_backlog_messages) > 1000", "10m", "warning",
         "{{ $value }} messages for {{ $labels.type }} wait in the queue {{ $labels.queue }}",
+    ),
+    Alert(
+        "SagakitCommandsGrow", "max by (type, consumer) (sagakit_command_backlog_messages) > 1000", "10m", "warning",
+        "{{ $value }} commands for {{ $labels.type }} wait for the consumer {{ $labels.consumer }}",
     ),
     Alert(
         "SagakitDeadLetters", "sum by (type) (increase(sagakit_dead_letters_total[10m])) > 0", "0m", "warning",

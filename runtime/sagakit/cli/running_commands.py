@@ -9,11 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from sagakit.cli import accounts_command, monitoring
+from sagakit.cli import accounts_command, loading, monitoring
 from sagakit.cli.command_options import (
     CONNECTION,
     SETUP,
     WORKER,
+    CommandList,
     ConfigFile,
     HealthAddress,
     LogFormat,
@@ -29,7 +30,6 @@ from sagakit.cli.command_options import (
 )
 from sagakit.cli.exits import UsageError
 from sagakit.errors import CallerError
-from sagakit.store.permissions import permissions_of
 from sagakit.system.config import Config
 from sagakit.system.open_store import names_of
 
@@ -49,6 +49,7 @@ def worker(
     sagas: SagaList,
     nats: Nats = "",
     config: ConfigFile = None,
+    commands: CommandList = None,
     health: HealthAddress = None,
     processes: Processes = None,
     asyncio: OnAsyncio = False,
@@ -68,7 +69,7 @@ def worker(
 
     logs.set_up(log_format.value, log_level.value)
     job = worker_command.WorkerCall(
-        sagas=sagas, url=nats, config=config, options=options, health=health, asyncio=asyncio
+        sagas=sagas, url=nats, config=config, options=options, commands=commands, health=health, asyncio=asyncio
     )
     if processes is None:
         raise typer.Exit(worker_command.run(job))
@@ -103,18 +104,24 @@ def permissions(
     two: Annotated[
         bool, typer.Option("--accounts", help="Print all roles: workers in one account, the others in another one.")
     ] = False,
+    commands: CommandList = None,
 ) -> None:
     """Print the least permissions that ROLE needs, or all roles with --accounts, as nats-server's configuration."""
     if (role is None) != two or (two and nsc):
         raise typer.BadParameter("give a role, with or without --nsc, or --accounts for all of them")
+    if commands is not None and role not in (None, RoleName.worker):
+        raise typer.BadParameter("only workers take commands", param_hint="--commands")
+    sys.path.insert(0, str(Path.cwd()))
     try:
         options = Config(namespace=namespace, shards=shards, inbox_prefix=inbox_prefix)
-    except CallerError as error:
+        taken = () if commands is None else loading.command_list(commands)
+    except (CallerError, UsageError) as error:
         raise typer.BadParameter(str(error)) from None
+    names, prefix = names_of(options), options.inbox_prefix
     if role is None:
-        typer.echo(accounts_command.as_two_accounts(names_of(options), inbox_prefix=options.inbox_prefix))
+        typer.echo(accounts_command.as_two_accounts(names, inbox_prefix=prefix, commands=taken))
         return
-    found = permissions_of(role.value, names_of(options), inbox_prefix=options.inbox_prefix)
+    found = accounts_command.rights_of(role.value, names, inbox_prefix=prefix, commands=taken)
     typer.echo(accounts_command.as_nsc(found) if nsc else accounts_command.as_server_config(found))
 
 

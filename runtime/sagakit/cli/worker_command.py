@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from logging import getLogger
 from typing import Any
@@ -21,6 +21,7 @@ from sagakit.client.opening import open_runtime
 from sagakit.client.runtime import Runtime
 from sagakit.jetstream.address import is_private
 from sagakit.jetstream.host import Host, open_host
+from sagakit.messages.commands import Command
 from sagakit.system.config import Config
 
 _log = getLogger("sagakit.worker")
@@ -33,6 +34,7 @@ class WorkerCall(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     config: str | None = None
     options: dict[str, Any] = {}
+    commands: str | None = None
     health: str | None = None
     asyncio: bool = False
 
@@ -47,7 +49,9 @@ def run(job: WorkerCall, parent: socket.socket | None = None) -> CommandExit:
             with bare_errors():
                 config = Config.load(job.config, **job.options)
                 listening = None if job.health is None else listen(job.health, option="health")
-                trio.run(_work, job, config, loading.load(job.sagas), listening, parent, stop)
+                sagas = loading.load(job.sagas)
+                commands = () if job.commands is None else loading.command_list(job.commands)
+                trio.run(_work, job, config, sagas, commands, listening, parent, stop)
         except BaseException as error:  # every error becomes an exit code and a line in the log
             return failed(error)
     _log.info("ended in good order", extra={"exit": int(CommandExit.DRAINED)})
@@ -66,6 +70,7 @@ async def _work(
     job: WorkerCall,
     config: Config,
     sagas: Any,
+    commands: Sequence[Command],
     listening: socket.socket | None,
     parent: socket.socket | None,
     stop: Stop,
@@ -78,7 +83,7 @@ async def _work(
                 await stack.enter_async_context(health.open_health(listening, state))
             if parent is not None:
                 await stack.enter_async_context(answering_parent(parent, state, stop))
-            runtime = await stack.enter_async_context(_open_worker(job, config, sagas))
+            runtime = await stack.enter_async_context(_open_worker(job, config, sagas, commands))
             stopping = trio.Event()
             stop.then(stopping.set)
             state.runtime = runtime
@@ -92,9 +97,12 @@ async def _work(
 
 
 @asynccontextmanager
-async def _open_worker(job: WorkerCall, config: Config, sagas: Any) -> AsyncIterator[Runtime]:
+async def _open_worker(
+    job: WorkerCall, config: Config, sagas: Any, commands: Sequence[Command]
+) -> AsyncIterator[Runtime]:
     async with AsyncExitStack() as stack:
         host: Host | None = await stack.enter_async_context(open_host()) if job.asyncio else None
         found = await stack.enter_async_context(loading.opened(sagas, job.sagas, host))
         loop = None if host is None else host.loop
-        yield await stack.enter_async_context(open_runtime(job.url, sagas=found, config=config, host_loop=loop))
+        runtime = open_runtime(job.url, sagas=found, config=config, host_loop=loop, commands=commands)
+        yield await stack.enter_async_context(runtime)

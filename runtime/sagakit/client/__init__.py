@@ -51,6 +51,7 @@ messenger    messages, and what becomes of them
 client_starts  starts, and the sagas whose starts are on their way
 burials      dead letters of own messages
 letters      the dead letters of a namespace: listed, edited, sent again, deleted
+letter_answers  what has become of each dead letter of a change
 pending_saga  the access to a saga whose start is on its way
 fleet_view   the workers, by their leases
 watching     the events of sagas as they come

@@ -97,17 +97,16 @@ class Handle(Generic[T]):
         saga: Any = self._saga  # only a client makes handles with a name, and its `describe` takes one
         return await self._runtime.describe(saga, self.id)
 
-    async def cancel(self, reason: str = "", *, message_id: str | None = None) -> None:
+    async def cancel(self, reason: str = "", *, by: str = "", message_id: str | None = None) -> None:
         """Request that all done steps are undone (P6). The request is durable when this returns; the undoing goes on.
 
-        While the outcome of the pivot is open, the request waits for it (P5). Raises TooLate after the pivot, and after
-        the end.
+        While the outcome of the pivot is open, the request waits for it (P5). Audited with `by` and `reason` if a
+        person is named by `by`. Raises TooLate after the pivot, and after the end.
 
         This and the verbs below take a `message_id`, for callers that may have to repeat a call after a lost answer: a
         verb with the same id is applied once, and gets the same verdict each time. None makes up an id.
         """
-        verdict = await self._runtime.apply(self.key, "cancel", reason=reason, id=message_id_of("", message_id))
-        await check_taken(self._runtime, self.key, "cancel", "", verdict)
+        await self._operate("cancel", reason=reason, by=by, id=message_id)
 
     async def retry(self, reason: str = "", *, by: str = "", message_id: str | None = None) -> None:
         """Let a stuck saga go on, with fresh retries and new keys. This declares that a step in doubt did not happen.

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sagakit.client.json_shapes import EventLine, GroupLine, LetterDetail, LetterLine, SagaDetail, SagaLine, WatchLine
+from sagakit.client.json_shapes import (
+    EventLine,
+    GroupLine,
+    LetterChangeLine,
+    LetterDetail,
+    LetterLine,
+    SagaDetail,
+    SagaLine,
+    WatchLine,
+)
 from sagakit.engine import Record
 from sagakit.engine.events import CloudEvent
 from sagakit.naming import SagaKey
@@ -16,7 +25,7 @@ from sagakit.times import moment_of
 
 if TYPE_CHECKING:  # a command that lists sagas does not need it
     from sagakit.client.description import Description
-    from sagakit.client.letters import Letter
+    from sagakit.client.letters import Letter, LetterChange
 
 
 def saga_line(record: Record) -> SagaLine:
@@ -107,3 +116,8 @@ def letter_detail(letter: Letter) -> LetterDetail:
         payload = letter.payload.decode(errors="replace")
     line = msgspec.structs.asdict(letter_line(letter))
     return LetterDetail(**line, headers=letter.headers, payload=payload)
+
+
+def letter_change_line(change: LetterChange) -> LetterChangeLine:
+    """Return the line of a change of a dead letter."""
+    return LetterChangeLine(**{**msgspec.structs.asdict(change), "at": moment_of(change.at)})

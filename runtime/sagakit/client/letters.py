@@ -38,6 +38,8 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
 
     sequence: int
     kept_at: float
+    source: Literal["inbox", "intake"]
+    """The stream that it came from: the inbox, or a stream of commands."""
     saga_type: str
     """The type of the saga that the message was for; empty if its subject leads to none."""
     subject: str
@@ -47,6 +49,8 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     worker: str
     headers: Mapping[str, str]
     """The headers of the message; empty if they were too long to be kept whole."""
+    headers_cut: bool
+    """True if they were."""
     payload: bytes
     cut: str
     """The size of the message, if its payload was cut; else empty."""
@@ -147,9 +151,10 @@ class Letters:
             "Sagakit-By": letter.worker,
             "Sagakit-Subject": letter.subject,
             "Sagakit-Id": letter.message_id,
-            "Sagakit-Headers": msgspec.json.encode(letter.headers).decode(),
+            "Sagakit-Headers": "" if letter.headers_cut else msgspec.json.encode(letter.headers).decode(),
             "Sagakit-Origin": letter.origin,
             "Sagakit-Edited-By": by,
+            "Sagakit-Source": letter.source,
         }
         subject = self._names.dead_subject("edited", letter.saga_type)
         ack = await self._publish(subject, payload, headers)
@@ -201,12 +206,16 @@ class Letters:
             raise NotAllowed(
                 f"dead letter {letter.sequence} has only a part of its message ({letter.cut}): edit it, then resend it"
             )
+        id = _new_id(letter)
+        own = {name: value for name, value in letter.headers.items() if not name.startswith(("Nats-", "Sagakit-"))}
+        if letter.source == "intake":
+            if letter.headers_cut:  # they may say what the command means
+                raise NotAllowed(f"the headers of dead letter {letter.sequence} are not kept: send the command anew")
+            return own | {"Nats-Msg-Id": id}
         try:
             channel, key = self._names.address_of(letter.subject)
         except ValueError as error:
             raise NotAllowed(f"dead letter {letter.sequence} cannot be sent again: {error}") from None
-        id = _new_id(letter)
-        own = {name: value for name, value in letter.headers.items() if not name.startswith(("Nats-", "Sagakit-"))}
         # as workers and clients name a message: the server compares ids of the whole stream, but none of workers
         return own | ({"Sagakit-Id": id} if channel == "system" else {"Nats-Msg-Id": f"{key}/{id}"})
 
@@ -253,6 +262,14 @@ class Letters:
             raise refusal(answer.error, stream)
 
 
+def pretty(payload: bytes) -> bytes:
+    """Return JSON with a line for each value; anything else as it is."""
+    try:
+        return msgspec.json.format(payload, indent=2) + b"\n"
+    except msgspec.DecodeError:
+        return payload
+
+
 def _new_id(letter: Letter) -> str:
     return f"dead-{letter.origin}"
 
@@ -263,16 +280,20 @@ def _fits(letter: Letter, subject: str, reason: str) -> bool:
 
 def _letter(found: Found) -> Letter:
     fields = dict(header_fields(found.headers))
+    headers = _whole(fields.get("Sagakit-Headers", ""))
+    source, name = found.subject.split(".")[-2:]
     return Letter(
         sequence=found.sequence,
         kept_at=found.at,
-        saga_type=found.subject.rpartition(".")[2].removeprefix("_"),  # a name begins with a letter
+        source="intake" if "intake" in (source, fields.get("Sagakit-Source")) else "inbox",
+        saga_type=name.removeprefix("_"),  # a name begins with a letter
         subject=fields.get("Sagakit-Subject", ""),
         message_id=fields.get("Sagakit-Id", ""),
         reason=fields.get("Sagakit-Reason", ""),
         code=fields.get("Sagakit-Code", ""),
         worker=fields.get("Sagakit-By", ""),
-        headers=_whole(fields.get("Sagakit-Headers", "")),
+        headers=headers or {},
+        headers_cut=headers is None,
         payload=found.payload,
         cut=fields.get("Sagakit-Cut", ""),
         edited_by=fields.get("Sagakit-Edited-By", ""),
@@ -280,12 +301,12 @@ def _letter(found: Found) -> Letter:
     )
 
 
-def _whole(text: str) -> Mapping[str, str]:
-    """Return the headers of a message from a line of JSON; none if the line was cut."""
+def _whole(text: str) -> Mapping[str, str] | None:
+    """Return the headers of a message from a line of JSON; None if the line was cut."""
     try:
         return _text_headers.decode(text)
     except msgspec.DecodeError:
-        return {}
+        return None
 
 
 def _changed(found: Found) -> LetterChange:

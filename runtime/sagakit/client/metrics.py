@@ -181,6 +181,10 @@ def _backlog(worker: Worker) -> _Found:
     return [((saga_type, source), count) for (saga_type, source), count in worker.store.inbox.backlog().items()]
 
 
+def _commands(worker: Worker) -> _Found:
+    return list(worker.command_backlog.items())
+
+
 def _dead_letters(worker: Worker) -> _Found:
     return [((saga_type,), count) for saga_type, count in worker.environment.tally.dead_letters.copy().items()]
 
@@ -279,6 +283,13 @@ METRICS: tuple[MetricRow, ...] = (
         "`new` grows: there are too few workers. `parked` grows: messages come for sagas that nobody owns or that are "
         "not stored. `parked starts` grows: the workers are full, or the buckets are.",
         _backlog,
+    ),
+    MetricRow(
+        "command_backlog_messages", "gauge", ("type", "consumer"),
+        "Commands on streams of your own that are not acknowledged yet, of all workers together, as of the last look "
+        "half a minute ago.",
+        "It grows: commands come faster than the workers put them into the inbox, or the inbox is full.",
+        _commands,
     ),
     MetricRow(
         "dead_letters_total", "counter", ("type",),

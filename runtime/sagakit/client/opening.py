@@ -14,6 +14,7 @@ from sagakit.cluster.worker import open_worker
 from sagakit.definition import Saga
 from sagakit.errors import InvalidConfig
 from sagakit.jetstream.whereabouts import check_trio
+from sagakit.messages.commands import Command
 from sagakit.system.config import Config
 from sagakit.system.given_options import RuntimeOptions
 
@@ -29,6 +30,7 @@ async def open_runtime(
     config: Config | None = None,
     host_loop: asyncio.AbstractEventLoop | None = None,
     adopt: bool = True,
+    commands: Sequence[Command] = (),
     **options: Unpack[RuntimeOptions],
 ) -> AsyncIterator[Runtime]:
     """Open a worker in this trio program: connect, make missing buckets, take over sagas of dead workers.
@@ -46,6 +48,9 @@ async def open_runtime(
     With `adopt=False` the runtime is not a worker: it starts no sagas, takes none over, and reads nothing from the
     inbox. It can read sagas, and its signals and verbs go to the workers that own them.
 
+    With `commands` the worker also takes messages from streams of your own, which start, signal or cancel sagas: see
+    `Command`. All workers that have a command share its durable consumer.
+
     Raises CannotConnect, LoginRefused, NotPermitted, ServerTooOld, JetStreamOff, PayloadTooSmall, OtherDomain,
     BadBucket, BadLayout, StoreFull, InvalidConfig, DefinitionError, PlanChanged, SchemaChanged.
     """
@@ -56,7 +61,9 @@ async def open_runtime(
         raise InvalidConfig(f"adopt={adopt!r}: say True or False")
     settings = Config.of(({} if config is None else structs.asdict(config)) | dict(options))
     with bare_errors():
-        async with open_worker(url, sagas=sagas, config=settings, host_loop=host_loop, adopt=adopt) as worker:
+        async with open_worker(
+            url, sagas=sagas, config=settings, host_loop=host_loop, adopt=adopt, commands=commands
+        ) as worker:
             try:
                 yield Runtime(worker)
             finally:

@@ -3,6 +3,7 @@
 worker        opens a worker on a store, and drains it
 life          its supervisor trees, from their start to the end of the drain
 parts         the parts of a worker, built in order
+prepared_commands  the commands of a worker, checked before it opens
 lease         the worker's own lease, and how leases are read
 lease_value   the value of a lease
 membership    renews the lease, and watches the neighbors

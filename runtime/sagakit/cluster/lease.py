@@ -31,6 +31,7 @@ class WorkerLoad(NamedTuple):
     passivated: int = 0
     counts: dict[str, dict[str, int]] = {}
     backlog: float = 0.0
+    commands: dict[str, int] = {}
 
 
 NOTHING_YET = WorkerLoad()
@@ -77,7 +78,7 @@ class OwnLease:
         """Write the lease with the next number. Raises StoreError; then the renewal may still arrive later."""
         lease = self._lease
         lease.renewal += 1
-        lease.load, lease.passivated, lease.counts, lease.backlog = load
+        lease.load, lease.passivated, lease.counts, lease.backlog, lease.commands = load
         # the age of the lease counts from here, not from the acknowledgment: an observer may see the new number in
         # between and begin to wait then, so this worker's own ttl must end before any observer's does
         sent = trio.current_time()

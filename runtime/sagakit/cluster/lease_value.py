@@ -12,7 +12,8 @@ class Lease(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A worker's value in the workers' bucket, as JSON.
 
     `counts` are the numbers of the sagas that the worker has, by type and status. `backlog` is for how many seconds the
-    oldest event that is not in the log yet has waited. Workers of older releases have neither.
+    oldest event that is not in the log yet has waited. Workers of older releases have neither. `commands` are the
+    numbers of the commands that wait, of all workers together, by the name of their consumer; 0 is left out.
 
     `definitions` are the versions that the worker knows of each type, `migrating` the versions among them that have a
     migrate(), `schemas` the digests of their schemas. `load` is the number of active sagas, `passivated` the number of
@@ -35,6 +36,7 @@ class Lease(msgspec.Struct, kw_only=True, omit_defaults=True):
     passivated: int = 0
     counts: dict[str, dict[str, int]] | None = None
     backlog: float | None = None
+    commands: dict[str, int] = {}
     busy: list[str] | None = None
     handed_back: bool = False
 

@@ -14,10 +14,12 @@ from sagakit.cluster.handover import release
 from sagakit.cluster.lease import OwnLease, WorkerLoad
 from sagakit.cluster.membership import Membership
 from sagakit.cluster.parts import Parts
+from sagakit.cluster.prepared_commands import PreparedCommands
 from sagakit.cluster.unmet import UnmetTypes
 from sagakit.system.active_sagas import ActiveSagas
 from sagakit.system.environment import Environment
 from sagakit.system.inbound.applier import Applier
+from sagakit.system.inbound.command_intake import CommandBacklog, CommandIntake
 from sagakit.system.inbound.intake import Intake
 from sagakit.system.io.persistence import Persistence, through_outage
 from sagakit.system.io.publisher import Publisher
@@ -35,8 +37,11 @@ MAILBOX = 100_000
 class Life:
     """Runs the actors of one worker, from their start to the end of the drain."""
 
-    def __init__(self, parts: Parts, lease: OwnLease) -> None:
+    def __init__(self, parts: Parts, lease: OwnLease, commands: PreparedCommands | None = None) -> None:
         self._parts = parts
+        self._commands = commands
+        self.command_backlog: CommandBacklog = {} if commands is None else commands.backlog
+        """Commands that wait, by type and consumer, as of the last look."""
         self._lease = lease
         self.leaving: trio.Event = trio.Event()
         """Set to make the worker leave; this begins the drain."""
@@ -83,7 +88,9 @@ class Life:
         parts = self._parts
         oldest = parts.unpublished.oldest()
         backlog = 0.0 if oldest is None else max(0.0, parts.runs.now() - oldest)
-        return WorkerLoad(len(parts.sagas), parts.sagas.passivated, parts.sagas.census.by_type(), round(backlog, 3))
+        commands = {name: number for (_, name), number in self.command_backlog.items() if number}
+        counts = parts.sagas.census.by_type()
+        return WorkerLoad(len(parts.sagas), parts.sagas.passivated, counts, round(backlog, 3), commands)
 
     def _died(self, worker_id: str, is_news: bool) -> None:
         """Have the sagas of a dead worker adopted here, and, if its death is news, tell the other workers of it."""
@@ -147,7 +154,21 @@ class Life:
         return _supervisor(
             ChildSpec("recovery", lambda: parts.recovery, shutdown=0.0),
             ChildSpec("intake", intake, shutdown=0.0),
+            *([ChildSpec("commands", self._command_intake, shutdown=0.0)] if self._commands is not None else []),
             *([ChildSpec("unmet", unmet, shutdown=0.0)] if registry.external_child_types else []),
+        )
+
+    def _command_intake(self) -> CommandIntake:
+        parts = self._parts
+        assert self._commands is not None
+        return CommandIntake(
+            parts.store,
+            *self._commands,
+            parts.requests,
+            worker_id=parts.identity.worker_id,
+            archive_ttl=parts.config.archive_ttl,
+            interval=parts.config.scan_interval,
+            buried=parts.tally.buried,
         )
 
 

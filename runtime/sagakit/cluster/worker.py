@@ -23,16 +23,19 @@ from sagakit.cluster.membership import Members
 from sagakit.cluster.notes import Notes
 from sagakit.cluster.observer import Observer
 from sagakit.cluster.parts import Parts, Runs, WorkerIdentity
+from sagakit.cluster.prepared_commands import prepared_commands
 from sagakit.cluster.recovery import Recovery
 from sagakit.definition import Saga
 from sagakit.errors import InvalidConfig
 from sagakit.jetstream.address import is_private
 from sagakit.jetstream.bridge import open_bridge
+from sagakit.messages.commands import Command
 from sagakit.store.ports import Store
 from sagakit.system.active_sagas import ActiveSagas
 from sagakit.system.config import Config
 from sagakit.system.environment import Environment
 from sagakit.system.inbound.children import Children
+from sagakit.system.inbound.command_intake import CommandBacklog
 from sagakit.system.inbound.requests import Requests
 from sagakit.system.inbound.starts import Starts
 from sagakit.system.io.persistence import through_outage
@@ -70,6 +73,8 @@ class Worker:
         self.children: Children = parts.children
         self.recovery: Recovery = parts.recovery
         self.unpublished: Unpublished = parts.unpublished
+        self.command_backlog: CommandBacklog = life.command_backlog
+        """Commands that wait, by type and consumer, as of the last look."""
         self.blocks: Callable[[], Sequence[LoopBlocks]] = blocks
         """Returns for how long the loops have been blocked so far."""
         self.closed: bool = False
@@ -102,6 +107,7 @@ async def open_worker(
     config: Config,
     host_loop: asyncio.AbstractEventLoop | None = None,
     adopt: bool = True,
+    commands: Sequence[Command] = (),
     shards_as_made: bool = False,
 ) -> AsyncIterator[Worker]:
     """Open a worker on the store at `url`, and drain it at the end. Raises the errors of `sagakit.open_runtime`.
@@ -122,6 +128,7 @@ async def open_worker(
                 config=config,
                 call_asyncio=bridge.call,
                 adopt=adopt,
+                commands=commands,
                 blame=watchdog.blame,
                 blocks=watchdog.blocks,
             ) as worker:
@@ -139,6 +146,7 @@ async def run_worker(
     now: Callable[[], float] | None = None,
     random: Callable[[], float] = random.random,
     adopt: bool = True,
+    commands: Sequence[Command] = (),
     blame: Callable[[float], str] = lambda seconds: "",
     blocks: Callable[[], Sequence[LoopBlocks]] = list,
 ) -> AsyncIterator[Worker]:
@@ -154,6 +162,7 @@ async def run_worker(
     _check(store, config, registry, adopt=adopt)
     if adopt and registry.sends_commands:
         await through_outage(store, store.commands.check)
+    prepared = await prepared_commands(store, registry, commands, adopts=adopt)
     members = Members(worker_id := f"{config.worker_name}-{uuid4().hex[:12]}")
     identity = WorkerIdentity(worker_id, LeaseStatus(config.lease_ttl), members, adopt)
     parts = Parts(store, registry, config, Runs(call_asyncio, call_thread, now or store.clock.now, random), identity)
@@ -164,7 +173,7 @@ async def run_worker(
         _leased(parts, lease),
         trio.open_nursery() as nursery,
     ):
-        life = Life(parts, lease)
+        life = Life(parts, lease, prepared)
         worker = Worker(parts, await nursery.start(life.run), life, blocks)
         yield worker
         await worker.drain()

@@ -118,6 +118,12 @@ CHECKS: Sequence[Check] = (
         "`sagakit dead-letters list` shows their reasons. Correct the sender; then `resend` or `delete` them.",
         saga_checks.dead_letters,
     ),
+    Check(
+        "SK308", "commands",
+        "Commands on streams of your own wait: they come faster than workers take them, or the inbox is full.",
+        "Start more workers; look at SK306. `nats consumer info` shows the consumer that is named.",
+        saga_checks.commands,
+    ),
 )  # fmt: skip
 """All checks, by code. The first digit is the area: 1 the server, 2 the streams, 3 the fleet and its sagas."""
 WITHOUT_JETSTREAM = (server_checks.connection, server_checks.server, server_checks.limits, server_checks.fsync)

@@ -9,6 +9,8 @@ from sagakit.doctor.patient import Patient, StreamInfo
 
 WAITS, WAITS_LONG = 60.0, 600.0
 """Seconds that an event or a message may wait."""
+MANY = 1_000
+"""Commands for one consumer that may wait."""
 
 
 async def stuck(patient: Patient) -> Seen:
@@ -52,6 +54,19 @@ async def inbox(patient: Patient) -> Seen:
     age = _age(info, info.state.first_ts)
     text = f"{info.state.messages:,} messages wait in the inbox, the first one for {span(age)}"
     return graded(text, age, warn_from=WAITS, bad_from=WAITS_LONG)
+
+
+async def commands(patient: Patient) -> Seen:
+    """Check how many commands wait on streams of users, by the leases of the workers."""
+    waits: dict[str, int] = {}
+    for one in await patient.leases():
+        for consumer, number in one.lease.commands.items():
+            waits[consumer] = max(number, waits.get(consumer, 0))  # each worker counts those of all
+    if not waits:
+        return ok("no command waits", 0)
+    number = max(waits.values())
+    text = f"commands wait: {named([f'{waiting:,} for {consumer}' for consumer, waiting in waits.items()])}"
+    return warn(text, number) if number >= MANY else ok(text, number)
 
 
 async def dead_letters(patient: Patient) -> Seen:

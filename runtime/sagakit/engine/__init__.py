@@ -18,6 +18,7 @@ inbound             messages from callers, participants, operators, parents and 
 remote              attempts that participants make: replies, and their absence
 family              messages between parents and children, and proof of their origin
 operator            the operator's verbs for a saga that is stuck
+audit               the events that tell who gave which verb, and why
 verdicts            the verdict on each message, kept as long as the record
 apply               `create` and `apply`: record x input events -> record
 effects             `effects`, `questions`, `goes_on`: the work that a record asks its owner to do

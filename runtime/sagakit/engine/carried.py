@@ -35,10 +35,11 @@ def whole(record: Record, event: OutboxEvent, *, most: float = inf) -> OutboxEve
     A value is left out if it was cut out of a record which had become too large, or if the event would have more than
     `most` bytes: the server takes smaller messages than it did.
     """
-    if not event.carries:
+    fields = carried(record, event)
+    if not fields:
         return event
-    fields, known = carried(record, event), bytes(event.event)
-    if not fields or len(known) + len(fields) + 1 > most:
+    known = bytes(event.event)
+    if len(known) + len(fields) + 1 > most:
         return event
     head = known[:-2]  # without the end of `data`, and of the event
     comma = b"" if head.endswith(b"{") else b","
@@ -50,11 +51,15 @@ def carried(record: Record, event: OutboxEvent) -> bytes:
 
     They are empty if it carries nothing, or if the record does not have the value any more.
     """
-    if not event.carries:
+    carries = event.carries
+    if not carries:
         return b""
-    if event.carries == "start":
+    if carries == "result":  # most events of a saga: the step is the whole suffix but for its head, `step.`
+        log = record.steps.get(event.suffix[5:])
+        return b"" if log is None or log.result is NOTHING else b'"result":%b' % log.result
+    if carries == "start":
         return _start(record)
-    field, _, item = event.carries.partition(ITEM)
+    field, _, item = carries.partition(ITEM)
     value = _value(record, field, event.suffix, item)
     return b"" if value is NOTHING else b'"%b":%b' % (field.encode(), value)
 

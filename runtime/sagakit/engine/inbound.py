@@ -5,8 +5,8 @@ only pretends to come from a parent or a child, does nothing and leaves no trace
 record is refused.
 
 From callers and participants: cancel, signal, report; a reply, by rules of its own (`engine.remote`). From operators:
-retry, mark-undone, complete-step, compensate, terminate; each is audited. Between a parent and its child: child-ended,
-reverse, release.
+retry, mark-undone, complete-step, compensate, terminate; each is audited, and so is a cancel that says who gave it.
+Between a parent and its child: child-ended, reverse, release.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from msgspec import structs
 
 from sagakit.definition.plan import Plan
+from sagakit.engine.audit import audit
 from sagakit.engine.backward import finish_terminated
 from sagakit.engine.family import AFTER_THE_END, child_ended, release, reverse, stranger
 from sagakit.engine.forward import arrived, happened
@@ -135,7 +136,7 @@ def _report(turn: Turn, message: Inbound) -> VerdictText:
 
 
 def _terminate(turn: Turn, message: Inbound) -> VerdictText:
-    turn.emit("operator.terminate", by=message.by, reason=shorten(message.reason), message=hash_of(message))
+    audit(turn, message)
     turn.replace(failure=Failure("terminated", reason=shorten(message.reason)))
     finish_terminated(turn)
     return "accepted"

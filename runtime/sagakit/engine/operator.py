@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sagakit.definition.plan import NodePlan
+from sagakit.engine.audit import audit
 from sagakit.engine.forward import HAPPENED, succeed
 from sagakit.engine.inputs import Inbound
 from sagakit.engine.record import NOTHING, Failure, UndoRequest
@@ -10,7 +11,7 @@ from sagakit.engine.results import Complete
 from sagakit.engine.spans import in_spans
 from sagakit.engine.turn import Turn, shorten
 from sagakit.engine.undo_requests import pivot_open, pivot_passed
-from sagakit.engine.verdicts import VerdictText, hash_of
+from sagakit.engine.verdicts import VerdictText
 
 
 def retry(turn: Turn, message: Inbound) -> VerdictText:
@@ -58,10 +59,10 @@ def compensate(turn: Turn, message: Inbound) -> VerdictText:
     if record.status != "stuck" or record.halted:
         if pivot_passed(turn):
             return "too late"
-        _audit(turn, message)
+        audit(turn, message)
         record.undo_request = record.undo_request or UndoRequest("cancelled", shorten(message.reason))
         return "waiting" if record.halted or pivot_open(turn) else "accepted"
-    _audit(turn, message)
+    audit(turn, message)
     for node in turn.nodes:
         log = turn.look(node.name)
         if log.state == "asked" or (log.state == "blocked" and log.unsure):
@@ -76,13 +77,8 @@ def _go_on(turn: Turn, message: Inbound, **data: object) -> VerdictText:
     if turn.record.status == "stuck":
         turn.resume()
     step = {"step": message.step} if message.step else {}
-    _audit(turn, message, **step, **data)
+    audit(turn, message, **step, **data)
     return "accepted"
-
-
-def _audit(turn: Turn, message: Inbound, **data: object) -> None:
-    said = {"by": message.by, "reason": shorten(message.reason), "message": hash_of(message)}
-    turn.emit(f"operator.{message.kind}", **said, **data)
 
 
 def _groups(turn: Turn, steps: list[str]) -> dict[str, object]:

@@ -164,17 +164,17 @@ class Turn:
 
     def move(self, step: str, move: StepMove) -> StepLog:
         """Move a step along its table, and return its entry for changing. Raises IllegalTransition."""
-        before = self.look(step).state
-        state = advance(STEP_TABLE, before, move, of="step", name=step)
         log = self.edit(step)
-        log.state = state
+        before = log.state
+        log.state = state = advance(STEP_TABLE, before, move, of="step", name=step)
+        log.due = None
         if self._open is not None:
             self._open += (state in UNDER_WAY) - (before in UNDER_WAY)
-        log.due = None
-        if log.began is not None and before in UNDER_WAY:
-            self._began[step] = log.began
-        if state not in KEEPS:
-            log.began = None
+        if log.began is not None:
+            if before in UNDER_WAY:
+                self._began[step] = log.began
+            if state not in KEEPS:
+                log.began = None
         return log
 
     def progress(self) -> None:

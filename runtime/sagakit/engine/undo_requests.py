@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sagakit.engine.audit import audit
 from sagakit.engine.inputs import Inbound
 from sagakit.engine.record import Failure, UndoRequest
 from sagakit.engine.table import PASSED, UNDER_WAY, StepState
@@ -13,16 +14,19 @@ _OPEN: frozenset[StepState] = UNDER_WAY | {"awaiting", "check_waiting", "asked",
 
 
 def cancel(turn: Turn, message: Inbound) -> VerdictText:
-    """Take a request to undo, from a caller or from the parent, and return its verdict."""
-    if not turn.forward or turn.record.undo_request is not None:
+    """Take a request to undo, from a caller or from the parent, and return its verdict.
+
+    It is audited if it names a person: programs need not.
+    """
+    record = turn.record
+    if not turn.forward or record.undo_request is not None:
         return "already"
-    if turn.record.halted:
-        turn.record.undo_request = UndoRequest("cancelled", shorten(message.reason))
-        return "waiting"
-    if pivot_passed(turn):
+    if pivot_passed(turn) and not record.halted:
         return "too late"
-    turn.record.undo_request = UndoRequest("cancelled", shorten(message.reason))
-    return "waiting" if pivot_open(turn) else "accepted"
+    if message.by:
+        audit(turn, message)
+    record.undo_request = UndoRequest("cancelled", shorten(message.reason))
+    return "waiting" if record.halted or pivot_open(turn) else "accepted"
 
 
 def deadline(turn: Turn) -> None:

@@ -29,7 +29,7 @@ The store
 kv         buckets
 event_log  the event log
 inbox      the work queue of inbound messages
-commands   the work queue of commands to participants
+step_commands  the work queue of commands to participants
 control    request and reply between workers
 clock      the server's time, as this process knows it
 stored     single looks into a stream
@@ -37,6 +37,7 @@ scan       reads much of a stream, and windows of it, newest first
 puller     the consumer that a scan makes and removes
 wire_reading  the port `StoreReading` over a `Wire`
 pull       a consumer that several workers share
+command_stream  the streams of users that commands come on, and their consumers
 quota      how much is stored, and may be
 domains    streams of other JetStream domains that take in our messages
 batches    atomic batches: their messages and answers

@@ -24,9 +24,10 @@ from sagakit.store.names import Channel, Names, SagaKey
 from sagakit.store.ports import ACK_WAIT, HEADERS_LIMIT, UNKNOWN_TYPE_FOR, InboundMessage, Source
 from sagakit.store.starting import is_start
 
-OUT = 10_000
-"""Messages of one type that may be out with workers at once, before any of them is acknowledged."""
-PAGE_NEW, PAGE_PARKED = 256, 64
+OUT = 20_000
+"""Messages of one type that may be out with workers at once, before any of them is acknowledged. Those that a worker
+has given back for later count."""
+PAGE_NEW, PAGE_PARKED = 1_024, 64
 """Messages asked for at once. A page of new ones is large: while the worker is busy, each page takes as long as a few
 turns of everything else that it does, and a message behind a flood waits until all pages before it have come."""
 LOOKED_AT = 8
@@ -91,20 +92,10 @@ class StreamInbox:
 
     async def bury(self, message: InboundMessage, reason: str, *, code: str, by: str) -> None:
         """Write the dead letter, then acknowledge it."""
-        room = self._link.max_payload - HEADERS_LIMIT
-        size = len(message.payload)
-        headers = {
-            _ID: f"dead-{self._names.inbox}-{message.position}",
-            "Sagakit-Reason": _line(reason),
-            "Sagakit-Code": code,
-            "Sagakit-By": by,
-            _KEPT_SUBJECT: _whole(message.subject),
-            _KEPT_ID: _whole(message.id),
-            "Sagakit-Headers": _line(_told(message.headers)),
-            **({"Sagakit-Cut": f"{size} bytes"} if size > room else {}),
-        }
-        subject = self._names.dead_subject("inbox", message.saga_type)
-        await self._publish(subject, message.payload[: max(0, room)], headers)
+        headers = dead_headers(
+            self._names.inbox, message.position, message.subject, message.id, message.headers, reason, code, by
+        )
+        await publish_dead(self._link, self._names.dead_subject("inbox", message.saga_type), message.payload, headers)
         message.acknowledger.ack()
 
     async def start_waits(self, message: InboundMessage) -> bool:
@@ -185,7 +176,7 @@ class StreamInbox:
                 yield self._message(delivery, saga_type)
 
     def _message(self, delivery: Delivery, saga_type: str) -> InboundMessage:
-        position, since = _stored(delivery.reply)
+        position, since = stored_at(delivery.reply)
         acknowledger = StreamAcknowledger(self._link, delivery.reply)
         return self._read(
             delivery.subject, delivery.headers, delivery.payload, position, since, acknowledger, saga_type
@@ -242,10 +233,36 @@ class StreamInbox:
         return self._read(found.subject, found.headers, found.payload, found.position, found.stored_at, remover)
 
     async def _publish(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:
-        answer = await self._link.request(subject, payload, headers=header_block(headers))
-        result = decode_ack(answer, key=subject, expected=None)
-        if isinstance(result, StoreError):
-            raise result
+        await _publish(self._link, subject, payload, headers)
+
+
+async def publish_dead(link: Link, subject: str, payload: bytes, headers: dict[str, str]) -> None:
+    """Write a dead letter; its payload is cut to what fits. Raises StoreError."""
+    room, size = link.max_payload - HEADERS_LIMIT, len(payload)
+    cut = {"Sagakit-Cut": f"{size} bytes"} if size > room else {}
+    await _publish(link, subject, payload[: max(0, room)], headers | cut)
+
+
+def dead_headers(
+    stream: str, position: int, subject: str, id: str, headers: bytes, reason: str, code: str, by: str
+) -> dict[str, str]:
+    """Return the headers of the dead letter of a message, which has this place in its stream."""
+    return {
+        _ID: f"dead-{stream}-{position}",
+        "Sagakit-Reason": _line(reason),
+        "Sagakit-Code": code,
+        "Sagakit-By": by,
+        _KEPT_SUBJECT: _whole(subject),
+        _KEPT_ID: _whole(id),
+        "Sagakit-Headers": _line(_told(headers)),
+    }
+
+
+async def _publish(link: Link, subject: str, payload: bytes, headers: dict[str, str]) -> None:
+    answer = await link.request(subject, payload, headers=header_block(headers))
+    result = decode_ack(answer, key=subject, expected=None)
+    if isinstance(result, StoreError):
+        raise result
 
 
 class StreamAcknowledger:
@@ -304,7 +321,7 @@ def _type_and_source(consumer: str) -> tuple[str, Source]:
     return consumer, "new"
 
 
-def _stored(reply: str) -> tuple[int, float]:
+def stored_at(reply: str) -> tuple[int, float]:
     """Return a message's sequence in the stream, and when it was stored, from the subject for its acknowledgement."""
     words = reply.split(".")
     at = 5 if len(words) == 9 else 7  # newer ones name a domain and an account

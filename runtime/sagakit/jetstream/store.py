@@ -11,7 +11,7 @@ import trio
 from sagakit.errors import Ambiguous, Unavailable
 from sagakit.jetstream.batches import Batches, batches_on
 from sagakit.jetstream.clock import ServerClock, server_time
-from sagakit.jetstream.commands import StreamCommands
+from sagakit.jetstream.command_stream import CommandStreams
 from sagakit.jetstream.connecting import open_link
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.control import CoreControl
@@ -24,6 +24,7 @@ from sagakit.jetstream.link_wire import LinkWire
 from sagakit.jetstream.older_layout import complete_layout
 from sagakit.jetstream.quota import usage_of_account
 from sagakit.jetstream.server_check import check_server, names_as_made
+from sagakit.jetstream.step_commands import StreamCommands
 from sagakit.jetstream.wire_reading import WireReading
 from sagakit.store.names import Names
 from sagakit.store.ports import BucketUsage
@@ -59,6 +60,7 @@ class JetStreamStore:
         self.reading: WireReading = WireReading(LinkWire(link), names, link.refused)
         self.commands: StreamCommands = StreamCommands(link, names)
         self.inbox: StreamInbox = StreamInbox(link, names, clock)
+        self.command_streams: CommandStreams = CommandStreams(link, names)
         self.control: CoreControl = CoreControl(link, names)
         self.clock: ServerClock = clock
         self.wire: LinkWire = LinkWire(link)

@@ -8,4 +8,6 @@ validation     the checks of a message before it is sent, and when it comes in
 answered       the answer that a record has to a message
 limits         the limits that `max_payload` sets
 ids            ids that are made up
+commands       messages on streams of users, and what they ask of sagas
+command_permissions  the rights that a worker needs for its commands
 """

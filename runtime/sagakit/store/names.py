@@ -177,7 +177,7 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def dead_subjects(self) -> list[str]:
         """The subjects of the dead letters themselves. `dead_audit` has what was done with them."""
-        return [self.subject("sagadead.inbox.*"), self.subject("sagadead.edited.*")]
+        return [self.subject(f"sagadead.{source}.*") for source in ("inbox", "intake", "edited")]
 
     @property
     def dead_audit(self) -> str:
@@ -187,6 +187,10 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
     def dead_subject(self, source: str, name: str) -> str:
         """Return the subject of a dead letter, or of what was done with one; `name` is a type, a service or a verb."""
         return self.subject(f"sagadead.{source}.{name if is_name(name) else '_'}")
+
+    def intake_consumer(self, name: str) -> str:
+        """Return the name of a durable consumer on a stream of a user's."""
+        return self._thing(name)
 
     @property
     def inbox_question(self) -> str:

@@ -14,19 +14,24 @@ bodies         the bodies of requests, bounded and checked
 json_faults    values against a JSON Schema: what does not fit, what is the same
 endpoints      the table of the API
 looking        the endpoints that look
+filter_words   the words that filters may have
 acting         the endpoints that start, signal and mend
 job_endpoints  the endpoints of verbs for many sagas
 job_work       jobs as requests run them
+letter_endpoints  the endpoints of dead letters
 api_shapes     the JSON that only the API has
 streaming      events as they come, as server-sent events
 pages          the pages of the console
 replay_page    the page of a saga as it was after one of its events
 saga_view      what these two have in common
+time_axis      the attempts of a saga on an axis of time
 drawn_nodes    the nodes of the diagrams of sagas and definitions
 group_acts     acts on a group of stuck sagas, as jobs
 fleet_pages    the pages of definitions and workers
 start_page     the page that starts a saga
 input_form     the form for an input, from its JSON Schema
+letter_pages   the pages of dead letters
+letter_acts    who may change a dead letter, and what would become of it
 audit_page     the page of what operators did
 forms          the forms of pages
 page_acts      the acts that the page of a saga offers, and why not

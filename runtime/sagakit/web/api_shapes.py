@@ -8,7 +8,16 @@ from typing import Any
 
 import msgspec
 
-from sagakit.client.json_shapes import CountLine, EventLine, GroupLine, JobLine, SagaLine, VerdictLine
+from sagakit.client.json_shapes import (
+    CountLine,
+    EventLine,
+    GroupLine,
+    JobLine,
+    LetterChangeLine,
+    LetterLine,
+    SagaLine,
+    VerdictLine,
+)
 
 
 class UnreadableLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +43,13 @@ class CountAnswer(msgspec.Struct, frozen=True, kw_only=True):
     counts: Sequence[CountLine]
     exact: bool
     as_of: datetime | None
+
+
+class WordsAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The words of filters: the fields, each with the kind of its values, and known values of some fields."""
+
+    fields: Mapping[str, str]
+    values: Mapping[str, Sequence[str]]
 
 
 class GroupAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,3 +117,15 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
     job: JobLine
     pages: int
     sagas: Sequence[VerdictLine]
+
+
+class LetterList(msgspec.Struct, frozen=True, kw_only=True):
+    """Dead letters, newest first."""
+
+    letters: Sequence[LetterLine]
+
+
+class LetterChangeList(msgspec.Struct, frozen=True, kw_only=True):
+    """Changes of dead letters, newest first."""
+
+    changes: Sequence[LetterChangeLine]

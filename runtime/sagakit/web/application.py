@@ -18,7 +18,7 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from sagakit.errors import SagakitError
-from sagakit.web import audit_page, fleet_pages, group_acts, pages, start_page
+from sagakit.web import audit_page, fleet_pages, group_acts, letter_pages, pages, start_page
 from sagakit.web.endpoints import ENDPOINTS, Handler
 from sagakit.web.guard import Guard
 from sagakit.web.looking import as_json, wait_of
@@ -47,6 +47,11 @@ PAGES: tuple[tuple[str, str, Rank, Handler], ...] = (
     ("POST", "/definitions/{type}/start", "operator", start_page.take_start),
     ("GET", "/workers", "viewer", fleet_pages.show_workers),
     ("GET", "/audit", "viewer", audit_page.show_audit),
+    ("GET", "/dead-letters", "viewer", letter_pages.show_letters),
+    ("GET", "/dead-letters/act", "operator", letter_pages.preview_letters),
+    ("POST", "/dead-letters/act", "operator", letter_pages.take_letters_form),
+    ("GET", "/dead-letters/{letter}", "viewer", letter_pages.show_letter),
+    ("POST", "/dead-letters/{letter}/{verb}", "operator", letter_pages.take_letter_form),
     ("POST", "/sagas/{type}/{id}/terminate", "admin", pages.take_form),
     ("POST", "/sagas/{type}/{id}/{verb}", "operator", pages.take_form),
     ("GET", "/assets/{name}", "viewer", pages.send_asset),

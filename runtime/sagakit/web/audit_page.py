@@ -30,5 +30,5 @@ def _act(event: CloudEvent) -> dict[str, Any]:
     return {
         "id": event.id, "at": event.time, "verb": event.type.rpartition(".")[2], "type": saga_type,
         "saga": event.subject, "by": str(data.get("by") or ""), "why": str(data.get("reason") or ""),
-        "step": str(data.get("step") or ""),
+        "step": str(data.get("step") or ""), "after": event.sequence,
     }  # fmt: skip

@@ -84,6 +84,19 @@ class JobBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     message_id: str | None = None
 
 
+class LetterBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A change of a dead letter. `why` is kept in the audit of dead letters; `by` is as for the verbs of operators."""
+
+    why: str
+    by: str | None = None
+
+
+class LetterEditBody(LetterBody, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The new payload of a dead letter: a message as docs/wire.md has it."""
+
+    payload: msgspec.Raw
+
+
 class ResumeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The wish that a job goes on. `by` is a name without authentication; sagas keep the name that began the job."""
 

@@ -12,20 +12,33 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sagakit.client.json_shapes import JobLine, SagaDetail, VerdictLine, WatchLine
-from sagakit.web import acting, job_endpoints, looking, streaming
+from sagakit.client.json_shapes import JobLine, LetterDetail, LetterVerdictLine, SagaDetail, VerdictLine, WatchLine
+from sagakit.web import acting, filter_words, job_endpoints, letter_endpoints, looking, streaming
 from sagakit.web.api_shapes import (
     CountAnswer,
     EventAnswer,
     GroupAnswer,
     JobList,
     JobReport,
+    LetterChangeList,
+    LetterList,
     OutcomeAnswer,
     PlanAnswer,
     SagaPage,
     StartAnswer,
+    WordsAnswer,
 )
-from sagakit.web.bodies import JobBody, ResultBody, ResumeBody, SignalBody, StartBody, StepVerbBody, VerbBody
+from sagakit.web.bodies import (
+    JobBody,
+    LetterBody,
+    LetterEditBody,
+    ResultBody,
+    ResumeBody,
+    SignalBody,
+    StartBody,
+    StepVerbBody,
+    VerbBody,
+)
 from sagakit.web.page_acts import VERBS
 from sagakit.web.visitors import Rank
 
@@ -48,6 +61,12 @@ PAGE: Parameters = {
 }
 AFTER: Parameters = {"after": ({"type": "string"}, "A position, or `start` for the first event that is kept")}
 PREFER: Parameters = {"Prefer": ({"type": "string"}, "`wait=30` waits so many seconds for the end of the saga")}
+LIMITED: Parameters = {"limit": ({**PAGE["limit"][0]}, "At the most so many; else 50")}
+LETTERS_THAT_FIT: Parameters = {
+    "subject": ({"type": "string"}, "A pattern of NATS that the subject of the message fits: sagain.PlaceOrder.*"),
+    "reason": ({"type": "string"}, "A part of the reason"),
+    **LIMITED,
+}
 PREVIEW: Parameters = {
     "verb": ({"type": "string", "enum": list(VERBS)}, "The verb"),
     "where": FILTER["where"],
@@ -91,6 +110,7 @@ class Endpoint(NamedTuple):
 
 ONE = "/api/sagas/{type}/{id}"
 JOB = "/api/jobs/{job}"
+LETTERS = "/api/dead-letters"
 RUNS = {200: JobLine, 202: JobLine}
 OUTCOMES = {200: OutcomeAnswer, 202: OutcomeAnswer}
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -98,6 +118,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/count", "viewer", looking.count_sagas, {200: CountAnswer},
              query={**FILTER, "exact": (FLAG, "True to read the records, however many they are")}),
     Endpoint("GET", "/api/groups", "viewer", looking.group_sagas, {200: GroupAnswer}, query={"where": FILTER["where"]}),
+    Endpoint("GET", "/api/words", "viewer", filter_words.list_words, {200: WordsAnswer}),
     Endpoint("GET", "/api/events", "viewer", streaming.watch_sagas, {200: WatchLine}, streams=True,
              query={"type": ({"type": "string"}, "The type of the sagas; without it, all types"), **AFTER},
              headers=RESUME),
@@ -123,5 +144,15 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", JOB, "viewer", job_endpoints.report_job, {200: JobReport},
              query={"page": ({"type": "integer", "minimum": 1}, "The page of the list, from 1")}),
     Endpoint("POST", f"{JOB}/resume", "operator", job_endpoints.resume_job, RUNS, body=ResumeBody, headers=SPENT),
+    Endpoint("GET", LETTERS, "viewer", letter_endpoints.list_letters, {200: LetterList}, query=LETTERS_THAT_FIT),
+    Endpoint("GET", f"{LETTERS}/changes", "viewer", letter_endpoints.list_letter_changes, {200: LetterChangeList},
+             query=LIMITED),
+    Endpoint("GET", f"{LETTERS}/{{letter}}", "viewer", letter_endpoints.show_letter, {200: LetterDetail}),
+    Endpoint("POST", f"{LETTERS}/{{letter}}/edit", "operator", letter_endpoints.edit_letter, {200: LetterVerdictLine},
+             body=LetterEditBody),
+    Endpoint("POST", f"{LETTERS}/{{letter}}/resend", "operator", letter_endpoints.resend_letter,
+             {200: LetterVerdictLine}, body=LetterBody),
+    Endpoint("POST", f"{LETTERS}/{{letter}}/delete", "admin", letter_endpoints.delete_letter, {200: LetterVerdictLine},
+             body=LetterBody),
 )  # fmt: skip
 """All endpoints."""

@@ -84,7 +84,7 @@ def _operation(endpoint: Endpoint, path: str, body: Json | None = None, name: st
 
 
 def _path_parameters(path: str) -> list[Json]:
-    texts = {"id": ID, "job": "The id of the job"}
+    texts = {"id": ID, "job": "The id of the job", "letter": "The number of the dead letter"}
     return [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}, "description": texts.get(name, "")}
         for name in re.findall(r"{(\w+)}", path)

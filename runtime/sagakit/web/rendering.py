@@ -85,9 +85,14 @@ def since(time: datetime, now: float) -> str:
 
 
 def lasted(duration: Any) -> str:
-    """Return a duration in milliseconds or seconds."""
+    """Return a duration in one unit."""
     seconds = duration.total_seconds()
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.1f} s"
 
 
 def group_filter(group: GroupLine) -> str:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sagakit.client.description import Description
+from sagakit.client.description import Description, StepView
+from sagakit.definition.plan import ITEM
 from sagakit.engine.events import CloudEvent
+from sagakit.web.drawn_nodes import ENDED
+
+ITEMS, REASONS = 100, 20
+"""Items of an each, and reasons, that a page shows."""
 
 
 def shown_event(event: CloudEvent) -> dict[str, Any]:
@@ -13,6 +19,19 @@ def shown_event(event: CloudEvent) -> dict[str, Any]:
     return {
         "sequence": event.sequence, "time": event.time, "event": event.type.split(".", 2)[-1], "data": event.data,
     }  # fmt: skip
+
+
+def operator_acts(events: Sequence[CloudEvent]) -> Sequence[dict[str, Any]]:
+    """Return the events about what operators did, as rows of a table, newest first."""
+    rows = [shown_event(event) for event in reversed(events)]
+    return [row for row in rows if row["event"].startswith("operator.")]
+
+
+def shown_steps(steps: Sequence[StepView]) -> Sequence[StepView]:
+    """Return the steps that a page shows: all nodes, and so many items that it stays short; unfinished items first."""
+    items = [step for step in steps if ITEM in step.name]
+    shown = {step.name for step in sorted(items, key=lambda step: step.state in ENDED)[:ITEMS]}
+    return [step for step in steps if ITEM not in step.name or step.name in shown]
 
 
 def reasons_of(saga: Description) -> list[tuple[str, bool]]:
@@ -33,4 +52,4 @@ def reasons_of(saga: Description) -> list[tuple[str, bool]]:
         elif step.state == "awaiting":
             what = {"signal": "waits for its signal", "timer": "waits for its time", "child": "waits for its child"}
             found.append((f"{step.name} {what.get(step.kind, 'waits')}.", False))
-    return found
+    return found if len(found) <= REASONS else [*found[:REASONS], (f"And {len(found) - REASONS:,} more.", False)]

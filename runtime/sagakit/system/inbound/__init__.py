@@ -9,4 +9,5 @@ requests      brings a message to the owner of a saga, here or elsewhere
 starts        starts each id once
 children      the way to a saga's parent and children
 dead_letters  keeps what can never be applied
+command_intake  puts commands from streams of users into the inbox
 """

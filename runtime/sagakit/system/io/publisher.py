@@ -78,6 +78,8 @@ class Publisher(Actor[PublishEvents]):
 
     def __init__(self, store: Store, unpublished: Unpublished) -> None:
         self._store = store
+        self._submit = store.events.submit  # bound once, as the next: they are called for each event
+        self._subject_of = store.names.event_subject
         self._queues: dict[str, _Queue] = {}
         unpublished.queues = self._queues
         self._pause = Backoff(initial_interval=0.05, max_interval=10.0)
@@ -110,11 +112,10 @@ class Publisher(Actor[PublishEvents]):
 
     def _send_head(self, queue: _Queue) -> None:
         event = queue.events[0]
-        subject = self._store.names.event_subject(queue.key, queue.saga_type, event.suffix)
-        message = EventMessage(
-            queue.key, subject, event_id(queue.run, event.seq), bytes(event.event), event.seq <= queue.alone_to
-        )
-        self._store.events.submit(message, partial(self._sent, queue))
+        seq = event.seq
+        subject = self._subject_of(queue.key, queue.saga_type, event.suffix)
+        message = EventMessage(queue.key, subject, event_id(queue.run, seq), bytes(event.event), seq <= queue.alone_to)
+        self._submit(message, partial(self._sent, queue))
 
     def _sent(self, queue: _Queue, result: int | StoreError) -> None:
         if self._nursery is None:

@@ -42,7 +42,7 @@ class Alone:
 
     def mind(self, plan: Plan, record: Record, environment: Environment) -> None:
         """Ask for a turn or give it back, as the durable record says: the saga runs alone, or needs a turn."""
-        if not is_suspect(record) and not self.pending:
+        if self._turn is None and not is_suspect(record):
             return
         wanted = not environment.sagas.draining and awaits_isolation(plan, record, environment.now())
         if self._turn is not None and not (record.alone if self._granted else wanted):

@@ -163,27 +163,27 @@ class Journal:
         With `gives_way`, the write ends in StoreFull at the first refusal. `alone` and `not_after` (trio time) are as
         in `Put`.
         """
-        record = stamped(record, write=self._environment.next_write())
+        environment = self._environment
+        record = stamped(record, write=environment.next_write())
         value = encode(record, self.unknown)
         size = len(value)
-        room = self._environment.room
-        if self._size and room.limited:
+        room = environment.room
+        if room.limited and self._size:
             room.submitted(self._key, size - self._size)
         put = Put(
             key=self._key, value=value, expected=self.revision, done=self._done(), not_after=not_after,
             gives_way=gives_way, alone=alone,
         )  # fmt: skip
-        self._operate(put, partial(self._written, record, then, self._environment.trio_time(), size))
+        self._operate(put, partial(self._written, record, then, environment.trio_time(), size))
         return size
 
     def _written(
         self, record: Record, then: Callable[[Record], None], sent: float, size: int, revision: Result
     ) -> None:
         assert isinstance(revision, int)
-        self._size = size
+        environment, self._size = self._environment, size
         self.stands(record, revision)
         self._slot.seen_at = sent
-        environment = self._environment
         environment.tally.writes.add(environment.trio_time() - sent)
         if environment.room.limited:
             environment.room.stored(self._key)
@@ -281,8 +281,8 @@ class Journal:
 
     def _done(self) -> OnSettled:
         """Return what tells the next operation's result to the saga's actor, with its number."""
-        self._slot.operations += 1
-        return partial(_settled, self._ref, self._slot.operations)
+        self._slot.operations = number = self._slot.operations + 1
+        return partial(_settled, self._ref, number)
 
     def _operate(self, operation: PersistenceMessage, then: Callable[[Result], None]) -> None:
         assert self._operation is None, "an operation is under way"

@@ -1,0 +1,1 @@
+"""Commands: messages on streams of users that start, signal or cancel sagas."""

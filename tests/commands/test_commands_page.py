@@ -1,0 +1,29 @@
+"""Tests of docs/commands.md: its program runs, and prints its text."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from tests.docs.test_docs import ROOT, blocks
+from tests.servers import running_server
+
+
+def test_the_program_of_the_page_prints_its_text(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "commands.md"
+    [program], [text] = blocks(page, "python"), blocks(page, "text")
+    (tmp_path / "program.py").write_text(program)
+    with running_server(tmp_path / "nats") as server:
+        command = [sys.executable, "program.py", server.url]
+        popen = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        ends = threading.Timer(60, popen.kill)  # then there is no further line to read
+        ends.start()
+        try:
+            assert popen.stdout is not None
+            assert [popen.stdout.readline() for _ in text.splitlines()] == text.splitlines(keepends=True)
+        finally:
+            ends.cancel()
+            popen.kill()
+            popen.communicate()
