@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo test test-python smoke-python chaos clocks faketime check bench bench-all bench-guard peers docs pictures changelog clean
+.PHONY: help setup demo test test-python smoke-python chaos clocks faketime check bench bench-all bench-guard peers docs site diagrams pictures changelog clean
 .DELETE_ON_ERROR:
 
 $(STAMP): pyproject.toml
@@ -68,6 +68,15 @@ peers: $(STAMP)  ## what the benchmark `peers` compares with; PostgreSQL comes f
 
 docs: $(STAMP)  ## write the pages that are made from the code
 	$(BIN)/python docs/generate.py
+
+site: $(STAMP)  ## build the documentation into build/site; a warning fails it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "open build/site/index.html"
+
+diagrams: $(STAMP) faketime  ## draw the diagrams of the documentation anew, with Mermaid in Chromium
+	npm install --prefix .venv/npm --no-fund --no-audit mermaid@11.17.2
+	rm -f docs/diagrams/*.svg
+	$(BIN)/python -m tests.docs.diagrams
 
 pictures: $(STAMP) faketime  ## take the pictures of docs/console.md anew, with Chromium
 	$(BIN)/python -m tests.web.pictures

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ast
+import inspect
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import sagakit.errors
 from sagakit import Config
 from sagakit.client.metrics import METRICS
 from sagakit.engine.table import SAGA_TABLE, STEP_TABLE
+from sagakit.errors import ERROR_CODES, SagakitError
+from sagakit.projection import ProjectionGap
 from sagakit.prometheus import PREFIX
 from sagakit.store.names import Names
 from sagakit.store.permissions import ROLES, permissions_of
@@ -107,6 +116,109 @@ def metrics_page() -> str:
     return "\n".join(lines)
 
 
+def errors_page() -> str:
+    """Return the page that says of each error what causes it and what cures it."""
+    lines = [NOTE, *ERRORS_HEAD.splitlines(), ""]
+    for error in _tree(SagakitError):
+        base = error.__bases__[0]
+        codes = next(row for row in ERROR_CODES if issubclass(error, row.errors))
+        under = f"Base: [`{base.__name__}`](#{base.__name__.lower()}). " if base is not Exception else ""
+        lines += [f"### {error.__name__}", "", inspect.getdoc(error) or "", ""]
+        lines += [f"- `.{name}`: {text}" for name, text in _fields(error)]
+        lines += [f"- {under}Exit code {codes.exit}, HTTP status {codes.status}.", ""]
+    return "\n".join(lines)
+
+
+def public_errors() -> set[type[SagakitError]]:
+    """Return the errors that a program can import."""
+    found = {error for error in vars(sagakit.errors).values() if isinstance(error, type)}
+    return {error for error in found if issubclass(error, SagakitError)} | {ProjectionGap}
+
+
+def _tree(error: type[SagakitError]) -> Iterator[type[SagakitError]]:
+    """Yield an error and those below it, by their names."""
+    yield error
+    for child in sorted(public_errors(), key=lambda one: one.__name__):
+        if child.__bases__[0] is error:
+            yield from _tree(child)
+
+
+def _fields(error: type[SagakitError]) -> Iterator[tuple[str, str]]:
+    """Yield the names of an error's own fields, each with its docstring."""
+    for node in ast.walk(_sources()[error.__name__]):
+        parts = getattr(node, "body", [])
+        for field, text in pairwise(parts if isinstance(parts, list) else []):
+            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+                yield ast.unparse(field.target).removeprefix("self."), inspect.cleandoc(str(text.value.value))
+
+
+def api_page() -> str:
+    """Return the page with every public name; the site shows the docstrings there."""
+    lines = [NOTE, *API_HEAD.splitlines(), ""]
+    for name in PACKAGES:
+        package = import_module(name)
+        lines += [f"## {name}", "", *(inspect.getdoc(package) or "").splitlines()[:1], ""]
+        lines += [f"::: {name}.{one}\n" for one in _names(package)]
+    return "\n".join(lines)
+
+
+def _names(package: ModuleType) -> list[str]:
+    """Return the public names of a package, or of a module: what it exports, else what it defines."""
+    names = getattr(package, "__all__", None) or [one for one in vars(package) if not one.startswith("_")]
+    found = {name: getattr(package, name) for name in sorted(names) if not name.startswith("_")}
+    return [name for name, value in found.items() if _belongs(package, value)]
+
+
+def _belongs(package: ModuleType, value: object) -> bool:
+    if isinstance(value, type) and issubclass(value, SagakitError):
+        return False  # docs/errors.md has it
+    return hasattr(package, "__all__") or (callable(value) and value.__module__ == package.__name__)
+
+
+PACKAGES = [
+    "sagakit", "sagakit.asyncio", "sagakit.testing", "sagakit.outbox", "sagakit.projection", "sagakit.prometheus",
+    "sagakit.web",
+]  # fmt: skip
+API_HEAD = """\
+# The Python API
+
+Every public name, with its types. [Errors](errors.md) has those of errors, and [Actors](actors.md) the library of
+actors. On the site each name below is shown with its docstring.
+"""
+
+
+@cache
+def _sources() -> dict[str, ast.ClassDef]:
+    """Return the source of each class of error by its name."""
+    package = Path(sagakit.errors.__file__).parent
+    trees = [ast.parse(path.read_text()) for path in [*package.glob("*.py"), package.parent / "projection.py"]]
+    return {node.name: node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)}
+
+
+ERRORS_HEAD = """\
+# Errors: cause and cure
+
+## How do I find an error here?
+
+By its name. The command `sagakit` and the console print the place of each error on this page, and a program has it as
+`error.docs_page`. With `-o json` a command prints the name as `error`; the HTTP API sends it as `code`.
+
+Errors form one tree, ordered by who has to act. `except SagakitError` catches them all.
+
+| the error is a | who acts |
+| --- | --- |
+| [`CallerError`](#callererror) | you correct the call; nothing was changed |
+| [`DefinitionError`](#definitionerror), [`CannotMigrate`](#cannotmigrate) | you correct the `Saga` class |
+| [`SagaStuck`](#sagastuck) | a person removes the cause, then says how the saga continues |
+| [`SagaFailed`](#sagafailed) | nobody need: the saga turned back, and its fields say why |
+| [`NoWorker`](#noworker) | you start a worker with the saga's version, or write a `migrate()` |
+| [`StoreError`](#storeerror) | you wait, or the operator of the server makes room |
+| [`ServerError`](#servererror) | the operator of the server corrects its settings, or you correct the URL |
+| [`InternalError`](#internalerror) | you report a bug of sagakit |
+
+## Which are there?"""
+
+
 METRICS_HEAD = """\
 # Metrics
 
@@ -153,6 +265,8 @@ def _diagram(table: Mapping[Any, Mapping[Any, Any]], *first: str) -> list[str]:
 
 
 PAGES = {
+    "api.md": api_page,
+    "errors.md": errors_page,
     "metrics.md": metrics_page,
     "options.md": config_page,
     "permissions.md": permissions_page,

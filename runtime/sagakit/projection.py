@@ -46,7 +46,7 @@ _BEGIN_ANEW = "UPDATE sagakit_projection_marks SET sequence = 0 WHERE name = :na
 class ProjectionGap(CallerError):
     """Events of a run are missing: the log does not have them any more, or the watch has begun too late.
 
-    `expected` is the number of the event that should have come.
+    `expected` is the number of the event that should have come. Begin with `after=position(...)`, or pass `on_gap=`.
     """
 
     def __init__(self, projection: str, event: SagaEvent, expected: int) -> None:

@@ -57,9 +57,12 @@ def test_a_cloud_event_brings_its_data_and_its_context() -> None:
 def test_commands_signal_and_cancel() -> None:
     paid = Command("orders.paid", Place, id="order_id", input="cents", signal=Place.paid, start="all")
     _, id, request = translated(paid, came({"order_id": 7, "cents": 12}, Nats_Msg_Id="m1"))
-    assert (id, request.kind, request.step, msgspec.json.decode(request.payload)) == ("m1", "signal", "paid", 12)
+    assert (id, request.kind, request.step) == ("signal/paid/m1", "signal", "paid")
+    assert msgspec.json.decode(request.payload) == 12
     cancel = Command("orders.off", Place, id="order_id", cancel=True, start="all")
     assert translated(cancel, came(DATA)).request.kind == "cancel"
+    same = [translated(command, came(DATA | {"cents": 1}, Nats_Msg_Id="o7")).id for command in (START, paid, cancel)]
+    assert same == ["o7", "signal/paid/o7", "cancel/o7"], "a sender may name all messages of an order by the order"
     assert len({command.name for command in (START, paid, cancel)}) == 3
 
 

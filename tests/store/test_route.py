@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import trio
 from nats.aio.msg import Msg
+from sagakit.jetstream import route as routes
 from sagakit.jetstream.connecting import open_link
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.lent_transport import LentTransport
@@ -72,6 +73,26 @@ async def test_many_answers_gather_between_two_reads(mock_clock: MockClock) -> N
         mock_clock.jump(GATHER)
         await wait_all_tasks_blocked()
         assert loan.pieces == [b"a", b"bc"]
+
+
+async def test_several_chunks_are_read_in_one_turn(mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers that sagas wait for come behind pages of the inbox: with a chunk a turn they were late by many turns."""
+    monkeypatch.setattr(routes, "CHUNK", 2)
+    async with routed() as (server, _, loan):
+        server.send(b"abcde")
+        while not loan.pieces:
+            await trio.lowlevel.checkpoint()
+        assert loan.pieces == [b"ab", b"cd", b"e"]
+
+
+async def test_a_long_read_gives_others_a_turn(mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "CHUNK", 2)
+    monkeypatch.setattr(routes, "TURN", -1.0)
+    async with routed() as (server, _, loan):
+        server.send(b"abcde")
+        while not loan.pieces:
+            await trio.lowlevel.checkpoint()
+        assert loan.pieces == [b"ab"]
 
 
 def received_by(server: socket.socket) -> bytes:

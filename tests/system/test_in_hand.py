@@ -103,3 +103,38 @@ async def test_a_second_start_of_a_saga_does_not_release_messages_that_wait_for_
             hand.let_go(message(2))
         await wait()
     assert woken == [True, True, False]
+
+
+async def test_messages_that_wait_to_be_buried_take_no_room_from_others(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: Clock
+) -> None:
+    monkeypatch.setattr(in_hand, "MOST", 2)
+    monkeypatch.setattr(in_hand, "MOST_BYTES", 20)
+    hand = InHand()
+    with trio.fail_after(1):
+        for position in range(10):
+            await hand.room()
+            hand.take(message(position))
+            assert hand.condemn(message(position))
+    for position in range(10):
+        hand.let_go(message(position))
+    for position in (1, 2):
+        hand.take(message(position))
+    with trio.move_on_after(1) as waits:
+        await hand.room()
+    assert waits.cancelled_caught, "the messages that were buried no longer make room"
+
+
+@pytest.mark.parametrize(("most", "most_bytes"), [(2, 1000), (1000, 20)])
+def test_few_messages_may_wait_to_be_buried(most: int, most_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(in_hand, "MOST_DEAD", most)
+    monkeypatch.setattr(in_hand, "MOST_DEAD_BYTES", most_bytes)
+    hand = InHand()
+    for position in (1, 2, 3):
+        hand.take(message(position))
+    assert [hand.condemn(message(position)) for position in (1, 2, 3)] == [True, True, False]
+    assert hand.condemn(message(1)), "it waits already"
+    hand.let_go(message(3))
+    hand.let_go(message(1))
+    hand.take(message(3))
+    assert hand.condemn(message(3))

@@ -277,7 +277,7 @@ async def test_a_large_message_that_takes_up_the_room_is_buried_before_small_one
 
     monkeypatch.setattr(MemoryInbox, "bury", slow)
     monkeypatch.setattr(intake, "DISPOSING", 1)
-    monkeypatch.setattr(intake, "DISPOSING_MOST", 1)
+    monkeypatch.setattr(intake, "BURYING_MOST", 1)
     server = MemoryServer()
     async with member(server, Waits()) as running:
         for number in range(4):

@@ -100,12 +100,16 @@ def test_the_pages_say_what_would_become_of_a_letter_and_change_one_or_all(serve
         cut = await bury(client, "sagain.Buy.three", GOOD, Sagakit_Cut="9 bytes")
         unknown = await bury(client, "sagaop.Buy.gone", b'{"kind": "retry"}', Sagakit_Reason="<b>late</b>")
         stop = await bury(client, "sagaop.Buy.two", STOP, Sagakit_Reason="<b>late</b>")
+        command = await bury(
+            client, "orders.buy", Sagakit_Source="intake", Sagakit_Reason="a command", Sagakit_Headers="{}"
+        )
         listed = await read(http, "/dead-letters")
         assert "<b>late</b>" in listed.text
         assert url("two") in listed.links
         for letter, told in (
             (bad, "does not fit its schema"), (good, "it would be taken"), (cut, "only a part of its message"),
             (unknown, "it would have no effect"), (stop, "it would have no effect"),
+            (command, "it would be taken"),
         ):  # fmt: skip
             assert told in (await read(http, f"/dead-letters/{letter}")).text, told
 
@@ -128,7 +132,7 @@ def test_the_pages_say_what_would_become_of_a_letter_and_change_one_or_all(serve
         left = await read(http, answer.headers["location"])
         assert "resend: 2 done, 1 refused" in html.unescape(left.text)
         assert "the sender is mended" in left.text
-        assert [one.sequence for one in await client.dead_letters.list()] == [later, stop, unknown, cut]
+        assert [one.sequence for one in await client.dead_letters.list()] == [later, command, stop, unknown, cut]
         assert await (await begun(client, "one")).wait() == "completed"
 
     visit("trio", server, namespace, body)

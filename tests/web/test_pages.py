@@ -70,6 +70,7 @@ async def read(http: httpx.AsyncClient, path: str, status: int = 200) -> Reader:
     scripts = [script.rpartition("/")[2] for script in found.scripts]
     assert scripts in (
         ["idiomorph.min.js", "console.js"],
+        ["idiomorph.min.js", "filter.js", "console.js"],
         ["idiomorph.min.js", "dagre.min.js", "diagram.js", "console.js"],
     )
     assert [link for link in found.links if not link.startswith("/")] == []
@@ -193,6 +194,7 @@ def test_a_page_is_the_same_under_a_prefix_and_says_when_nothing_has_changed(ser
             assert again.status_code == 200
             missing = await read(http, f"/shop/sagas{url('two')}", 404)
             assert "no saga is stored under Buy.two" in missing.text
+            assert "docs/errors.md#unknownsaga" in missing.text
 
     with worker(server, namespace):
         CLIENTS["asyncio"](server.url, main, namespace=namespace)

@@ -17,6 +17,7 @@ from rich.cells import cell_len, set_cell_size
 
 from sagakit.cli.exits import UsageError
 from sagakit.client.json_shapes import ErrorLine
+from sagakit.errors import SagakitError
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -101,6 +102,8 @@ def print_error(error: BaseException, code: int, output: OutputFormat) -> None:
         typer.echo(msgspec.json.encode(line).decode(), err=True)
     else:
         typer.echo(str(error) or type(error).__name__, err=True)
+        if isinstance(error, SagakitError):
+            typer.echo(f"see {error.docs_page}", err=True)
 
 
 def note(text: str) -> None:

@@ -77,7 +77,10 @@ class UnreadableValue(DoesNotFit):
 
 
 class Unwritable(DoesNotFit):
-    """A value cannot be kept as JSON of its declared type: it has another type, or a part that JSON does not have."""
+    """A value cannot be kept as JSON of its declared type: it has another type, or a part that JSON does not have.
+
+    Raised by the call that takes the value, or for a step that returns it. Correct the value, or the declared type.
+    """
 
     _verb = "cannot be kept as"
 

@@ -8,11 +8,20 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """The exceptions of decoding bytes that another process may have written; RecursionError if they nest too deeply."""
 
 
+ERRORS_PAGE = "docs/errors.md"
+"""The page of the documentation with the cause and the cure of each error."""
+
+
 class SagakitError(Exception):
     """The root of the tree: every error that sagakit raises on purpose.
 
     `except SagakitError` around a call of a runtime or a handle leaves out only errors of Python and of user code.
     """
+
+    @property
+    def docs_page(self) -> str:
+        """The place in the documentation with the cause and the cure: `docs/errors.md#storefull`."""
+        return f"{ERRORS_PAGE}#{type(self).__name__.lower()}"
 
 
 class InternalError(SagakitError):

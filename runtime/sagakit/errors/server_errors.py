@@ -13,7 +13,10 @@ class ServerError(SagakitError):
 
 
 class CannotConnect(ServerError):
-    """The server does not answer at the URL, or refuses the credentials; the text says which."""
+    """The server does not answer at the URL, or refuses the credentials; the text says which.
+
+    Start the server, correct the URL, or open the way through the firewall.
+    """
 
 
 class LoginRefused(CannotConnect):

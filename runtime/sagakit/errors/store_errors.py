@@ -32,15 +32,24 @@ class StoreFull(StoreError):
 
 
 class TooLarge(StoreError):
-    """A message has more bytes than the server's `max_payload`. It was not sent."""
+    """A message has more bytes than the server's `max_payload`. It was not sent.
+
+    Keep large data elsewhere and pass a reference to it, or raise `max_payload`.
+    """
 
 
 class NoResponders(Unavailable):
-    """A request has no listener: there is no such stream, the stream has no leader, or a worker is gone."""
+    """A request has no listener: there is no such stream, the stream has no leader, or a worker is gone.
+
+    Repeat the call in a moment. If that does not help, `sagakit doctor` says what is missing.
+    """
 
 
 class Refused(StoreError):
-    """The server answered with an error that no other class covers. Nothing was written."""
+    """The server answered with an error that no other class covers. Nothing was written.
+
+    The text has the server's words: the operator of the server has to act on them.
+    """
 
     code: int
     """JetStream's `err_code`; 0 if the request was not sent or the answer had none."""

@@ -139,7 +139,7 @@ class CommandStreams:
             raise self._link.refused(info.error, consumer.stream, key=consumer.name)
         return info.error is None
 
-    def _cannot_make(self, consumer: Consumer, error: ApiError) -> StoreError:
+    def _cannot_make(self, consumer: Consumer, error: ApiError) -> StoreError | BadBucket:
         """Return the error of a consumer that the server has not made. On a work queue, for one, it must take all."""
         found = self._link.refused(error, consumer.stream, key=consumer.name)
         if not isinstance(found, Refused):

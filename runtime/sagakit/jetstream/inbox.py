@@ -24,9 +24,10 @@ from sagakit.store.names import Channel, Names, SagaKey
 from sagakit.store.ports import ACK_WAIT, HEADERS_LIMIT, UNKNOWN_TYPE_FOR, InboundMessage, Source
 from sagakit.store.starting import is_start
 
-OUT = 10_000
-"""Messages of one type that may be out with workers at once, before any of them is acknowledged."""
-PAGE_NEW, PAGE_PARKED = 256, 64
+OUT = 20_000
+"""Messages of one type that may be out with workers at once, before any of them is acknowledged. Those that a worker
+has given back for later count."""
+PAGE_NEW, PAGE_PARKED = 1_024, 64
 """Messages asked for at once. A page of new ones is large: while the worker is busy, each page takes as long as a few
 turns of everything else that it does, and a message behind a flood waits until all pages before it have come."""
 LOOKED_AT = 8

@@ -7,6 +7,7 @@ it is: what comes from the stream has a subject for its acknowledgement, and the
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from logging import DEBUG, INFO, getLogger
@@ -32,8 +33,15 @@ FRESH = 0.75
 """Part of the time to acknowledge within which a message must be taken; later the server may give it to others."""
 AGAIN = 0.5
 """Seconds until a consumer that could not be made or read is tried again."""
-_ENDED = (b"NATS/1.0 404", b"NATS/1.0 408", b"NATS/1.0 409 Message Size Exceeds MaxBytes")
-_COMPLETE = b"NATS/1.0 409 Batch Completed"
+_ENDED = (
+    b"NATS/1.0 404",
+    b"NATS/1.0 408",
+    b"NATS/1.0 409 Message Size Exceeds MaxBytes",
+    b"NATS/1.0 409 Batch Completed",
+)
+"""The server's words at the end of a request."""
+_UNSENT = re.compile(rb"\r\nNats-Pending-Messages: (\d+)\r\n")
+"""The number of messages of a request that ends without them."""
 
 
 class Consumer(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +99,7 @@ class Pull:
         return left
 
     async def deliveries(self) -> AsyncGenerator[Delivery]:
-        """Yield what comes, across outages. The next page is asked for when the last message of a page was taken."""
+        """Yield what comes, across outages. The next page is asked for when half a page has come and was taken."""
         while True:
             await self._link.until_connected()
             try:
@@ -101,10 +109,10 @@ class Pull:
                     while not self._lost:
                         while self._came:
                             came_at, delivery = self._came.popleft()
+                            self._ask_ahead()
                             if came_at > trio.current_time() - FRESH * self._consumer.ack_wait:
                                 yield delivery
-                        if not self._owed:
-                            self._ask()
+                        self._ask_ahead()
                         await self._until_news()
                 reason: object = self._lost
             except StoreError as error:
@@ -122,8 +130,16 @@ class Pull:
         if answer.error is not None:
             raise self._link.refused(answer.error, consumer.stream, key=consumer.name)
 
-    def _ask(self) -> None:
-        self._owed = page = self._consumer.page
+    def _ask_ahead(self) -> None:
+        """Ask for a page once half a page is neither owed nor waits here.
+
+        A page that is asked for when the one before was taken comes several turns of the loop later. In a flood a turn
+        takes so long that the server would rather wait for this worker than the other way round.
+        """
+        page = self._consumer.page
+        if self._owed + len(self._came) > page // 2:
+            return
+        self._owed += page
         page_bytes = max(PAGE_BYTES, 2 * self._link.max_payload)
         request = msgspec.json.encode({"batch": page, "max_bytes": page_bytes, "expires": int(EXPIRES * 1e9)})
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._consumer.stream}.{self._consumer.name}"
@@ -150,10 +166,10 @@ class Pull:
         if delivery.reply:
             self._owed = max(0, self._owed - 1)
             self._came.append((trio.current_time(), delivery))
-        elif delivery.headers.startswith(_COMPLETE):
-            return
+            self._ask_ahead()
+        elif delivery.headers.startswith(_ENDED):
+            unsent = _UNSENT.search(delivery.headers)
+            self._owed = max(0, self._owed - int(unsent[1])) if unsent else 0
         else:
-            self._owed = 0
-            if not delivery.headers.startswith(_ENDED):
-                self._lost = delivery.headers.partition(b"\r\n")[0].decode(errors="replace")
+            self._lost = delivery.headers.partition(b"\r\n")[0].decode(errors="replace")
         self._news.set()

@@ -29,6 +29,9 @@ _log = getLogger("sagakit.link")
 
 CHUNK = 256 * 1024
 """Bytes that are read at once."""
+TURN = 0.003
+"""Seconds of reading without a turn for others. In a busy loop a turn takes long, and the answers that sagas wait for
+come behind whole pages of the inbox: with one chunk a turn they would be late by as many turns."""
 MANY = 200
 """Answers that are owed from which on they are left to gather between two reads."""
 GATHER = 0.001
@@ -134,22 +137,28 @@ class SocketRoute:
 
     async def _read(self) -> Exception:
         """Read until the connection ends, and return why."""
-        take_in = self._loan.splitter.take_in
         while True:
             await trio.lowlevel.wait_readable(self._socket)
-            try:
-                data = self._socket.recv(CHUNK)
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                return error
-            if not data:
-                return nats.errors.UnexpectedEOF()
-            rest = take_in(data)
-            if rest:
-                self._loan.hand_on(rest)
+            until = trio.current_time() + TURN
+            while True:
+                try:
+                    data = self._socket.recv(CHUNK)
+                except BlockingIOError:
+                    break
+                except OSError as error:
+                    return error
+                if not data:
+                    return nats.errors.UnexpectedEOF()
+                self._take_in(data)
+                if len(data) < CHUNK or trio.current_time() > until:
+                    break
             if len(self._owed) >= MANY:
                 await trio.sleep(GATHER)
+
+    def _take_in(self, data: bytes) -> None:
+        rest = self._loan.splitter.take_in(data)
+        if rest:
+            self._loan.hand_on(rest)
 
     def leave(self) -> None:
         """End `read`."""

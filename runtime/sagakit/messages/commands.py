@@ -116,9 +116,13 @@ class Translated(NamedTuple):
 
 
 def translated(command: Command, message: CommandMessage) -> Translated:
-    """Return what a command asks for. Raises InvalidInput, InvalidId for a command that can never be applied."""
+    """Return what a command asks for. Raises InvalidInput, InvalidId for a command that can never be applied.
+
+    Signals and cancels have the kind in their ids: a sender that names each message by its order gives a start and a
+    signal of one order the same id, and the inbox would drop the second one as a copy.
+    """
     address = SagaKey(command.saga_type, command.id_of(message))
-    id = checked_message_id(message.id)
+    id = checked_message_id(f"{_head(command)}{message.id}")
     if command.kind == "cancel":
         return Translated(address, id, InboxRequest(kind="cancel", reason=f"the command {message.subject}"))
     value = _encoded(command.value_of(message))
@@ -139,6 +143,11 @@ def translated(command: Command, message: CommandMessage) -> Translated:
         trace=context.trace,
     )
     return Translated(address, id, request)
+
+
+def _head(command: Command) -> str:
+    """Return the beginning of the ids of messages to sagas."""
+    return {"start": "", "signal": f"signal/{command.signal}/", "cancel": "cancel/"}[command.kind]
 
 
 def read_command(subject: str, headers: Mapping[str, str], payload: bytes, *, position: str) -> CommandMessage:

@@ -14,6 +14,7 @@ bodies         the bodies of requests, bounded and checked
 json_faults    values against a JSON Schema: what does not fit, what is the same
 endpoints      the table of the API
 looking        the endpoints that look
+filter_words   the words that filters may have
 acting         the endpoints that start, signal and mend
 job_endpoints  the endpoints of verbs for many sagas
 job_work       jobs as requests run them

@@ -45,6 +45,13 @@ class CountAnswer(msgspec.Struct, frozen=True, kw_only=True):
     as_of: datetime | None
 
 
+class WordsAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The words of filters: the fields, each with the kind of its values, and known values of some fields."""
+
+    fields: Mapping[str, str]
+    values: Mapping[str, Sequence[str]]
+
+
 class GroupAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The stuck sagas, grouped; the largest group first."""
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sagakit.client.json_shapes import JobLine, LetterDetail, LetterVerdictLine, SagaDetail, VerdictLine, WatchLine
-from sagakit.web import acting, job_endpoints, letter_endpoints, looking, streaming
+from sagakit.web import acting, filter_words, job_endpoints, letter_endpoints, looking, streaming
 from sagakit.web.api_shapes import (
     CountAnswer,
     EventAnswer,
@@ -26,6 +26,7 @@ from sagakit.web.api_shapes import (
     PlanAnswer,
     SagaPage,
     StartAnswer,
+    WordsAnswer,
 )
 from sagakit.web.bodies import (
     JobBody,
@@ -117,6 +118,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/count", "viewer", looking.count_sagas, {200: CountAnswer},
              query={**FILTER, "exact": (FLAG, "True to read the records, however many they are")}),
     Endpoint("GET", "/api/groups", "viewer", looking.group_sagas, {200: GroupAnswer}, query={"where": FILTER["where"]}),
+    Endpoint("GET", "/api/words", "viewer", filter_words.list_words, {200: WordsAnswer}),
     Endpoint("GET", "/api/events", "viewer", streaming.watch_sagas, {200: WatchLine}, streams=True,
              query={"type": ({"type": "string"}, "The type of the sagas; without it, all types"), **AFTER},
              headers=RESUME),

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
 
 async def show_workers(request: Request, client: Client) -> Response:
-    """Show the workers by their leases."""
+    """Show the workers by their leases: the one with the most sagas comes first."""
     leases = await client.repository.leases()
-    rows = [{"says": one.says, "renewed": moment_of(one.at), "counts": _by_status(one.says.counts)} for one in leases]
+    told = [(one, _by_status(one.says.counts)) for one in leases]
+    told.sort(key=lambda pair: -sum((pair[1] or {}).values()))
+    rows = [{"says": one.says, "renewed": moment_of(one.at), "counts": counts} for one, counts in told]
     return page(request, "workers", page="Workers", now=await client.now(), refresh=LISTED, workers=rows)
 
 

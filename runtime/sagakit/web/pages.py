@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,11 @@ from sagakit.client.json_lines import group_line, saga_line
 from sagakit.client.json_shapes import GroupLine
 from sagakit.engine import ENDS, InboundKind, Record
 from sagakit.engine.record import NOTHING
-from sagakit.errors import UNREADABLE, InvalidInput, NotAllowed, SagakitError
+from sagakit.errors import UNREADABLE, InvalidId, InvalidInput, NotAllowed, SagakitError, UnknownSaga
+from sagakit.messages.validation import check_id
+from sagakit.naming import SagaKey
 from sagakit.repository.filters import STATUSES
-from sagakit.repository.groups import GroupName
+from sagakit.repository.groups import GroupName, group_of
 from sagakit.repository.leases import LeaseAt
 from sagakit.repository.wanted import Wanted
 from sagakit.times import moment_of
@@ -31,7 +34,7 @@ from sagakit.web.page_acts import STEP_VERBS, VERBS, acts_on
 from sagakit.web.problems import Problem, as_answer
 from sagakit.web.rendering import LISTED, ONE, WHOLE, asset, check_form_token, form_token, page, place_of
 from sagakit.web.replay_page import show_replay
-from sagakit.web.saga_view import reasons_of, shown_event, shown_steps
+from sagakit.web.saga_view import operator_acts, reasons_of, shown_event, shown_steps
 from sagakit.web.time_axis import time_axis
 
 if TYPE_CHECKING:
@@ -97,11 +100,23 @@ async def show_sagas(request: Request, client: Client) -> Response:
             "cursor": found.cursor,
         }
     except InvalidInput as error:
+        if address := await _with_id(client, where.strip()):
+            return RedirectResponse(place_of(request, address), 303)
         shown["problem"] = str(error)
     return page(
         request, "sagas", page="Sagas", now=await client.now(), refresh=0 if cursor or shown["problem"] else LISTED,
         status=422 if shown["problem"] else 200, where=where, before=cursor, quick=FILTERS, **shown,
     )  # fmt: skip
+
+
+async def _with_id(client: Client, text: str) -> SagaKey | None:
+    """Return the saga whose id a text is that is not a filter; None if there is none."""
+    for saga_type in await client.schemas():
+        with suppress(UnknownSaga, InvalidId):
+            address = SagaKey(saga_type, check_id(text))
+            await client.repository.get(str(address))
+            return address
+    return None
 
 
 async def show_saga(request: Request, client: Client) -> Response:
@@ -126,12 +141,21 @@ async def show_saga(request: Request, client: Client) -> Response:
         total=record.next_event - 1,
         refresh=0 if record.status in ENDS and not record.outbox else ONE,
         events=[shown_event(one) for one in reversed(events)], reasons=reasons_of(saga),
+        operated=operator_acts(events), kind_acts=_acts_on_kind(request, record),
         diagram=drawn_saga(plan, saga.steps), steps=shown_steps(saga.steps),
         axis=time_axis(saga, datetime.fromtimestamp(now, UTC)),
         acts=acts_on(record, plan, visitor, now, read_only=request.scope["sagakit.read_only"]),
         token=form_token(request), done=done if done in {*VERBS, *STEP_VERBS} else "",
         record=msgspec.json.format(msgspec.json.encode(record), indent=2).decode(),
     )  # fmt: skip
+
+
+def _acts_on_kind(request: Request, record: Record) -> Sequence[tuple[str, str]]:
+    """Return the verbs that the visitor may give all sagas that are stuck as this one is, with their previews."""
+    if record.status != "stuck" or request.scope["sagakit.read_only"]:
+        return []
+    visitor, group = request.scope["sagakit.visitor"], group_of(record)
+    return [(verb, group_query(group, verb)) for verb in GROUP_VERBS if visitor.may(VERBS[verb][0])]
 
 
 async def take_form(request: Request, client: Client) -> Response:
@@ -172,6 +196,8 @@ def as_page(request: Request, error: Problem | SagakitError) -> Response:
     """Return the page for an error."""
     answer = as_answer(error)
     told = msgspec.json.decode(answer.body)
-    made = page(request, "problem", page="", status=answer.status_code, title=told["title"], detail=told["detail"])
+    place = error.docs_page if isinstance(error, SagakitError) else ""
+    shown = {"title": told["title"], "detail": told["detail"], "docs_page": place}
+    made = page(request, "problem", page="", status=answer.status_code, **shown)
     made.headers.update({name: value for name, value in answer.headers.items() if name == "retry-after"})
     return made

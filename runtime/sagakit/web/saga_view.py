@@ -21,6 +21,12 @@ def shown_event(event: CloudEvent) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def operator_acts(events: Sequence[CloudEvent]) -> Sequence[dict[str, Any]]:
+    """Return the events about what operators did, as rows of a table, newest first."""
+    rows = [shown_event(event) for event in reversed(events)]
+    return [row for row in rows if row["event"].startswith("operator.")]
+
+
 def shown_steps(steps: Sequence[StepView]) -> Sequence[StepView]:
     """Return the steps that a page shows: all nodes, and so many items that it stays short; unfinished items first."""
     items = [step for step in steps if ITEM in step.name]

@@ -103,6 +103,14 @@ class Applier:
             return
         await self._tell(str(message.address), checked_message(request.as_inbound(message.id)), sparing=sparing)
 
+    def is_spoilt(self, message: InboundMessage, request: InboxRequest) -> bool:
+        """Return True for a start whose input cannot be read here. Few of them can be read by another worker."""
+        try:
+            self._registry.latest(message.saga_type).definition.input.decode(request.input)
+        except UnreadableValue:
+            return True
+        return False
+
     async def _tell(self, key: str, message: Inbound, *, sparing: bool = False) -> None:
         if await self._requests.anywhere(key, message, sparing=sparing) is None:
             raise Unowned(f"{key}: no live worker owns it just now; the next owner applies the message")

@@ -10,7 +10,10 @@ from sagakit.store.names import SagaKey
 from sagakit.store.ports import ACK_WAIT, Acknowledger, InboundMessage
 
 MOST, MOST_BYTES = 10_000, 8 * 2**20
-"""Number of messages, and bytes of their payloads, from which on no more are taken until some are done with."""
+"""Number of messages, and bytes of their payloads, from which on no more are taken until some are done with. Those that
+wait to be buried do not count."""
+MOST_DEAD, MOST_DEAD_BYTES = 8_000, 8 * 2**20
+"""Number of messages that wait to be buried, and bytes of their payloads, from which on further ones are given back."""
 BURST = 500
 """Number of deadlines that are extended without a turn for others."""
 
@@ -28,8 +31,10 @@ class InHand:
         """Messages that are worked on, whose deadlines are extended in each round."""
         self._starts: dict[SagaKey, tuple[set[int], trio.Event]] = {}
         """Starts that are worked on, by saga: their positions, and the event that is set when one of them is done."""
-        self._bytes = 0
-        """Bytes of the payloads of all messages."""
+        self._dead: set[int] = set()
+        """The positions of those that wait to be buried."""
+        self._bytes = self._dead_bytes = 0
+        """Bytes of the payloads of all messages that do not wait to be buried, and of those that do."""
         self._less = trio.Event()
         """Set when a message is done with."""
         self._any = trio.Event()
@@ -75,17 +80,38 @@ class InHand:
             else:
                 del self._starts[message.address]
 
+    def condemn(self, message: InboundMessage) -> bool:
+        """Stop working on a message that is to be buried. Return False if too many wait for that: give it back.
+
+        Burials go to a stream of their own, which may be slower than the inbox. They must not hold up what comes in.
+        """
+        self.set_aside(message)
+        if message.position in self._dead:
+            return True
+        if len(self._dead) >= MOST_DEAD or self._dead_bytes >= MOST_DEAD_BYTES:
+            return False
+        self._dead.add(message.position)
+        self._bytes -= len(message.payload)
+        self._dead_bytes += len(message.payload)
+        self._less.set()
+        return True
+
     def let_go(self, message: InboundMessage) -> Acknowledger:
         """Be done with a message. Return the object by which to acknowledge it or give it back."""
         self.set_aside(message)
-        if self._messages.pop(message.position, None) is not None:
+        if self._messages.pop(message.position, None) is None:
+            return message.acknowledger
+        if message.position in self._dead:
+            self._dead.discard(message.position)
+            self._dead_bytes -= len(message.payload)
+        else:
             self._bytes -= len(message.payload)
             self._less.set()
         return message.acknowledger
 
     async def room(self) -> None:
         """Wait until more messages may be taken."""
-        while len(self._messages) >= MOST or self._bytes >= MOST_BYTES:
+        while len(self._messages) - len(self._dead) >= MOST or self._bytes >= MOST_BYTES:
             if self._less.is_set():  # else others wait for it already
                 self._less = trio.Event()
             await self._less.wait()

@@ -5,14 +5,15 @@ The wire format is public JSON: see `InboxRequest` and docs/wire.md. A message m
     applied      its effect is durable: it is acknowledged
     parked       it cannot be applied yet (no owner, no room): a durable copy waits, and comes again
     dead letter  it can never be applied: it is kept with the reason
-    given back   this worker stops: another one has it at once
+    given back   this worker stops, and another one has it at once; or too many wait to be buried, and it comes later
 
 Each type has one lane for starts and one for all other messages, so that no type, no unknown id and no flood of starts
-holds up anything else. A message that finds its lane full is parked.
+holds up anything else. A message that finds its lane full is parked. What is to be buried never holds up what comes in.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from logging import WARNING, getLogger
@@ -36,12 +37,14 @@ _log = getLogger("sagakit.intake")
 
 AT_ONCE, WAITING = 256, 256
 """Numbers of messages of one type and sort that are handled at the same time, and that wait in the lane."""
-DISPOSING, DISPOSING_MOST, DISPOSED_PER_SECOND = 16, 256, 1_000.0
+DISPOSING, PARKING_MOST, BURYING_MOST, DISPOSED_PER_SECOND = 16, 256, 64, 1_000.0
 """Number of messages that are parked at the same time, and of those that are buried. It is small: nobody waits for a
-burial, and the messages that are handled need the processor. It grows where the server answers slowly, up to the second
-number, to keep the rate: what waits to be disposed of takes room from what comes in."""
+burial, and the messages that are handled need the processor. It grows where the server answers slowly, to keep the
+rate. More are parked than buried at the most: what waits to be parked takes room from what comes in."""
 LARGE = 16 * 1024
 """Bytes of a payload above which a message that is parked or buried goes before those that wait for that."""
+TAKEN_AT_ONCE = 256
+"""Number of new messages that are taken without a turn for others."""
 RETRYING = 32
 """Number of messages that were parked and are tried again at the same time. It is small: new messages need the
 processor."""
@@ -55,6 +58,9 @@ later."""
 UNKNOWN_FOR = 40.0
 """Seconds after which a message to a saga that is not stored becomes a dead letter. It is longer than DUPLICATES: while
 the server drops a second copy for its id, the first one still waits for its saga."""
+AGAIN = 5.0, 15.0
+"""Bounds of the seconds after which a message comes again that found no room among those that wait to be buried. They
+are spread, since messages that come again are handed out before new ones."""
 SOONEST, LATEST, LATEST_UNKNOWN = 0.5, 5.0, 10.0
 """Bounds of the seconds between two tries of a parked message, which grow with its age; the last one is for sagas that
 are not stored. An owner comes within seconds; most messages to sagas that are not stored wait in vain."""
@@ -88,12 +94,15 @@ class Intake(Actor[None]):
         self._nursery: trio.Nursery
         self._parkings: Lane[tuple[InboundMessage, bool]]
         self._burials: Lane[tuple[InboundMessage, Exception]]
+        self._spoilt: _Lane
+        """Starts whose input cannot be read here. Whether another worker can read it takes a while to find out."""
 
     async def run(self, ctx: ActorContext[None]) -> None:
         """Run until stopped; then give back the messages that are not done with."""
         self._nursery = ctx.nursery
-        self._parkings = self._disposal(self._park)
-        self._burials = self._disposal(self._bury)
+        self._parkings = self._disposal(self._park, most=PARKING_MOST)
+        self._burials = self._disposal(self._bury, most=BURYING_MOST)
+        self._spoilt = self._lane(partial(self._handle, start=True), waiting=inf)
         for saga_type in self._saga_types:
             starts = self._lane(partial(self._handle, start=True))
             others = self._lane(partial(self._handle, start=False))
@@ -114,24 +123,29 @@ class Intake(Actor[None]):
     ) -> Lane[T]:
         return Lane(self._nursery, handle, at_once=at_once, waiting=waiting)
 
-    def _disposal(self, handle: Callable[[T], Awaitable[None]]) -> Lane[T]:
-        return Lane(
-            self._nursery, handle, at_once=DISPOSING, waiting=inf, rate=DISPOSED_PER_SECOND, most=DISPOSING_MOST
-        )
+    def _disposal(self, handle: Callable[[T], Awaitable[None]], *, most: int) -> Lane[T]:
+        return Lane(self._nursery, handle, at_once=DISPOSING, waiting=inf, rate=DISPOSED_PER_SECOND, most=most)
 
     # -------------------------------------------------------------- taking
 
     async def _take_new(self, saga_type: str, starts: _Lane, others: _Lane) -> None:
+        taken = 0
         async with self._store.inbox.receive(saga_type, "new") as messages:
             async for message in messages:
+                taken += 1
+                if taken % TAKEN_AT_ONCE == 0:
+                    await trio.lowlevel.checkpoint()
                 request = await self._hold(message)
                 if request is None:
                     continue
                 start = request.kind == "start"
+                if start and self._is_crowded and self._applier.is_spoilt(message, request):
+                    self._condemn(message, self._spoilt, request)
+                    continue
                 if start:
                     self._in_hand.works_on_start(message)
                 if not (starts if start else others).offer((message, request)):
-                    self._dispose(self._parkings, message, start)
+                    self._set_aside(message, start)
 
     async def _take_parked(self, saga_type: str, source: Source, lane: _Lane) -> None:
         async with self._store.inbox.receive(saga_type, source) as messages:
@@ -148,7 +162,7 @@ class Intake(Actor[None]):
         try:
             return read_request(message)
         except SagakitError as error:
-            self._dispose(self._burials, message, error)
+            self._condemn(message, self._burials, error)
             return None
 
     # ------------------------------------------------------------ handling
@@ -161,7 +175,7 @@ class Intake(Actor[None]):
         elif is_final(trouble) or await self._is_hopeless(message, request, trouble):
             await self._refuse(message, request, trouble)
         elif not message.parked:
-            self._dispose(self._parkings, message, start)
+            self._set_aside(message, start)
         else:
             at_once = start and not isinstance(trouble, LeftToOthers)
             self._in_hand.let_go(message).defer(0 if at_once else self._pause(message, trouble))
@@ -199,7 +213,7 @@ class Intake(Actor[None]):
                 self._in_hand.let_go(message).defer(LATEST)
                 return
             error = InvalidInput(f"{error}; its parent cannot be told: {trouble}")
-        self._dispose(self._burials, message, error)
+        self._condemn(message, self._burials, error)
 
     async def _is_hopeless(self, message: InboundMessage, request: InboxRequest, trouble: SagakitError) -> bool:
         """Return True if a message has waited for too long for a saga that is not stored or not readable.
@@ -228,10 +242,17 @@ class Intake(Actor[None]):
 
     # ----------------------------------------------------------- disposing
 
-    def _dispose(self, lane: Lane[tuple[InboundMessage, T]], message: InboundMessage, how: T) -> None:
-        """Have a message parked or buried, without waiting for that. A large one is first: it makes room for others."""
+    def _set_aside(self, message: InboundMessage, start: bool) -> None:
+        """Have a message parked, without waiting for that. A large one is first: it makes room for others."""
         self._in_hand.set_aside(message)
-        lane.offer((message, how), first=len(message.payload) > LARGE)
+        self._parkings.offer((message, start), first=len(message.payload) > LARGE)
+
+    def _condemn(self, message: InboundMessage, lane: Lane[tuple[InboundMessage, T]], why: T) -> None:
+        """Have a message buried, without waiting for that; or give it back if too many wait."""
+        if self._in_hand.condemn(message):
+            lane.offer((message, why), first=len(message.payload) > LARGE)
+        else:
+            self._in_hand.let_go(message).defer(random.uniform(*AGAIN))
 
     async def _park(self, disposed: tuple[InboundMessage, bool]) -> None:
         message, start = disposed

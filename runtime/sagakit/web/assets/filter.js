@@ -1,0 +1,48 @@
+"use strict";
+// Completes the filter: offers the fields, operators and values that may follow what is written, in the list that the
+// browser itself shows below the field, for mouse and keyboard. The words come from the API when the field is entered.
+const filter = document.querySelector("form.filter input[name=where]");
+const offers = document.querySelector("#filter-words");
+const TOKEN = /"(?:\\.|[^"\\])*"?|'(?:\\.|[^'\\])*'?|[(),]|!?[=~]|[<>]=?|[^\s=!~<>()",']+/g;
+const NEXT = {
+  field: (token, at) => (/^(not|\()$/i.test(token) ? "field" : ((at.field = token), "operator")),
+  operator: (token) => (/^in$/i.test(token) ? "list" : "value"),
+  value: () => "join",
+  list: () => "member",
+  member: () => "comma",
+  comma: (token) => (token === "," ? "member" : "join"),
+  join: (token) => (token === ")" ? "join" : "field"),
+};
+let words = null;
+
+function candidates(at) {
+  const kind = words.fields[at.field];
+  if (at.state === "field") return [...Object.keys(words.fields), "attributes.", "not"];
+  if (at.state === "operator") return kind === "number" || kind === "time" ? ["=", "<", ">"] : ["=", "!=", "~", "in ("];
+  if (at.state === "join") return ["and", "or"];
+  if (at.state === "comma") return [",", ")"];
+  if (at.state === "list") return ["("];
+  return (words.values[at.field] || []).map((word) => (/^[\w.:-]+$/.test(word) ? word : JSON.stringify(word)));
+}
+
+function offered(text) {
+  const tokens = text.match(TOKEN) || [];
+  const begun = /[\w."'-]$/.test(text) ? tokens.pop() : "";
+  const at = { state: "field", field: "" };
+  for (const token of tokens) at.state = NEXT[at.state](token, at);
+  const before = text.slice(0, text.length - begun.length);
+  const found = candidates(at).filter((word) => word.toLowerCase().startsWith(begun.toLowerCase()) && word !== begun);
+  return found.map((word) => before + word);
+}
+
+function offer() {
+  if (words) offers.replaceChildren(...offered(filter.value).map((text) => new Option("", text)));
+}
+
+filter.addEventListener("input", offer);
+filter.addEventListener("focus", async () => {
+  if (words) return;
+  const answer = await fetch(filter.form.dataset.words);
+  if (answer.ok) words = await answer.json();
+  offer();
+});
