@@ -31,7 +31,7 @@ class Buy(Saga[Order, str]):
         retry=RetryPolicy(max_attempts=2, initial_interval=timedelta(seconds=0.1)),
     )  # fmt: skip
 
-    def output(self, order: Order, ctx: Context) -> str:
+    def output(self, input: Order, ctx: Context) -> str:
         return f"{ctx.result(Buy.charge).number} {ctx.result(Buy.ship)}"
 
 

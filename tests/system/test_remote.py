@@ -28,7 +28,7 @@ class Buy(Saga[int, str]):
         retry=RetryPolicy(max_attempts=2, initial_interval=timedelta(seconds=1)),
     )  # fmt: skip
 
-    def output(self, total: int, ctx: Context) -> str:
+    def output(self, input: int, ctx: Context) -> str:
         return f"{ctx.result(Buy.charge)} {ctx.result(Buy.ship)}"
 
 
