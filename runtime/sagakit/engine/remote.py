@@ -37,7 +37,7 @@ _OUT_AS: Mapping[CallKind, StepState] = {"do": "sent", "check": "check_sent", "u
 _IN_DOUBT: frozenset[StepState] = frozenset({"sent", "waiting", "check_sent", "check_waiting", "asked", "blocked"})
 """States in which a success of the action settles the step."""
 _UNDOABLE: frozenset[StepState] = frozenset({"undo_sent", "undo_waiting", "undo_failed"})
-_GIVEN_UP: frozenset[StepState] = _UNDOABLE | {"not_done", "doubtful", "undone"}
+_GIVEN_UP: frozenset[StepState] = _UNDOABLE | frozenset[StepState]({"not_done", "doubtful", "undone"})
 
 
 LATE = 1.0

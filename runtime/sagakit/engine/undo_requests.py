@@ -9,7 +9,7 @@ from sagakit.engine.table import PASSED, UNDER_WAY, StepState
 from sagakit.engine.turn import Turn, shorten
 from sagakit.engine.verdicts import VerdictText
 
-_OPEN: frozenset[StepState] = UNDER_WAY | {"awaiting", "check_waiting", "asked", "blocked"}
+_OPEN: frozenset[StepState] = UNDER_WAY | frozenset[StepState]({"awaiting", "check_waiting", "asked", "blocked"})
 """States of a pivot whose outcome is open."""
 
 
