@@ -100,11 +100,12 @@ class World(Worker):
         ):
             raise Broken(f"P6: {message.kind} {what}")
 
-    def _forge(self, kind: InboundKind) -> None:
+    def _forge(self, kind: str) -> None:
         """Send messages that pretend to come from this saga's child or parent."""
         node = next((node.name for node in self.plan.nodes if node.kind == "child"), "nowhere")
-        for sender in (None, FORGED[kind]):
-            forged = Inbound(id=f"forged-{self.turns}", kind=kind, run="r", sender=sender, step=node)
+        forged_kind, sender = next(one for one in FORGED.items() if one[0] == kind)
+        for claimed in (None, sender):
+            forged = Inbound(id=f"forged-{self.turns}", kind=forged_kind, run="r", sender=claimed, step=node)
             self._without_effect(forged, "was forged, and has an effect")
 
     # ------------------------------------------------------------- schedule
