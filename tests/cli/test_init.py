@@ -57,7 +57,7 @@ def test_the_project_passes_its_tests_and_its_demo_runs(tmp_path: Path) -> None:
 
 
 def test_the_project_with_a_service_is_the_same_project_and_its_service_passes_its_tests(tmp_path: Path) -> None:
-    """What the files that are in both projects do is tested once, above."""
+    """The files that are in both projects are tested once, above."""
     folder = project(tmp_path / "with", "--fastapi")
     plain, served = files(project(tmp_path / "without")), files(folder)
     assert set(served) - set(plain) == {"my_shop/web.py", "tests/test_web.py"}
