@@ -5,7 +5,7 @@ The saga runs in `worker.py`, the promises are judged in `judge.py`, and the ser
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import structs
@@ -276,7 +276,7 @@ class World(Worker):
             case "terminate", _:
                 self._tell("terminate")
             case "forge", kind:
-                self._forge(kind)
+                self._forge(cast("InboundKind", kind))
             case "signal", name:
                 self._signal(name)
             case "child", name:
