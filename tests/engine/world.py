@@ -226,7 +226,7 @@ class World(Worker):
 
     def _step(self) -> None:
         wild = self.turns <= self.calm_after
-        choices: list[tuple[str, str]] = [("end", "")] * 6 * bool(self.running)
+        choices: list[tuple[str, Any]] = [("end", "")] * 6 * bool(self.running)
         choices += [("unread", "")] * bool(self.running and wild and self.misread)
         choices += [("turn", "")] * 3 * bool(self.queued) + [("withdrawn", "")] * 3 * bool(self.withdrawn)
         choices += [("wait", "")] * bool(self.record.wake_at)
