@@ -60,7 +60,9 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]
     (folder / "shop.py").write_text(SHOP)
     (folder / "wrong.py").write_text("class X(\n")
     (folder / "lacks.py").write_text("import nosuchthing\n")
-    workers = {name: (["worker", address], {}) for name, (address, _, _) in WORKERS.items()}
+    workers: dict[str, tuple[list[str], dict[str, str]]] = {
+        name: (["worker", address], {}) for name, (address, _, _) in WORKERS.items()
+    }
     workers |= {name: (command, {"SAGAKIT_CONNECT_TIMEOUT": "0.5"}) for name, (command, _, _) in OTHERS.items()}
     workers["misspelt"] = (["worker", "shop:sagas"], {"SAGAKIT_LEASE_TLL": "20"})
     given = {name: ([*command, "--nats", NOBODY], variables) for name, (command, variables) in workers.items()}

@@ -5,7 +5,7 @@ The saga runs in `worker.py`, the promises are judged in `judge.py`, and the ser
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import structs
@@ -100,11 +100,12 @@ class World(Worker):
         ):
             raise Broken(f"P6: {message.kind} {what}")
 
-    def _forge(self, kind: InboundKind) -> None:
+    def _forge(self, kind: str) -> None:
         """Send messages that pretend to come from this saga's child or parent."""
         node = next((node.name for node in self.plan.nodes if node.kind == "child"), "nowhere")
-        for sender in (None, FORGED[kind]):
-            forged = Inbound(id=f"forged-{self.turns}", kind=kind, run="r", sender=sender, step=node)
+        forged_kind, sender = next(one for one in FORGED.items() if one[0] == kind)
+        for claimed in (None, sender):
+            forged = Inbound(id=f"forged-{self.turns}", kind=forged_kind, run="r", sender=claimed, step=node)
             self._without_effect(forged, "was forged, and has an effect")
 
     # ------------------------------------------------------------- schedule
@@ -225,7 +226,7 @@ class World(Worker):
 
     def _step(self) -> None:
         wild = self.turns <= self.calm_after
-        choices: list[tuple[str, str]] = [("end", "")] * 6 * bool(self.running)
+        choices: list[tuple[str, Any]] = [("end", "")] * 6 * bool(self.running)
         choices += [("unread", "")] * bool(self.running and wild and self.misread)
         choices += [("turn", "")] * 3 * bool(self.queued) + [("withdrawn", "")] * 3 * bool(self.withdrawn)
         choices += [("wait", "")] * bool(self.record.wake_at)
@@ -275,7 +276,7 @@ class World(Worker):
             case "terminate", _:
                 self._tell("terminate")
             case "forge", kind:
-                self._forge(kind)
+                self._forge(cast("InboundKind", kind))
             case "signal", name:
                 self._signal(name)
             case "child", name:
