@@ -49,9 +49,9 @@ class ServiceEndpoint(Generic[Q, R]):
 
     def __init__(self, service: str, name: str, fn: WorkHandler[Q, R]) -> None:
         where = f"{service}.{name}"
-        self.name = check_name(name, what="the endpoint")
-        self.service = service
-        self.fn = _async(fn, where)
+        self.name: str = check_name(name, what="the endpoint")
+        self.service: str = service
+        self.fn: Callable[..., Any] = _async(fn, where)
         command, _ = _two(signature_of(_bound(fn), {}, where=where).parameters, where)
         self.command: Codec = _codec(command, f"{where}: its command")
         self.result: Codec = _codec(signature_of(_bound(fn), {}, where=where).returns, f"{where}: its result")
