@@ -35,7 +35,7 @@ class RemoteCalls:
     ) -> None:
         self._ctx = ctx
         self._environment = environment
-        self._key = SagaKey.parse(slot.key)
+        self._key = slot.key
         self._plan = slot.binding.plan
         self._reminders = reminders
         self._taken: set[tuple[str, int]] = set()
@@ -73,13 +73,15 @@ class RemoteCalls:
 
     def mind_overdue(self, record: Record) -> None:
         """Look for the replies whose time is over. The actor gets `RemoteNews`."""
-        if not self._looking and (over := overdue(record, self._environment.now())):
+        if record.wake_at is None or self._looking:  # with an attempt out the record has a time to wake at
+            return
+        if over := overdue(record, self._environment.now()):
             self._looking = True
             self._ctx.pipe_to_self(_missed, self._missing, over, record)
 
     async def _hand_over(self, effect: SendCommand, record: Record) -> None:
         environment, service = self._environment, effect.endpoint.partition(".")[0]
-        reply_to = environment.store.names.inbound_subject("reply", self._key, service=service)
+        reply_to = environment.store.names.inbound_subject("reply", SagaKey.parse(self._key), service=service)
         command = StepCommand.of(effect, run=record.run, reply_to=reply_to, trace=record.trace)
         send = partial(
             environment.store.commands.send,
@@ -95,17 +97,17 @@ class RemoteCalls:
                 return
             except StoreError as error:  # its time goes on meanwhile, and then the step's policy decides
                 failures += 1
-                environment.reports.command_refused(str(self._key), effect, error)
+                environment.reports.command_refused(self._key, effect, error)
                 await trio.sleep(pause.delay(failures))
 
     async def _missing(self, over: list[Unanswered], record: Record) -> list[Unanswered]:
         """Return the attempts of which no reply is in the inbox."""
-        environment = self._environment
+        environment, key = self._environment, SagaKey.parse(self._key)
         missing: list[Unanswered] = []
         for event in over:
             endpoint = endpoint_of(self._plan.node(event.step), record.steps[event.step])
             service = endpoint.partition(".")[0]
-            look = partial(environment.store.inbox.reply_waits, self._key, service)
+            look = partial(environment.store.inbox.reply_waits, key, service)
             if not await through_outage(environment.store, look):
                 missing.append(structs.replace(event, jitter=environment.random()))
         return missing
