@@ -24,11 +24,13 @@ from sagakit import (
     Limit,
     MaybeChild,
     MaybeEachStep,
+    MaybeRemote,
     Node,
     NotDone,
     OldSaga,
     Page,
     Reject,
+    Remote,
     Retry,
     RetryPolicy,
     Saga,
@@ -39,6 +41,7 @@ from sagakit import (
     UnreadableRecord,
     child,
     each,
+    remote,
     signal,
     step,
     timer,
@@ -152,6 +155,30 @@ class Both(Saga[Order, None]):
     second = child(Pack, lambda order, ctx: order, when=always)
 
 
+def whole(order: Order, ctx: Context) -> Order:
+    return order
+
+
+class Far(Saga[Order, None]):
+    packed = remote("stock.pack", str, send=whole, compensate=None, when=always)
+    charged = remote(
+        "payments.charge",
+        Order,
+        send=whole,
+        compensate="payments.refund",
+        check="payments.charged",
+        on_unknown="check",
+        retry=RetryPolicy(),
+        undo_retry=RetryPolicy(),
+        timeout=timedelta(minutes=1),
+        after=[packed],
+        pivot=True,
+    )
+
+    @step(charged, packed, compensate=None)
+    async def send(self, order: Order, charged: Order, packed: str | None, ctx: Context) -> None: ...
+
+
 def of_nodes() -> None:
     assert_type(Pack.pack, Step[Pack, Order, str])
     assert_type(Pack.send, CheckedStep[Pack, Order, bytes | None])
@@ -162,6 +189,8 @@ def of_nodes() -> None:
     assert_type(Pack.until, Timer)
     assert_type(Both.first, Child[int])
     assert_type(Both.second, MaybeChild[int])
+    assert_type(Far.charged, Remote[Order])
+    assert_type(Far.packed, MaybeRemote[str])
     assert_type(Pack.diagram(), str)
     assert_type(Pack.schema(), dict[str, Any])
 
