@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from math import inf
 
 import msgspec
 import trio
@@ -28,7 +29,9 @@ LOOK_AGAIN = 0.5
 class RemoteCalls:
     """Sends commands and misses replies. Belongs to one incarnation of a saga's actor."""
 
-    __slots__ = ("_ctx", "_environment", "_key", "_looking", "_on_the_way", "_plan", "_reminders", "_taken")
+    __slots__ = (
+        "_ctx", "_environment", "_key", "_look_at", "_looking", "_on_the_way", "_plan", "_reminders", "_taken",
+    )  # fmt: skip
 
     def __init__(
         self, ctx: ReactorContext[SagaMessage], environment: Environment, slot: SagaSlot, reminders: Reminders
@@ -42,6 +45,8 @@ class RemoteCalls:
         """Attempts whose commands JetStream has, or that are on their way to it."""
         self._on_the_way = 0
         self._looking = False
+        self._look_at = -inf
+        """Time of the next look, at the earliest: a reply that is in the inbox already may take a while to come."""
 
     @property
     def busy(self) -> bool:
@@ -68,14 +73,16 @@ class RemoteCalls:
             return [news.sent]
         self._looking = False
         if not news.missing:
-            self._reminders.wake(self._environment.now() + LOOK_AGAIN)
+            self._look_at = self._environment.now() + LOOK_AGAIN
+            self._reminders.wake(self._look_at)
         return news.missing
 
     def mind_overdue(self, record: Record) -> None:
         """Look for the replies whose time is over. The actor gets `RemoteNews`."""
         if record.wake_at is None or self._looking:  # with an attempt out the record has a time to wake at
             return
-        if over := overdue(record, self._environment.now()):
+        now = self._environment.now()
+        if now >= self._look_at and (over := overdue(record, now)):
             self._looking = True
             self._ctx.pipe_to_self(_missed, self._missing, over, record)
 
