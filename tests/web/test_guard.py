@@ -30,6 +30,7 @@ from tests.web.visits import no_client, visiting
 ANN, BOB = "a" * 24, "b" * 30
 TOKENS = {ANN: Visitor("ann", "admin"), BOB: Visitor("bob")}
 START = "/api/sagas/Buy"
+PLACES = {"type": "Buy", "id": "1", "name": "paid", "job": "1", "letter": "1"}
 
 
 def asked(app: ASGIApp, method: str, path: str, **options: Any) -> httpx.Response:
@@ -58,7 +59,7 @@ def test_an_app_that_is_mounted_without_options_only_looks() -> None:
     app = Starlette(routes=[Mount("/sagas", sagakit.web.app(no_client()))])
     for endpoint in ENDPOINTS:
         if endpoint.method == "POST":
-            path = "/sagas" + endpoint.path.format(type="Buy", id="1", name="paid", job="1")
+            path = "/sagas" + endpoint.path.format(**PLACES)
             assert code_of(asked(app, "POST", path, json={})) == (403, "NotAllowedHere")
 
 
@@ -67,11 +68,11 @@ def test_each_endpoint_takes_its_role_and_no_lower_one(endpoint: Any) -> None:
     changes = endpoint.method == "POST"
     assert (endpoint.rank != "viewer") == changes
     for rank in RANKS[: RANKS.index(endpoint.rank)]:
-        path = endpoint.path.format(type="Buy", id="1", name="paid", job="1")
+        path = endpoint.path.format(**PLACES)
         answer = asked(an_app(authentication=Everyone(rank)), endpoint.method, path, json={})
         assert code_of(answer) == (403, "NotAllowedHere"), rank
     if changes:
-        path = endpoint.path.format(type="Buy", id="1", name="paid", job="1")
+        path = endpoint.path.format(**PLACES)
         assert code_of(asked(an_app(read_only=True), endpoint.method, path, json={})) == (403, "ReadOnly")
 
 
