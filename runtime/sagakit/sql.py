@@ -37,6 +37,13 @@ _IDLE = 0
 """The status of a PostgreSQL connection that is not in a transaction, in psycopg and psycopg2."""
 
 
+NOW: Mapping[Dialect, str] = {
+    "postgresql": "extract(epoch FROM clock_timestamp())",
+    "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
+}
+"""Seconds since 1970 by the database's clock: the clocks of the programs that write rows may differ."""
+
+
 class SqlAnswer(NamedTuple):
     """The rows that a statement returned, as tuples, and the number of rows that it changed."""
 
@@ -64,13 +71,15 @@ def execute(connection: Any, sql: str, values: Mapping[str, Any] | None = None) 
         cursor.close()
 
 
-async def execute_async(connection: Any, sql: str, values: Mapping[str, Any]) -> None:
-    """Run one statement with `:name` placeholders on an async connection."""
-    text, arguments = in_style(sql, values, _paramstyle(connection))
+async def execute_async(connection: Any, sql: str, values: Mapping[str, Any] | None = None) -> SqlAnswer:
+    """Run one statement with `:name` placeholders on an async connection, and return its answer."""
+    text, arguments = in_style(sql, values or {}, _paramstyle(connection))
     if _of_sqlalchemy(connection):
-        await connection.exec_driver_sql(text, arguments)
-    else:
-        await connection.execute(text, arguments)
+        result = await connection.exec_driver_sql(text, arguments)
+        return SqlAnswer([tuple(row) for row in result] if result.returns_rows else (), result.rowcount)
+    cursor = await connection.execute(text, arguments)
+    rows = await cursor.fetchall() if cursor.description else ()
+    return SqlAnswer([tuple(row) for row in rows], cursor.rowcount)
 
 
 async def connection_of(connection: Any) -> Any:

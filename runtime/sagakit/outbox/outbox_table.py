@@ -8,15 +8,9 @@ from typing import Any
 import msgspec
 
 from sagakit.errors import InvalidInput
-from sagakit.sql import Dialect
+from sagakit.sql import NOW, Dialect
 
 TABLE = "sagakit_outbox"
-
-NOW: dict[Dialect, str] = {
-    "postgresql": "extract(epoch FROM clock_timestamp())",
-    "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
-}
-"""Seconds since 1970 by the database's clock: the clocks of the programs that write rows may differ."""
 
 _SEQ: dict[Dialect, str] = {
     "postgresql": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",

@@ -2,6 +2,7 @@
 
 service    Service, its endpoints with undo and check, and the `CommandContext` of a handler
 key_store  what was done under which key, so that it is done once; a store of them in memory
+sql_keys   keys in a table of the user's own database
 work       the rules: what a command leads to
 replies    the reply, as JSON
 serving    takes commands from NATS, has them worked on, and answers them
@@ -20,6 +21,8 @@ from sagakit.participant.participant_opening import open_participant as open_par
 from sagakit.participant.service import CommandContext as CommandContext
 from sagakit.participant.service import Service as Service
 from sagakit.participant.service import ServiceEndpoint as ServiceEndpoint
+from sagakit.participant.sql_keys import SqlKeys as SqlKeys
+from sagakit.participant.sql_keys import keys_table_sql as keys_table_sql
 
 __all__ = [
     "CommandContext",
@@ -31,6 +34,8 @@ __all__ = [
     "Retry",
     "Service",
     "ServiceEndpoint",
+    "SqlKeys",
+    "keys_table_sql",
     "open_asyncio_participant",
     "open_participant",
 ]
