@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from sagakit.engine import ReplyAnswer
+from sagakit.participant import keys_table_sql
 
 from tests.docs.test_docs import ROOT, blocks
 from tests.servers import Server
@@ -18,17 +19,24 @@ PAGE = ROOT / "docs" / "remote-steps.md"
 
 
 def test_the_program_of_the_page_prints_its_text(server: Server, tmp_path: Path) -> None:
-    (program,), (expected,) = blocks(PAGE, "python"), blocks(PAGE, "text")
-    (tmp_path / "buy.py").write_text(program)
-    command = [sys.executable, "-W", "error", "buy.py", server.url]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr) == (0, expected, "")
+    (program, keys), (expected,) = blocks(PAGE, "python"), blocks(PAGE, "text")
+    assert run(tmp_path, program, server.url) == expected
+    assert run(tmp_path, keys) == keys_table_sql("postgresql") + "\n"
 
 
-def test_the_program_of_the_page_is_checked_by_mypy(tmp_path: Path) -> None:
-    (program,) = blocks(PAGE, "python")
-    (tmp_path / "buy.py").write_text(program)
-    done = mypy(tmp_path, ["buy.py"])
+def run(folder: Path, program: str, *arguments: str) -> str:
+    (folder / "buy.py").write_text(program)
+    command = [sys.executable, "-W", "error", "buy.py", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_the_programs_of_the_page_are_checked_by_mypy(tmp_path: Path) -> None:
+    names = ["buy.py", "keys.py"]
+    for name, program in zip(names, blocks(PAGE, "python"), strict=True):
+        (tmp_path / name).write_text(program)
+    done = mypy(tmp_path, names)
     assert done.returncode == 0, done.stdout
 
 
