@@ -137,7 +137,7 @@ class _Transaction:
     def __init__(self, given: Any, connection: Any) -> None:
         self.given = given
         self._connection = connection
-        self.dialect = dialect_of(connection)
+        self.dialect: Dialect = dialect_of(connection)
 
     async def run(self, sql: str, **values: Any) -> SqlAnswer:
         if is_async(self._connection):
