@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
+from msgspec import structs
 from sagakit.definition.plan import NodePlan, OnUnknown, Plan, Retries, UndoPlan
 from sagakit.engine import (
     ENDS,
@@ -31,6 +32,7 @@ from sagakit.engine.verdicts import known_verdict
 
 STEPS = ("hotel", "flight", "card")
 RETRY = Inbound(id="r", kind="retry", by="ann", reason="rebuilt")
+CANCEL = Inbound(id="x", kind="cancel", reason="not wanted any more")
 
 
 def plan_of(on_unknown: OnUnknown) -> Plan:
@@ -115,6 +117,49 @@ def test_the_books_balance_wherever_the_events_break_off(on_unknown: OnUnknown, 
         end, _ = lived(plan, apply(plan, back, [RETRY], 9002.0), services)
         assert end.status in ENDS, end.stuck
         assert services.steps == (sorted(STEPS) if end.status == "completed" else []), (known, end.status)
+
+
+@pytest.mark.parametrize("refuses", ["", "flight", "card"])
+@pytest.mark.parametrize("calls", range(4))
+@pytest.mark.parametrize("kind", ["cancel", "deadline"])
+def test_a_request_to_undo_waits_until_it_is_known_whether_the_pivot_was_passed(
+    kind: str, refuses: str, calls: int
+) -> None:
+    """Nothing may be undone while the pivot may have happened, so the saga goes forward until that is known."""
+    plan = with_pivot(plan_of("retry"), "flight")
+    first = create(plan, saga_id="1", run="r", input=msgspec.Raw(b"7"), owner="w", now=1000.0)
+    if kind == "deadline":
+        first = structs.replace(first, deadline_at=8000.0)
+    for known in range(1, 12):
+        services = Services(refuses)
+        _, events = lived(plan, first, services, calls)
+        if known > len(events):
+            break
+        back = told_after(events[:known], plan)
+        if kind == "deadline":
+            back = structs.replace(back, deadline_at=8000.0)
+        asked = [CANCEL] if kind == "cancel" else []
+        end, _ = lived(plan, apply(plan, back, [*asked, RETRY], 9002.0), services)
+        if refuses == "card":  # after the pivot nothing is refused: a person has to help
+            assert (end.status, services.steps) == ("stuck", ["flight", "hotel"])
+        elif refuses == "flight":
+            assert (end.status, services.steps) == ("failed", [])
+        else:
+            assert (end.status, services.steps) == ("completed", sorted(STEPS))
+
+
+def with_pivot(plan: Plan, name: str) -> Plan:
+    """Return the plan with a pivot: what comes after it is not undone."""
+    after = plan.descendants[name] | {name}
+    nodes = [
+        structs.replace(
+            node,
+            undo=None if node.name in after else node.undo,
+            position="pivot" if node.name == name else "after" if node.name in after else "before",
+        )
+        for node in plan.nodes
+    ]
+    return structs.replace(plan, nodes=tuple(nodes))
 
 
 def test_an_ask_is_asked_about_again_and_nothing_is_called() -> None:

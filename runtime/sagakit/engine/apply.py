@@ -303,8 +303,10 @@ def _settle(turn: Turn) -> None:
 
 
 def _start_ready(turn: Turn) -> None:
-    if turn.hold or turn.record.undo_request is not None:
+    if turn.hold:
         return
+    # While a request to undo waits for the pivot, only the pivot and what leads to it can be ready: in a record that
+    # was rebuilt, where no attempt of the pivot is known and one may have been made. Going forward finds out.
     # Nodes that are not called may be done at once (a timer that is due, an each without items) and make others ready,
     # and those may have questions. So they go first, round by round; calls are opened only when no question is left,
     # since a question that raises turns the saga back, and no action may have been started beside it (P2).
@@ -322,7 +324,7 @@ def _start_ready(turn: Turn) -> None:
 
 def _asks(turn: Turn) -> bool:
     """Return True if the definition has to be asked before anything more is started."""
-    if not turn.plan.asks or turn.record.undo_request is not None:
+    if not turn.plan.asks:
         return False
     waiting = ready(turn.plan, turn.record)
     return any(undecided(node, turn.record) or unprepared(node, turn.record) for node in waiting)

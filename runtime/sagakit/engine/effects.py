@@ -145,7 +145,7 @@ def questions(plan: Plan, record: Record) -> list[Question]:
     """
     if not (plan.asks or plan.has_output):
         return []
-    if record.status != "running" or record.failure is not None or record.undo_request is not None:
+    if record.status != "running" or record.failure is not None:
         return []
     if plan.asks:
         waiting = ready(plan, record)
