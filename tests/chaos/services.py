@@ -107,7 +107,10 @@ class Participants:
                 line += part
         except trio.BrokenResourceError:
             return  # the worker died before it had sent its request
-        arrived, began_before = time.time_ns(), time.monotonic_ns()
+        # the monotonic clock first: if this process has to wait between the two, the call seems to begin too late, and
+        # the judge accuses nobody for that
+        began_before = time.monotonic_ns()
+        arrived = time.time_ns()
         request = msgspec.json.decode(line, type=Request)
         request = structs.replace(request, begin=arrived - (began_before - request.begin))
         before, after = delays(request)

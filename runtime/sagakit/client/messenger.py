@@ -127,9 +127,9 @@ class Messenger:
             sent.tell = change.poke
             looked = self._wire.now()
             while True:
-                seen = change.count
+                seen, refused = change.count, sent.reason
                 known = await self._lookup.known(key)
-                if sent.reason:
+                if refused:  # before this look, so that it has found the saga for whose sake the start was refused
                     raise refusal_of(key, sent, known, judge)
                 if known is not None and (may_return(key, known, judge) or self._wire.now() - looked > UNTOLD_FOR):
                     return
