@@ -125,7 +125,7 @@ class SqlKeys:
             else:
                 with context as given:
                     yield await _transaction_of(given)
-        except Exception as error:
+        except Exception as error:  # raised again, but for SQLite's word that another program writes
             if _is_locked(error):
                 raise Busy("another program has locked the database") from error
             raise
