@@ -11,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from sagakit.jetstream.asyncio_side import VARIABLE
 
-from benchmarks.peers.postgres import postgres
 from tests.servers import Server, running_server
 
 # Three workers import 800 files each, and hundreds of tests start a process: each would compile all of them anew.
@@ -60,13 +59,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Run one real server for all tests; each test uses its own namespace."""
     with running_server(tmp_path_factory.mktemp("nats")) as running:
         yield running
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """Run one real PostgreSQL for all tests; each test has its own schema."""
-    with postgres() as running:
-        yield running.url
 
 
 @pytest.fixture(params=LOOPS)

@@ -1,3 +1,4 @@
 from __future__ import annotations
 
+from tests.outbox.conftest import postgres_server as postgres_server
 from tests.outbox.conftest import shop as shop
