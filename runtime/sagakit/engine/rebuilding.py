@@ -69,8 +69,6 @@ def _sent_again(log: StepLog) -> StepLog:
 
     `send` computes the payload again: events do not tell it.
     """
-    if log.state == "pending":
-        return log
     if log.state in ("running", "checking"):
         return structs.replace(log, state="pending", calls=log.calls - 1)
     return log

@@ -155,7 +155,7 @@ def _changes(record: Record, about: Answered, message: Inbound) -> bool:
 
 def _done(turn: Turn, node: NodePlan, message: Inbound) -> VerdictText:
     """Take a success. One that cannot be read, or for which there is no room, has happened all the same."""
-    result = Complete(message.payload if message.payload is not NOTHING else Complete().result)
+    result = _success(message)
     if message.refused:
         log = turn.edit(node.name)
         log.result, log.code, log.error, log.unsure = result.result, UNREADABLE, shorten(message.refused), True
@@ -209,11 +209,14 @@ def _ended(turn: Turn, node: NodePlan, result: AttemptResult) -> VerdictText:
     """End the attempt that is out."""
     log = turn.look(node.name)
     if isinstance(result, RetryLater) and result.not_done and log.unsure:
-        turn.edit(
-            node.name
-        ).unsure = False  # the participant has burnt the key: no attempt under it can happen any more
+        # the participant has burnt the key: no attempt under it can happen any more
+        turn.edit(node.name).unsure = False
     _ENDED[log.state](turn, node, AttemptEnded(node.name, log.calls, result))
     return "accepted"
+
+
+def _success(message: Inbound) -> Complete:
+    return Complete() if message.payload is NOTHING else Complete(message.payload)
 
 
 def _refusal(message: Inbound) -> Compensating:
@@ -224,7 +227,7 @@ def _result(message: Inbound, *, check: bool = False) -> AttemptResult:
     reason = message.reason or message.code or message.answer
     match message.answer:
         case "done":
-            return Complete(message.payload if message.payload is not NOTHING else Complete().result)
+            return _success(message)
         case "rejected" if not check:
             return _refusal(message)
         case "not_done" | "gone" | "rejected":

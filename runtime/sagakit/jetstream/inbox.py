@@ -61,7 +61,7 @@ class StreamInbox:
         """
         key = SagaKey(saga_type, saga_id)
         headers = {_KEPT_ID: id} if channel == "system" else {_ID: f"{key}/{id}"}
-        await self._publish(self._names.inbound_subject(channel, key), payload, headers)
+        await publish(self._link, self._names.inbound_subject(channel, key), payload, headers)
 
     async def check_only_ours(self) -> None:
         """Refuse streams of other domains that capture our subjects."""
@@ -87,7 +87,7 @@ class StreamInbox:
             _KEPT_SINCE: repr(message.since),
             _KEPT_SUBJECT: message.subject,
         }
-        await self._publish(self._names.parked_subject(message.address, start=start), message.payload, headers)
+        await publish(self._link, self._names.parked_subject(message.address, start=start), message.payload, headers)
         message.acknowledger.ack()
 
     async def bury(self, message: InboundMessage, reason: str, *, code: str, by: str) -> None:
@@ -232,15 +232,12 @@ class StreamInbox:
         remover = _Remover(self._link, self._names.inbox, found.position)
         return self._read(found.subject, found.headers, found.payload, found.position, found.stored_at, remover)
 
-    async def _publish(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:
-        await _publish(self._link, subject, payload, headers)
-
 
 async def publish_dead(link: Link, subject: str, payload: bytes, headers: dict[str, str]) -> None:
     """Write a dead letter; its payload is cut to what fits. Raises StoreError."""
     room, size = link.max_payload - HEADERS_LIMIT, len(payload)
     cut = {"Sagakit-Cut": f"{size} bytes"} if size > room else {}
-    await _publish(link, subject, payload[: max(0, room)], headers | cut)
+    await publish(link, subject, payload[: max(0, room)], headers | cut)
 
 
 def dead_headers(
@@ -258,7 +255,8 @@ def dead_headers(
     }
 
 
-async def _publish(link: Link, subject: str, payload: bytes, headers: dict[str, str]) -> None:
+async def publish(link: Link, subject: str, payload: bytes, headers: dict[str, str]) -> None:
+    """Write a message to the stream of its subject; it is durable on return. Raises StoreError."""
     answer = await link.request(subject, payload, headers=header_block(headers))
     result = decode_ack(answer, key=subject, expected=None)
     if isinstance(result, StoreError):

@@ -7,7 +7,6 @@ it is: what comes from the stream has a subject for its acknowledgement, and the
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from logging import DEBUG, INFO, getLogger
@@ -20,6 +19,7 @@ from sagakit.errors import StoreError, StreamMissing
 from sagakit.jetstream.answers import ApiError
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.parser import Delivery
+from sagakit.jetstream.wire import unsent
 
 _log = getLogger("sagakit.inbox")
 
@@ -40,8 +40,6 @@ _ENDED = (
     b"NATS/1.0 409 Batch Completed",
 )
 """The server's words at the end of a request."""
-_UNSENT = re.compile(rb"\r\nNats-Pending-Messages: (\d+)\r\n")
-"""The number of messages of a request that ends without them."""
 
 
 class Consumer(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,8 +166,8 @@ class Pull:
             self._came.append((trio.current_time(), delivery))
             self._ask_ahead()
         elif delivery.headers.startswith(_ENDED):
-            unsent = _UNSENT.search(delivery.headers)
-            self._owed = max(0, self._owed - int(unsent[1])) if unsent else 0
+            left = unsent(delivery.headers)
+            self._owed = 0 if left is None else max(0, self._owed - left)
         else:
             self._lost = delivery.headers.partition(b"\r\n")[0].decode(errors="replace")
         self._news.set()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from sagakit.errors import LayoutMissing, StoreError
-from sagakit.jetstream.answers import decode_ack
+from sagakit.errors import LayoutMissing
+from sagakit.jetstream.inbox import publish
 from sagakit.jetstream.layout import NOT_FOUND
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.one_stream import ask_stream
-from sagakit.jetstream.wire import header_block
 from sagakit.store.names import Names
 
 
@@ -29,8 +28,4 @@ class StreamCommands:
 
     async def send(self, endpoint: str, *, id: str, payload: bytes) -> None:
         """Append a command."""
-        subject = self._names.command_subject(endpoint)
-        answer = await self._link.request(subject, payload, headers=header_block({"Nats-Msg-Id": id}))
-        result = decode_ack(answer, key=subject, expected=None)
-        if isinstance(result, StoreError):
-            raise result
+        await publish(self._link, self._names.command_subject(endpoint), payload, {"Nats-Msg-Id": id})

@@ -5,6 +5,7 @@ Source: the NATS client protocol, `PUB` and `HPUB`. Measured: 8.3 instead of 11 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 LINE = b"\r\n"
@@ -26,6 +27,15 @@ def header_fields(block: bytes) -> Iterator[tuple[str, str]]:
     lines = block.decode(errors="replace").split("\r\n")[1:]
     pairs = [line.partition(":") for line in lines if line]
     return ((name, value.strip()) for name, _, value in reversed(pairs))
+
+
+_UNSENT = re.compile(rb"\r\nNats-Pending-Messages: *(\d+)\r\n")
+
+
+def unsent(block: bytes) -> int | None:
+    """Return how many messages a request has ended without, by the headers of its end; None if they do not say."""
+    found = _UNSENT.search(block)
+    return int(found[1]) if found else None
 
 
 def frame(subject: str, reply: str, headers: bytes, payload: bytes) -> tuple[bytes, ...]:

@@ -17,7 +17,7 @@ import msgspec
 from sagakit.engine.keys import CallKind
 from sagakit.errors import UNREADABLE, Ambiguous, BadBucket, StoreError, Unavailable
 from sagakit.jetstream.answers import ApiError, PubAck, to_error
-from sagakit.jetstream.wire import header_block
+from sagakit.jetstream.wire import header_block, unsent
 from sagakit.messages.step_command import StepCommand
 from sagakit.naming import SagaKey
 from sagakit.participant.key_store import Keys
@@ -251,7 +251,8 @@ class _Intake:
     def _take(self, message: WireMessage) -> None:
         self._heard += 1
         if not message.reply:  # the server's word that a request has ended, with what it still owed
-            self._owed = max(0, self._owed - _pending(message.headers))
+            left = unsent(message.headers)
+            self._owed = 0 if left is None else max(0, self._owed - left)
             self._want()
             return
         self._owed = max(0, self._owed - 1)
@@ -276,12 +277,3 @@ class _Intake:
             elif self._idle and self._wire.now() - silent_since > SILENCE:
                 self._owed, silent_since = 0, self._wire.now()
                 self._want()
-
-
-def _pending(headers: bytes) -> int:
-    """Return how many messages a request that has ended still owed; a large number if the server does not say."""
-    for line in headers.decode(errors="replace").split("\r\n"):
-        name, _, value = line.partition(":")
-        if name == "Nats-Pending-Messages" and value.strip().isdecimal():
-            return int(value)
-    return 2**31
