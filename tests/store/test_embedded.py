@@ -17,7 +17,8 @@ from sagakit.errors import CannotConnect
 from sagakit.jetstream import server_lock, server_process
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.embedded import embedded_server
-from sagakit.jetstream.server_process import Running, Sync, find_server, free_port
+from sagakit.jetstream.ports import free_port
+from sagakit.jetstream.server_process import Running, Sync, find_server
 from sagakit.jetstream.store import open_jetstream
 from sagakit.store import Names
 
