@@ -112,7 +112,7 @@ class Process:
 
     async def until_up(self) -> str:
         """Return the worker's id, once it is up."""
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             while True:
                 for line in self.log():
                     if "worker_id" in line:
@@ -121,7 +121,7 @@ class Process:
                 await trio.sleep(0.05)  # another process writes the log
 
     async def ended(self) -> int:
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             while self.popen.poll() is None:  # noqa: ASYNC110  # another process
                 await trio.sleep(0.05)
         return int(self.popen.returncode)
@@ -166,7 +166,7 @@ class Client:
 
     async def until(self, saga_type: str, saga_id: str, wanted: Any) -> Record:
         """Return the record, once `wanted` is true of it."""
-        with trio.fail_after(40):
+        with trio.fail_after(60):
             while True:
                 record = await self.record(saga_type, saga_id)
                 if record is not None and wanted(record):

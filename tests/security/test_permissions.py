@@ -85,7 +85,7 @@ async def test_the_smoke_part_under_exactly_these_permissions(tmp_path: Path, na
                 await shop.send("Gift", "held", kind="signal", step="card", payload="love")
                 assert (await shop.ended("Gift", "held")).status == "completed"
 
-                with trio.fail_after(20):  # the child waits for its parent's word that it is not needed any more
+                with trio.fail_after(60):  # the child waits for its parent's word that it is not needed any more
                     while await live(reader):  # noqa: ASYNC110  # another process
                         await trio.sleep(0.05)
                 survivor = second if victim is first else first
@@ -185,7 +185,7 @@ async def an_operator_handles_dead_letters(server: Server, names: Names, reader:
     """The letter is the message that is not JSON: sent again, it becomes a dead letter again."""
     assert isinstance(reader, JetStreamStore)
     looker, who = Letters(reader.wire, names), {"by": "bob", "why": "a test"}
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         while not (found := await looker.list()):  # noqa: ASYNC110  # a worker writes it
             await trio.sleep(0.05)
     letter = await looker.get(found[0].sequence)
@@ -194,7 +194,7 @@ async def an_operator_handles_dead_letters(server: Server, names: Names, reader:
         letters = Letters(store.wire, names)
         edited = await letters.edit(letter.sequence, b'{"kind": "no such kind"}', **who)
         id = await letters.resend(edited.sequence, **who)
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while not (again := [one async for one in looker.all() if one.message_id == id]):  # noqa: ASYNC110  # a worker
                 await trio.sleep(0.05)
         await letters.delete(again[0].sequence, **who)
@@ -203,7 +203,7 @@ async def an_operator_handles_dead_letters(server: Server, names: Names, reader:
 
 async def is_listed_with_its_history(reader: Store) -> None:
     key = str(SagaKey("Gift", "good"))
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         while await reader.archive.get(key) is None:  # noqa: ASYNC110  # another process archives it
             await trio.sleep(0.05)
     repository = SagaRepository(reader.reading)
@@ -219,12 +219,20 @@ async def is_listed_with_its_history(reader: Store) -> None:
     assert len(of_good) > 5
     assert isinstance(reader, JetStreamStore)
     dead = reader.names.subject("sagadead.>")
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         while not [page async for page in Scan(LinkWire(reader._link), reader.names.dead, [dead]).pages()]:  # noqa: ASYNC110  # a worker writes it
             await trio.sleep(0.05)
-    assert len(await reader.workers.keys()) >= 2
-    for worker_id in await reader.workers.keys():
-        assert await reader.workers.get(worker_id) is not None
+    await reads_two_leases(reader)
+
+
+async def reads_two_leases(reader: Store) -> None:
+    """Wait for the leases of two workers. On a busy machine a lease may expire, until its worker renews it."""
+    with trio.fail_after(60):
+        while True:
+            leases = [await reader.workers.get(worker_id) for worker_id in await reader.workers.keys()]
+            if len(leases) - leases.count(None) >= 2:
+                return
+            await trio.sleep(0.05)  # other processes write them
 
 
 @asynccontextmanager
@@ -239,7 +247,7 @@ async def watching(store: Store) -> AsyncIterator[None]:
     async with store.state.watch() as changes:
         subscription = await link.subscriptions.hear(store.names.subject("saga.>"), on_event)
         yield
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             await changes.__anext__()
             await events.wait()
         await link.on_asyncio(subscription.unsubscribe)
@@ -251,7 +259,7 @@ async def a_worker_looks_and_deletes(server: Server, names: Names) -> None:
         handle = await runtime.start(Gift, "own", Wish("kite"))
         await runtime.signal(Gift, "own", Gift.card, "love")
         assert await handle.outcome() == Completed("kite with love")
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while await runtime.list_active():  # noqa: ASYNC110  # archived soon after
                 await trio.sleep(0.02)
         assert "own" in [info.saga_id for info in (await runtime.list(status="completed", type=Gift)).items]
@@ -274,11 +282,11 @@ async def a_participant_answers(server: Server, names: Names) -> None:
 
     own = {name: value for name, value in options("participant", names).items() if name != "shards"}
     async with open_participant(server.url, bank, keys=MemoryKeys(horizon=3_600), **own):
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             await charged.wait()
     async with opened(server, "worker", names) as store:
         assert isinstance(store, JetStreamStore)
-        with trio.fail_after(20):  # what was in hand was answered before the participant ended
+        with trio.fail_after(60):  # what was in hand was answered before the participant ended
             while not await store.inbox.reply_waits(SagaKey("Nobody", "x"), "bank"):  # noqa: ASYNC110  # the server
                 await trio.sleep(0.02)
 
@@ -311,6 +319,6 @@ async def messages_take_every_way(store: Store) -> None:
     await store.inbox.send("client", id="m", saga_type="Unheard", saga_id="of", payload=b"{}")
     [stray] = [one async for one in store.inbox.strays()]
     await store.inbox.bury(stray, "no worker knows its type", code="NotRegistered", by="test")
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         while [one async for one in store.inbox.strays()]:  # noqa: ASYNC110  # the server says nothing of a removal
             await trio.sleep(0.02)
