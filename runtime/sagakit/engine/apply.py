@@ -289,8 +289,7 @@ def _settle(turn: Turn) -> None:
     else:
         proceed(turn)
     # A saga that is held back looks as if nothing moved, and is not stuck: attempts start once it is released.
-    held_back = turn.hold or turn.full
-    if turn.record.status in ("running", "compensating") and not held_back and not _in_motion(turn):
+    if turn.record.status in ("running", "compensating") and not (_in_motion(turn) or turn.hold or turn.full):
         held: dict[str, StepState] = {}
         for node in turn.nodes:
             state = turn.look(node.name).state

@@ -109,7 +109,8 @@ class Turn:
     @property
     def hold(self) -> bool:
         """True if no attempt may be opened: the owner lets go, or the saga is halted, or suspect and not alone."""
-        return self._hold or self.record.halted or is_suspect(self.record)
+        record = self.record
+        return self._hold or record.halted or (record.recoveries > 0 and is_suspect(record))
 
     @property
     def full(self) -> bool:
