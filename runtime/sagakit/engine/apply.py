@@ -349,7 +349,7 @@ def _note_wake(turn: Turn) -> None:
         due.append(record.deadline_at)
     if record.starts_at is not None and record.status == "delayed":
         due.append(record.starts_at)
-    wake_at = None if record.status in ENDS or record.halted else min(due, default=None)
+    wake_at = None if not due or record.status in ENDS or record.halted else min(due)
     if wake_at != record.wake_at:
         turn.touch()
         record.wake_at = wake_at

@@ -290,7 +290,7 @@ class SagaActor(Reactor[SagaMessage]):
         at_work = self._calls.at_work
         if not at_work:
             self._waiters.quiet()
-        self._mind_drain()
+            self._mind_drain()
         if not held_back and self._phase.now != "over":
             self._remote.mind_overdue(record)
             self._mind_passivation(at_work=at_work)
