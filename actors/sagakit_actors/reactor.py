@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from math import inf
 from typing import Any, Generic, NamedTuple, TypeVar, TypeVarTuple, final
 
@@ -170,7 +171,7 @@ class ReactorCell(Cell[M], Generic[M]):
         except Exception as error:  # a crash of this incarnation: the supervisor decides
             self._over(error)
         else:
-            self.mailbox.on_mail(self._mail)
+            self.mailbox.on_mail(partial(self._schedule, self))
 
     def step(self) -> Exit | None:
         """Handle the mail. Return the exit once the incarnation and its side work have ended, else None."""
@@ -194,14 +195,11 @@ class ReactorCell(Cell[M], Generic[M]):
         assert reactor is not None
         try:
             if not mailbox.stopping and reactor.react(mailbox.take(BATCH, self.unanswered)):
-                mailbox.on_mail(self._mail)
+                mailbox.on_mail(partial(self._schedule, self))
             else:
                 self._over(None)
         except Exception as error:  # a crash of this incarnation: the supervisor decides
             self._over(error)
-
-    def _mail(self) -> None:
-        self._schedule(self)
 
     def _over(self, crash: Exception | None) -> None:
         """Make no more calls, and cancel the side work. `step` reports the end when that work has ended."""

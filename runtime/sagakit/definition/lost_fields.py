@@ -27,6 +27,7 @@ from sagakit.definition.survival import Changed
 from sagakit.naming import nearest
 
 _LISTS = (list, tuple, deque)
+_NUMBERS = (float, Decimal)
 
 
 class _Compared(Enum):
@@ -65,9 +66,10 @@ def refuse_lost_fields(value: object, back: object, adapter: Adapter | None = No
 
 def _are_equal(one: Any, other: Any) -> bool:
     try:
-        if isinstance(one, float | Decimal) and isinstance(other, float | Decimal) and one != one:
-            return bool(other != other)  # NaN, which a model may write as a text
-        return bool(one == other)
+        if one == other:
+            return True
+        # NaN, which a model may write as a text
+        return isinstance(one, _NUMBERS) and isinstance(other, _NUMBERS) and bool(one != one) and bool(other != other)
     except Exception:  # of the user's class: then each field is looked at
         return False
 

@@ -289,8 +289,7 @@ def _settle(turn: Turn) -> None:
     else:
         proceed(turn)
     # A saga that is held back looks as if nothing moved, and is not stuck: attempts start once it is released.
-    held_back = turn.hold or turn.full
-    if turn.record.status in ("running", "compensating") and not held_back and not _in_motion(turn):
+    if turn.record.status in ("running", "compensating") and not (_in_motion(turn) or turn.hold or turn.full):
         held: dict[str, StepState] = {}
         for node in turn.nodes:
             state = turn.look(node.name).state
@@ -350,7 +349,7 @@ def _note_wake(turn: Turn) -> None:
         due.append(record.deadline_at)
     if record.starts_at is not None and record.status == "delayed":
         due.append(record.starts_at)
-    wake_at = None if record.status in ENDS or record.halted else min(due, default=None)
+    wake_at = None if not due or record.status in ENDS or record.halted else min(due)
     if wake_at != record.wake_at:
         turn.touch()
         record.wake_at = wake_at

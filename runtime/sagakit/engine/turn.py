@@ -109,7 +109,8 @@ class Turn:
     @property
     def hold(self) -> bool:
         """True if no attempt may be opened: the owner lets go, or the saga is halted, or suspect and not alone."""
-        return self._hold or self.record.halted or is_suspect(self.record)
+        record = self.record
+        return self._hold or record.halted or (record.recoveries > 0 and is_suspect(record))
 
     @property
     def full(self) -> bool:
@@ -223,7 +224,8 @@ class Turn:
 
     def emit(self, suffix: str, carries: str = "", /, **data: object) -> None:
         """Put one event into the outbox, with the next number of the run (P9). See `carried` for what it `carries`."""
-        self.touch()
+        if not self.changed:
+            self.touch()
         event = make_event(self.record, suffix, data, now=self.now, carries=carries)
         self.record.outbox = [*self.record.outbox, event]  # a new list: the original record shares the old one
         self.record.next_event += 1

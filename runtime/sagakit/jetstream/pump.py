@@ -89,9 +89,11 @@ class Pump:
         """Queue a message; on an idle link, write it at once unless it may `linger`."""
         self._queue.append(out)
         if linger and not self._hurried:
-            if not self._lingers:
+            if not self._lingers and self._parked is not None:
                 self._wake()
-        elif self.pending or self._parked is None or not self._write():  # a busy link's task writes a larger batch
+        elif self._parked is None:  # the task is about to write
+            self._hurried = True
+        elif self.pending or not self._write():  # a busy link's task writes a larger batch
             self._hurried = True
             self._wake()
 

@@ -83,7 +83,11 @@ class Home:
     def check_trio(self) -> None:
         """Raise WrongContext unless a task of the trio program that opened the thing calls."""
         self._check_process()
-        if not _trio_runs() or sys.modules["trio"].lowlevel.current_trio_token() is not self._token:
+        try:
+            here = sys.modules["trio"].lowlevel.current_trio_token()
+        except RuntimeError:  # trio does not run here
+            here = None
+        if here is not self._token:
             raise WrongContext(
                 f"this {self._thing} belongs to the trio program that opened it, and the call comes from elsewhere: "
                 "from another thread use trio.from_thread.run(..., trio_token=token); asyncio programs open their "

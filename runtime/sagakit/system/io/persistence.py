@@ -117,7 +117,11 @@ class Persistence(Actor[PersistenceMessage]):
 
     def _put_ended(self, put: Put, result: int | StoreError) -> None:
         if isinstance(result, int):
-            self._committed(put, result)
+            if put.not_after is None or trio.current_time() <= put.not_after:
+                put.done(result)
+                self._leave(put.key)
+            else:
+                self._committed_late(put, result)
         elif isinstance(result, Conflict | Ambiguous | Unavailable) or (
             isinstance(result, StoreFull) and put.expected and not put.gives_way
         ):
@@ -126,15 +130,11 @@ class Persistence(Actor[PersistenceMessage]):
             put.done(result)
             self._leave(put.key)
 
-    def _committed(self, put: Put, revision: int) -> None:
-        if put.not_after is None or trio.current_time() <= put.not_after:
-            put.done(revision)
-            self._leave(put.key)
-        else:
-            # so late that another run of the id may have come and gone since this worker looked into the archive: run,
-            # end marker and all. The archive tells
-            run = _version.decode(put.value).run
-            self._soon(self._confirm, Confirm(key=put.key, run=run, revision=revision, done=put.done))
+    def _committed_late(self, put: Put, revision: int) -> None:
+        # so late that another run of the id may have come and gone since this worker looked into the archive: run, end
+        # marker and all. The archive tells
+        run = _version.decode(put.value).run
+        self._soon(self._confirm, Confirm(key=put.key, run=run, revision=revision, done=put.done))
 
     async def _confirm(self, created: Confirm) -> None:
         key, done = created.key, created.done
@@ -160,7 +160,7 @@ class Persistence(Actor[PersistenceMessage]):
         entry = await self._read(self._store.state, put.key)
         # a write id is never used for different bytes, so equal bytes are this very write: the first copy, or a resend
         if entry is not None and entry.value == put.value:
-            self._committed(put, entry.revision)
+            self._put_ended(put, entry.revision)
             return
         if entry is None and put.ttl is not None:
             # only end markers have a TTL: this one was written and has expired since. Nobody needs its revision

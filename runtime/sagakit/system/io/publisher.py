@@ -44,25 +44,21 @@ class PublishEvents(msgspec.Struct, frozen=True):
     alone: bool = False
 
 
-class _Queue:
+class _Queue(msgspec.Struct):
     """The events of one run that are not in the log yet. The first one has been sent."""
 
-    __slots__ = ("alone_to", "events", "failures", "key", "last", "receipt", "run", "saga_type")
-
-    def __init__(self, message: PublishEvents) -> None:
-        self.key = message.key
-        self.saga_type = message.saga_type
-        self.run = message.run
-        self.receipt: Receipt = message.receipt
-        self.events: deque[OutboxEvent] = deque()
-        self.last = message.receipt.confirmed
-        self.failures = 0
-        self.alone_to = 0
-        """The number of the last event that goes alone; 0 if none does."""
+    of: PublishEvents
+    """The message that came last: it names the saga, and has the receipt that is read."""
+    last: int
+    """The number of the last event that is queued or in the log."""
+    events: deque[OutboxEvent]
+    failures: int = 0
+    alone_to: int = 0
+    """The number of the last event that goes alone; 0 if none does."""
 
     def add(self, message: PublishEvents) -> None:
         # the actor may be a later incarnation, which hands in the same events with a receipt that it reads itself
-        self.receipt = message.receipt
+        self.of = message
         for event in message.events:
             if event.seq > self.last:
                 self.events.append(event)
@@ -104,17 +100,17 @@ class Publisher(Actor[PublishEvents]):
     def _queue(self, message: PublishEvents) -> None:
         queue = self._queues.get(message.run)
         if queue is None:
-            queue = self._queues[message.run] = _Queue(message)
+            queue = self._queues[message.run] = _Queue(message, message.receipt.confirmed, deque())
         idle = not queue.events
         queue.add(message)
         if idle and queue.events:
             self._send_head(queue)
 
     def _send_head(self, queue: _Queue) -> None:
-        event = queue.events[0]
-        seq = event.seq
-        subject = self._subject_of(queue.key, queue.saga_type, event.suffix)
-        message = EventMessage(queue.key, subject, event_id(queue.run, seq), bytes(event.event), seq <= queue.alone_to)
+        event, of = queue.events[0], queue.of
+        seq, key = event.seq, of.key
+        subject = self._subject_of(key, of.saga_type, event.suffix)
+        message = EventMessage(key, subject, event_id(of.run, seq), bytes(event.event), seq <= queue.alone_to)
         self._submit(message, partial(self._sent, queue))
 
     def _sent(self, queue: _Queue, result: int | StoreError) -> None:
@@ -124,12 +120,12 @@ class Publisher(Actor[PublishEvents]):
             self._nursery.start_soon(self._again, queue, result)
             return
         queue.failures = 0
-        queue.receipt.confirm(queue.events.popleft().seq, result)
+        queue.of.receipt.confirm(queue.events.popleft().seq, result)
         # the next one is sent only now. If both were under way, a lost first one would come after the second (P9)
         if queue.events:
             self._send_head(queue)
         else:
-            del self._queues[queue.run]
+            del self._queues[queue.of.run]
 
     async def _again(self, queue: _Queue, error: StoreError) -> None:
         queue.failures += 1
@@ -137,7 +133,7 @@ class Publisher(Actor[PublishEvents]):
         queue.alone_to = max(queue.alone_to, queue.events[0].seq)
         if not isinstance(error, Unavailable | Ambiguous) or queue.failures % LONG == 0:
             text, kind = "%s: event %d not published yet: %s", type(error).__name__
-            self._ration.say(WARNING, text, queue.key, queue.events[0].seq, error, kind=kind)
+            self._ration.say(WARNING, text, queue.of.key, queue.events[0].seq, error, kind=kind)
         await trio.sleep(self._pause.delay(queue.failures))
         await self._store.until_connected()
         self._send_head(queue)

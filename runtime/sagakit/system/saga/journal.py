@@ -49,7 +49,7 @@ class Journal:
     """Belongs to one incarnation of a saga's actor."""
 
     __slots__ = (
-        "_environment", "_key", "_operation", "_ref", "_size", "_slot", "_then", "record", "revision", "unknown",
+        "_environment", "_key", "_ref", "_size", "_slot", "_then", "operation", "record", "revision", "unknown",
     )  # fmt: skip
 
     record: Record
@@ -66,13 +66,9 @@ class Journal:
         """Fields that a newer sagakit has put into the record. They are written back as they are."""
         self._size = 0
         """Bytes of the stored record; 0 before the first one is stored or loaded."""
-        self._operation: PersistenceMessage | None = None
+        self.operation: PersistenceMessage | None = None
+        """The operation that is under way."""
         self._then: Callable[[Result], None] | None = None
-
-    @property
-    def busy(self) -> bool:
-        """True while an operation is under way."""
-        return self._operation is not None
 
     # ----------------------------------------------------------------- read
 
@@ -141,7 +137,7 @@ class Journal:
 
         While an operation is under way its result tells more than the scan does: the answer is False.
         """
-        if self._operation is not None:
+        if self.operation is not None:
             return False
         if revision == self.revision:
             self._slot.seen_at = max(self._slot.seen_at, at)
@@ -261,10 +257,10 @@ class Journal:
         With `replaces`, an operation that found the record overwritten is handed in again. The result of any other
         operation is ignored.
         """
-        operation, then, result = self._operation, self._then, settled.result
+        operation, then, result = self.operation, self._then, settled.result
         if operation is None or then is None or settled.number != self._slot.operations:
             return None  # from a persistence actor that was lost meanwhile, or for the incarnation before
-        self._operation = self._then = None
+        self.operation = self._then = None
         if not isinstance(result, StoreError):
             then(result)
         elif replaces and isinstance(result, Overwritten):
@@ -275,9 +271,9 @@ class Journal:
 
     def hand_in_again(self) -> None:
         """Hand the operation that is under way to the next incarnation of the persistence actor."""
-        if self._operation is not None:
+        if self.operation is not None:
             # alone: the lost persistence actor may have sent it in an atomic batch, which may still arrive
-            self._environment.persistence.tell_nowait(_alone(self._operation))
+            self._environment.persistence.tell_nowait(_alone(self.operation))
 
     def _done(self) -> OnSettled:
         """Return what tells the next operation's result to the saga's actor, with its number."""
@@ -285,8 +281,8 @@ class Journal:
         return partial(_settled, self._ref, number)
 
     def _operate(self, operation: PersistenceMessage, then: Callable[[Result], None]) -> None:
-        assert self._operation is None, "an operation is under way"
-        self._operation, self._then = operation, then
+        assert self.operation is None, "an operation is under way"
+        self.operation, self._then = operation, then
         self._environment.persistence.tell_nowait(operation)
 
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from sagakit.engine import Inbound, InputEvent, Published, Record
 from sagakit.engine.verdicts import PLACES
 from sagakit.system.saga.saga_messages import Ask
@@ -20,7 +22,7 @@ HEADERS = 512
 """Bytes of the headers of a message, at most."""
 
 
-class Proposal(NamedTuple):
+class Proposal(msgspec.Struct, frozen=True):
     """A write of `size` bytes: `events` have turned `base` into `record`, and the callers in `asked` wait for it."""
 
     base: Record

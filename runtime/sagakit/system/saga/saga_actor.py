@@ -158,8 +158,6 @@ class SagaActor(Reactor[SagaMessage]):
             case Attempted():
                 # the call counts as under way until this is folded, so that nothing is called twice
                 self._writes.events.append(message.ended)
-            case RemoteNews():
-                self._writes.events.extend(self._remote.heard(message))
             case AwaitOutcome():
                 self._waiters.for_end(message)
             case AskStarted() | Peek():
@@ -173,6 +171,8 @@ class SagaActor(Reactor[SagaMessage]):
                 self._writes.due = True
             case Passivate():
                 self._passivation.told()
+            case RemoteNews():
+                self._writes.events.extend(self._remote.heard(message))
             case ParentTold():
                 self._retirement.parent_knows = True
                 if not message.there:
@@ -251,7 +251,7 @@ class SagaActor(Reactor[SagaMessage]):
 
     def _advance(self) -> None:
         """Fold what has gathered, unless a write is under way; answer the callers whose answer is known."""
-        if self._journal.busy:
+        if self._journal.operation is not None:
             return
         phase = self._phase.now
         if phase == "running" or phase == "held back":
@@ -290,7 +290,7 @@ class SagaActor(Reactor[SagaMessage]):
         at_work = self._calls.at_work
         if not at_work:
             self._waiters.quiet()
-        self._mind_drain()
+            self._mind_drain()
         if not held_back and self._phase.now != "over":
             self._remote.mind_overdue(record)
             self._mind_passivation(at_work=at_work)
@@ -345,20 +345,20 @@ class SagaActor(Reactor[SagaMessage]):
             self._calls.revoke_all_but(asked)
         for effect in asked:
             match effect:
+                case Publish():
+                    self._outbox.publish(record)
                 case Call():
                     if not self._calls.has(effect) and self._may_call():
                         self._calls.make(effect, record)
+                case Finish():
+                    self._retirement.finish(effect, record)
+                case WakeAt():
+                    self._reminders.wake(effect.at)
                 case SendCommand():
                     if self._may_call():
                         self._remote.send(effect, record)
-                case Publish():
-                    self._outbox.publish(record)
-                case WakeAt():
-                    self._reminders.wake(effect.at)
                 case TellParent():
                     self._retirement.tell_parent(effect)
-                case Finish():
-                    self._retirement.finish(effect, record)
                 case _:
                     assert_never(effect)
 
@@ -375,7 +375,7 @@ class SagaActor(Reactor[SagaMessage]):
         """See whether the saga is still this worker's, and go on. An operation that is under way shows that, too."""
         if self._phase.now != "over":
             self._phase.move("look")
-            if not self._journal.busy:
+            if self._journal.operation is None:
                 self._journal.look(self._perform)
 
     # --------------------------------------------------------------- retire
@@ -385,7 +385,7 @@ class SagaActor(Reactor[SagaMessage]):
         # the answer to the incarnation before may come late; this one has its children released again
         if self._retirement.has_begun and self._phase.now != "over":
             self._phase.move("retire")
-            if not self._journal.busy:
+            if self._journal.operation is None:
                 self._journal.retire(self._outbox.published, self._retired)
 
     def _retired(self) -> None:

@@ -80,7 +80,7 @@ class Writes:
         """Write the first record of a new saga."""
         not_after = None if fresh.not_after == inf else fresh.not_after
         record = self._folding.create(fresh.create)
-        self._journal.write(record, partial(self._durable, ()), gives_way=False, not_after=not_after)
+        self._journal.write(record, self._durable, gives_way=False, not_after=not_after)
 
     def _begun(self) -> None:
         begin, self._begin = self._begin, None
@@ -124,16 +124,19 @@ class Writes:
 
     def _write(self, base: Record, record: Record, events: Sequence[InputEvent], asked: Sequence[Ask]) -> None:
         adopts = self._phase.now == "opening"  # of several adopters all but one meet a conflict
-        size = self._journal.write(record, partial(self._durable, asked), gives_way=not adopts, alone=adopts)
+        size = self._journal.write(record, self._durable, gives_way=not adopts, alone=adopts)
         self._proposal = Proposal(base, events, record, asked, size)
 
-    def _durable(self, asked: Sequence[Ask], record: Record) -> None:
+    def _durable(self, record: Record) -> None:
         first = self._phase.now == "opening"
         self._phase.move("durable")
         proposal, self._proposal = self._proposal, None
-        self._environment.tally.written(None if proposal is None else proposal.base, record)
-        if asked:
-            self._waiters.answer_asked(asked, record)
+        if proposal is None:
+            self._environment.tally.written(None, record)
+        else:
+            self._environment.tally.written(proposal.base, record)
+            if proposal.asked:
+                self._waiters.answer_asked(proposal.asked, record)
         if first:
             self._slot.has_begun()
             self._begun()
