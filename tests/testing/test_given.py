@@ -148,7 +148,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "call": (lambda: planned(_CallFault("charge", "action", "raise")), "there is no call 'action': say 'do' or"),
     "step": (lambda: planned(CallFault("chrage", "do", "raise")), "no step 'chrage'; did you mean 'charge'"),
     "signal_by_name": (lambda: planned(MessageAt(1, "aproved")), "no name 'aproved'; did you mean 'approved'"),
-    "no_fault": (lambda: planned("crash"), "'crash' is not a CallFault, a WriteFault or a MessageAt"),
+    "no_fault": (lambda: planned("crash"), "'crash' is not a CallFault, a RemoteFault, a WriteFault or a MessageAt"),
     "send_a_name": (lambda: _Send("approved", "yes"), r"Send\('approved', \.\.\.\): write the signal of the class"),
     "send_a_pair": (
         lambda: _simulate(Pay(), 1, send=[(Pay.approved, "yes")]),

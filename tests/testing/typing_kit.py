@@ -10,6 +10,7 @@ from typing import Any, assert_type
 
 from hypothesis import strategies as st
 from sagakit import Saga
+from sagakit.participant import Service as StepService
 from sagakit.testing import (
     CONTRACT,
     BrokenPromise,
@@ -22,6 +23,7 @@ from sagakit.testing import (
     Faults,
     MessageAt,
     Participant,
+    RemoteFault,
     Report,
     SagaMachine,
     Send,
@@ -43,12 +45,20 @@ def also() -> Sequence[Saga[Any, Any]]: ...
 def invariant(saga: Any, trace: Trace) -> None: ...
 
 
+def services(saga: Saga[Any, Any]) -> Sequence[StepService]: ...
+
+
 def progress(number: int) -> None: ...
 
 
 def a_simulation() -> None:
     planned = Faults(
-        (CallFault("pack", "do", "raise", first=1, calls=2), WriteFault(1, "crash_after"), MessageAt(1, "paid"))
+        (
+            CallFault("pack", "do", "raise", first=1, calls=2),
+            RemoteFault("pay", "do", "late", first=1, commands=2),
+            WriteFault(1, "crash_after"),
+            MessageAt(1, "paid"),
+        )
     )
     assert_type(planned, Faults)
     trace = simulate(
@@ -57,6 +67,7 @@ def a_simulation() -> None:
         faults=planned,
         send=[Send(Ship.paid, 7)],
         also=[Ship()],
+        services=[StepService("payments")],
         seed=1,
         after=timedelta(minutes=1),
     )

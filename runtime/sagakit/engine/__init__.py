@@ -93,6 +93,7 @@ from sagakit.engine.record import Record as Record
 from sagakit.engine.record import SagaOutcome as SagaOutcome
 from sagakit.engine.record import StepLog as StepLog
 from sagakit.engine.remote import overdue as overdue
+from sagakit.engine.remote import tells_news as tells_news
 from sagakit.engine.results import ArgumentsUnreadable as ArgumentsUnreadable
 from sagakit.engine.results import AttemptResult as AttemptResult
 from sagakit.engine.results import Compensating as Compensating

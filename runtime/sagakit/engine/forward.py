@@ -130,7 +130,10 @@ def give_up_waiting(turn: Turn, node: NodePlan) -> None:
     A child that has begun is undone. So is what is out at a participant, at once: there the undo meets the action.
     """
     log = turn.look(node.name)
-    in_doubt = log.state in OUT or (node.kind == "child" if log.state == "awaiting" else log.unsure)
+    if log.state in OUT:
+        log = turn.edit(node.name)
+        log.unsure = True  # so that a success which is told from now on is recorded as late
+    in_doubt = node.kind == "child" if log.state == "awaiting" else log.unsure
     turn.move(node.name, "doubt" if in_doubt else "refuse")
 
 

@@ -78,6 +78,19 @@ def settled(plan: Plan, record: Record, message: Inbound) -> VerdictText | None:
     return None if _changes(record, about, message) else "already"
 
 
+def tells_news(record: Record, message: Inbound) -> bool:
+    """Return True if a reply that no run takes any more tells of a success that this record does not know."""
+    prefix, _, group = message.key.rpartition("/")
+    prefix, _, word = prefix.rpartition("/")
+    if message.answer != "done" or word != "do":
+        return False
+    for name, log in record.steps.items():
+        if prefix_of(record, name, log) == prefix:
+            known = log.state in ("done", "undone") and not log.unsure and str(log.group) == group
+            return not (known or log.late)
+    return True
+
+
 def reply(turn: Turn, message: Inbound) -> VerdictText:
     """Apply a reply that is not settled."""
     about = answered(turn.plan, turn.record, message.key)

@@ -32,7 +32,10 @@ class StoreFault(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Watched(NamedTuple):
-    """A write on its way. `where` is `state`, `archive`, `events` or `other`; `key` is a bucket's key or a subject."""
+    """A write on its way. `where` is `state`, `archive`, `events`, `commands` or `other`.
+
+    `key` is a bucket's key, a subject, or the id of a command.
+    """
 
     where: str
     key: str

@@ -7,6 +7,7 @@ from math import inf
 import trio
 
 from sagakit.errors import Unavailable
+from sagakit.store.faults import Watched
 from sagakit.store.memory_connection import MemoryConnection
 from sagakit.store.memory_server import QueuedCommand
 from sagakit.store.ports import DUPLICATES
@@ -30,10 +31,15 @@ class MemoryCommands:
         """Append a command, unless one with this id came within the last DUPLICATES seconds."""
         await trio.lowlevel.checkpoint()
         await self._connection.thawed.wait()
+        server, now = self._connection.server, trio.current_time()
+        faults, watched = server.faults, Watched("commands", id, payload)
+        if not self._connection.away and faults.before_write is not None:
+            faults.before_write(watched)
         if self._connection.away:
             raise Unavailable("disconnected")
-        server, now = self._connection.server, trio.current_time()
         if server.command_ids.get(id, -inf) <= now:
             server.command_ids[id] = now + DUPLICATES
             server.commands.append(QueuedCommand(endpoint, payload))
             server.commands_changed.unpark_all()
+        if faults.after_write is not None:
+            faults.after_write(watched)

@@ -6,6 +6,8 @@ simulation  `simulate`: one run on the store in memory, under virtual time
 explorer    `explore`: every schedule with a single fault
 trace       the record of a run: its calls, events and broken promises
 judge       the judge of the promises, who looks from outside
+services    the participants of the remote steps: the services, by the real rules, and the faults of their messages
+remote_judge  the judge of commands and replies
 binding     a binding that watches calls, and makes them go wrong
 stubs       `stub`: a saga without its services
 strategies  `faults`: a Hypothesis strategy
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from sagakit.testing.schedule import CallFault as CallFault
     from sagakit.testing.schedule import Faults as Faults
     from sagakit.testing.schedule import MessageAt as MessageAt
+    from sagakit.testing.schedule import RemoteFault as RemoteFault
     from sagakit.testing.schedule import WriteFault as WriteFault
     from sagakit.testing.simulation import Send as Send
     from sagakit.testing.simulation import simulate as simulate
@@ -48,7 +51,7 @@ else:
             "sagakit.testing.contract": "CONTRACT ContractBroken ContractCase Participant",
             "sagakit.testing.explorer": "Exploration Report explore",
             "sagakit.testing.machine": "SagaMachine machine_of",
-            "sagakit.testing.schedule": "CallFault Faults MessageAt WriteFault",
+            "sagakit.testing.schedule": "CallFault Faults MessageAt RemoteFault WriteFault",
             "sagakit.testing.simulation": "Send simulate",
             "sagakit.testing.strategies": "faults",
             "sagakit.testing.stubs": "stub",

@@ -1,9 +1,9 @@
 """`explore`: every schedule with a single fault, on every way that the saga may take.
 
-The ways are the straight one, one for each step on which that step refuses, and one that is canceled as late as
-possible. A first run of each way shows its points: every write and every call. Then each fault is planned at each
-point, and must be reached. A schedule that breaks something is tried again without its way, so that the reported one is
-as small as possible.
+The ways are the straight one, one for each step on which that step refuses, one for each remote step on which its check
+is asked, and one that is canceled as late as possible. A first run of each way shows its points: every write, every
+call and every command. Then each fault is planned at each point, and must be reached. A schedule that breaks something
+is tried again without its way, so that the reported one is as small as possible.
 """
 
 from __future__ import annotations
@@ -18,7 +18,18 @@ from typing_extensions import TypeVar
 from sagakit.definition import Plan, Saga, compiled
 from sagakit.engine.keys import CallKind
 from sagakit.errors import DefinitionError
-from sagakit.testing.schedule import ALL_CALLS, CallFault, CallFaultKind, Faults, MessageAt, WriteFault
+from sagakit.participant.service import Service
+from sagakit.testing.schedule import (
+    ALL_CALLS,
+    REMOTE,
+    CallFault,
+    CallFaultKind,
+    Faults,
+    MessageAt,
+    RemoteFault,
+    RemoteFaultKind,
+    WriteFault,
+)
 from sagakit.testing.simulation import Send, simulate
 from sagakit.testing.trace import BrokenPromise, Trace
 
@@ -32,6 +43,7 @@ ONCE: dict[CallKind, tuple[CallFaultKind, ...]] = {
     "undo": ("raise", "reject", "timeout", "lost_ack", "twice"),
 }
 _EVERY: tuple[CallFaultKind, ...] = ("raise", "timeout", "lost_ack")
+_EVERY_COMMAND: tuple[RemoteFaultKind, ...] = ("unknown", "late", "unanswered")
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -66,6 +78,7 @@ class Exploration(msgspec.Struct, Generic[D, T], frozen=True, kw_only=True):
     input: D
     send: Sequence[Send] = ()
     also: Callable[[], Sequence[Saga[Any, Any]]] | None = None
+    services: Callable[[Any], Sequence[Service]] | None = None
     invariant: Callable[[Any, Trace], None] | None = None
     after: timedelta | None = None
 
@@ -76,6 +89,7 @@ class Exploration(msgspec.Struct, Generic[D, T], frozen=True, kw_only=True):
             self.input,
             send=self.send,
             also=self.also,
+            services=self.services,
             invariant=self.invariant,
             after=self.after,
             progress=progress,
@@ -88,6 +102,7 @@ def explore(
     *,
     send: Sequence[Send] = (),
     also: Callable[[], Sequence[Saga[Any, Any]]] | None = None,
+    services: Callable[[Any], Sequence[Service]] | None = None,
     invariant: Callable[[Any, Trace], None] | None = None,
     after: timedelta | None = None,
     progress: Callable[[int], None] | None = None,
@@ -95,13 +110,23 @@ def explore(
     """Run every single-fault schedule of a saga, and return a report.
 
     `make` returns a fresh saga with fresh test doubles for each run. `send`, `also`, `after` are those of `simulate`.
+    `services(saga)` returns the services that do the remote steps, fresh for each run, too.
     `invariant(saga, trace)` raises AssertionError when the user's own books do not balance. `progress` gets the number
     of schedules that have run. Must not be called from within trio.
 
     Raises BrokenPromise for the first schedule that breaks a promise or the invariant, and when a planned fault was
     never reached, which means that the saga does not do the same thing each time.
     """
-    return _Explorer(make, input, send, also or tuple, invariant, after, progress or (lambda number: None)).explore()
+    return _Explorer(
+        make,
+        input,
+        send,
+        also or tuple,
+        services or (lambda saga: ()),
+        invariant,
+        after,
+        progress or (lambda number: None),
+    ).explore()
 
 
 class _Explorer:
@@ -111,6 +136,7 @@ class _Explorer:
         input: Any,
         send: Sequence[Send],
         also: Callable[[], Sequence[Saga[Any, Any]]],
+        services: Callable[[Any], Sequence[Service]],
         invariant: Callable[[Any, Trace], None] | None,
         after: timedelta | None,
         progress: Callable[[int], None],
@@ -123,10 +149,16 @@ class _Explorer:
             raise DefinitionError(
                 f"explore(..., also={also!r}): give what makes fresh children for each run, as a function"
             )
+        if not callable(services):
+            raise DefinitionError(
+                f"explore(..., services={services!r}): give what makes fresh services for each run, as a function of "
+                "the saga"
+            )
         self._make = make
         self._input = input
         self._send = send
         self._also = also
+        self._services = services
         self._invariant = invariant
         self._after = after
         self._progress = progress
@@ -154,6 +186,11 @@ class _Explorer:
             called = next((one.step for one in straight.calls if one.step.partition("/")[0] == step), None)
             if called is not None:
                 found.append(self._way(Faults((CallFault(called, "do", "reject"),))))
+        for node in self._plan.nodes:
+            if node.kind == "remote" and any(one.step == node.name for one in straight.calls):
+                found.append(self._way(Faults((RemoteFault(node.name, "do", "reject"),))))
+                if node.has_check:
+                    found.append(self._way(Faults((RemoteFault(node.name, "do", "unanswered"),))))
         before_pivot = [number for number in range(1, straight.writes + 1) if self._turns_back(number)]
         if before_pivot:
             found.append(self._way(Faults((MessageAt(before_pivot[-1]),))))
@@ -176,15 +213,12 @@ class _Explorer:
             alone = self._run(Faults((MessageAt(TOO_LATE, sent.signal.name),)), judged=False)
             for number in range(1, alone.writes + 1):
                 yield Faults((MessageAt(number, sent.signal.name),))
-        refused = {fault.step for fault in way.faults if isinstance(fault, CallFault)}
+        refused = {fault.step for fault in way.faults if isinstance(fault, (CallFault, RemoteFault))}
         called: dict[tuple[str, CallKind], None] = {(one.step, one.kind): None for one in base.calls if not one.late}
         for step, kind in called:
             if step in refused and kind == "do":
                 continue
-            for fault in ONCE[kind]:
-                yield Faults((CallFault(step, kind, fault),))
-            for fault in _EVERY:
-                yield Faults((CallFault(step, kind, fault, calls=ALL_CALLS),))
+            yield from _of_remote(step, kind) if self._plan.node(step).kind == "remote" else _of_call(step, kind)
 
     def _reaches(self, schedule: Faults) -> bool:
         trace = self._run(schedule)
@@ -198,7 +232,15 @@ class _Explorer:
 
     def _run(self, schedule: Faults, *, judged: bool = True) -> Trace:
         saga = self._fresh()
-        trace = simulate(saga, self._input, faults=schedule, send=self._send, also=self._also(), after=self._after)
+        trace = simulate(
+            saga,
+            self._input,
+            faults=schedule,
+            send=self._send,
+            also=self._also(),
+            services=self._services(saga),
+            after=self._after,
+        )
         new = schedule not in self._seen
         self._seen[schedule] = True
         if new:
@@ -247,6 +289,20 @@ class _Explorer:
                     f"the invariant returned {returned!r}: it is to raise AssertionError, and to return None"
                 )
         return ""
+
+
+def _of_call(step: str, kind: CallKind) -> Iterable[Faults]:
+    for fault in ONCE[kind]:
+        yield Faults((CallFault(step, kind, fault),))
+    for fault in _EVERY:
+        yield Faults((CallFault(step, kind, fault, calls=ALL_CALLS),))
+
+
+def _of_remote(step: str, kind: CallKind) -> Iterable[Faults]:
+    for fault in REMOTE[kind]:
+        yield Faults((RemoteFault(step, kind, fault),))
+    for fault in _EVERY_COMMAND:
+        yield Faults((RemoteFault(step, kind, fault, commands=ALL_CALLS),))
 
 
 TOO_LATE = 10**9

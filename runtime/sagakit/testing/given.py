@@ -7,11 +7,21 @@ from typing import Any, get_args
 
 import trio
 
-from sagakit.definition import Node, Plan, Saga, Signal
+from sagakit.definition import Node, NodePlan, Plan, Saga, Signal
 from sagakit.engine.keys import CallKind
 from sagakit.errors import DefinitionError, WrongContext
 from sagakit.naming import nearest
-from sagakit.testing.schedule import KINDS, CallFault, CallFaultKind, Faults, MessageAt, WriteFault, WriteFaultKind
+from sagakit.testing.schedule import (
+    KINDS,
+    REMOTE,
+    CallFault,
+    CallFaultKind,
+    Faults,
+    MessageAt,
+    RemoteFault,
+    WriteFault,
+    WriteFaultKind,
+)
 
 
 def check_faults(plan: Plan, faults: object) -> None:
@@ -22,6 +32,8 @@ def check_faults(plan: Plan, faults: object) -> None:
         match fault:
             case CallFault():
                 _check_call(plan, fault)
+            case RemoteFault():
+                _check_remote(plan, fault)
             case WriteFault():
                 _one_of(fault, "kind", fault.kind, get_args(WriteFaultKind))
                 _counts_from_one(fault, "number", fault.number)
@@ -30,24 +42,45 @@ def check_faults(plan: Plan, faults: object) -> None:
                 _one_of(fault, "name", fault.name, ["", *signals])
                 _counts_from_one(fault, "number", fault.number)
             case _:
-                raise DefinitionError(f"faults: {fault!r} is not a CallFault, a WriteFault or a MessageAt")
+                raise DefinitionError(
+                    f"faults: {fault!r} is not a CallFault, a RemoteFault, a WriteFault or a MessageAt"
+                )
 
 
 def _check_call(plan: Plan, fault: CallFault) -> None:
+    node = _node_of(plan, fault)
+    _one_of(fault, "kind", fault.kind, get_args(CallFaultKind))
+    _counts_from_one(fault, "calls", fault.calls)
+    if node.kind in ("signal", "timer"):
+        raise DefinitionError(f"{fault!r}: {node.name} is a {node.kind}, which is not called")
+    if node.kind == "remote":
+        raise DefinitionError(f"{fault!r}: {node.name} is done by a participant: write a RemoteFault")
+    _has_call(fault, node)
+    if node.kind == "each" and fault.step == node.name:
+        raise DefinitionError(f"{fault!r}: {node.name} is called for each item: name one, as {node.name}/0")
+
+
+def _check_remote(plan: Plan, fault: RemoteFault) -> None:
+    node = _node_of(plan, fault)
+    _one_of(fault, "kind", fault.kind, REMOTE[fault.call])
+    _counts_from_one(fault, "commands", fault.commands)
+    if node.kind != "remote":
+        raise DefinitionError(f"{fault!r}: {node.name} is not a remote step: write a CallFault")
+    _has_call(fault, node)
+
+
+def _node_of(plan: Plan, fault: CallFault | RemoteFault) -> NodePlan:
     if not isinstance(fault.step, str):
         raise DefinitionError(f"{fault!r}: write the name of the step, as a text")
     _one_of(fault, "step", plan.step_of(fault.step), plan.by_name)
     _one_of(fault, "call", fault.call, get_args(CallKind))
-    _one_of(fault, "kind", fault.kind, get_args(CallFaultKind))
     _counts_from_one(fault, "first", fault.first)
-    _counts_from_one(fault, "calls", fault.calls)
-    node = plan.by_name[plan.step_of(fault.step)]
-    if node.kind in ("signal", "timer"):
-        raise DefinitionError(f"{fault!r}: {node.name} is a {node.kind}, which is not called")
+    return plan.by_name[plan.step_of(fault.step)]
+
+
+def _has_call(fault: CallFault | RemoteFault, node: NodePlan) -> None:
     if (fault.call == "undo" and node.undo is None) or (fault.call == "check" and not node.has_check):
         raise DefinitionError(f"{fault!r}: {node.name} has no {KINDS[fault.call]}, so the fault strikes nothing")
-    if node.kind == "each" and fault.step == node.name:
-        raise DefinitionError(f"{fault!r}: {node.name} is called for each item: name one, as {node.name}/0")
 
 
 def _counts_from_one(fault: object, field: str, value: object) -> None:

@@ -5,12 +5,16 @@ See docs/architecture.md, "Promises".
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 import msgspec
 
 from sagakit.definition import Plan
 from sagakit.engine import ENDS, EndMarker, Loaded, Record, decode
+from sagakit.engine.keys import CallKind
 from sagakit.engine.turn import present
 from sagakit.errors import SagakitError
+from sagakit.testing.remote_judge import RemoteJudge
 from sagakit.testing.trace import Called, Trace
 
 _UNSETTLED = (
@@ -31,6 +35,7 @@ class Judge:
         self._version = 0
         self._epoch = 0
         self.record: Record | None = None
+        self.remote: RemoteJudge = RemoteJudge(plan, self.broke)
 
     def broke(self, text: str) -> None:
         """Note that a promise does not hold."""
@@ -52,9 +57,12 @@ class Judge:
         if record.version <= self._version or record.epoch < self._epoch:
             self.broke(f"P7: version {record.version}, epoch {record.epoch} after {self._version}, {self._epoch}")
         self._version, self._epoch = record.version, record.epoch
+        asked = self.remote.stored(self.record, record)
         if record.failure is not None and self._open_then is None:
             self._open_then = {name: log.calls for name, log in record.steps.items() if log.state == "running"}
         self.record = record
+        for step, kind in asked:
+            self._order(step, kind, record)
 
     # ----------------------------------------------------------------- calls
 
@@ -68,7 +76,7 @@ class Judge:
             return
         if found.record.starts_at is not None:
             self.broke(f"P10: {called.name} is called before the saga starts")
-        self._order(called, found.record)
+        self._order(called.step, called.kind, found.record)
         if called.step in self._running:
             self.broke(f"P2: {called.name} starts while {self._running[called.step].name} still runs")
         self._running[called.step] = called
@@ -81,26 +89,27 @@ class Judge:
         """Note that the worker is gone, and its calls with it."""
         self._running.clear()
 
-    def _order(self, called: Called, record: Record) -> None:
-        node = self._plan.node(called.step)
-        if called.kind == "do":
-            if self._open_then is not None and self._open_then.get(called.step) != record.steps[called.step].calls:
-                self.broke(f"P2: {called.name} goes forward after compensation has begun")
-            early = [name for name in node.after if not _is(record, name, "done", "skipped")]
+    def _order(self, step: str, kind: CallKind, record: Record) -> None:
+        name = step if kind == "do" else f"{step}.{kind}"
+        if kind == "do":
+            if self._open_then is not None and self._open_then.get(step) != record.steps[step].calls:
+                self.broke(f"P2: {name} goes forward after compensation has begun")
+            early = [one for one in self._plan.node(step).after if not _is(record, one, "done", "skipped")]
             if early:
-                self.broke(f"P2: {called.name} starts before {', '.join(early)}")
-        elif called.kind == "undo":
+                self.broke(f"P2: {name} starts before {', '.join(early)}")
+        elif kind == "undo":
             pivot = self._plan.pivot
             if pivot is not None and _is(record, pivot.name, "done"):
-                self.broke(f"P5: {called.name} after the pivot")
-            for later in unsettled_after(self._plan, record, called.step):
-                self.broke(f"P2: {called.name} before {later} is undone, which came after it")
+                self.broke(f"P5: {name} after the pivot")
+            for later in unsettled_after(self._plan, record, step):
+                self.broke(f"P2: {name} before {later} is undone, which came after it")
 
     # ------------------------------------------------------------------- end
 
-    def over(self, record: Record, events: list[bytes], *, cancelled: bool) -> None:
+    def over(self, record: Record, events: list[bytes], *, cancelled: bool, kept: Set[str] = frozenset()) -> None:
         """Judge the run as a whole: every effect must be accounted for, and every event must be there."""
         self._events(record, events)
+        self.remote.over(record, self._trace.events, kept)
         if record.status not in ENDS and record.status != "stuck" and not self._trace.waits:
             self.broke(f"P8: it neither ends nor is stuck: {record.status}")
         if record.status in ENDS and self._running:
@@ -127,7 +136,7 @@ class Judge:
         return [
             node.name
             for node in present(self._plan, record)
-            if node.kind == "step" and _is(record, node.name, "done") and node.name not in executed
+            if node.kind in ("step", "remote") and _is(record, node.name, "done") and node.name not in executed
         ]
 
     def _effects_left(self) -> list[str]:

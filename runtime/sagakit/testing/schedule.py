@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import msgspec
 
@@ -12,11 +12,28 @@ CallFaultKind = Literal["raise", "reject", "timeout", "lost_ack", "twice", "late
 """The faults of a call. `raise`: an exception before anything happened; the outcome is unknown. `reject`: refused.
 `timeout`: it never answers. `lost_ack`: it happens, and the answer is lost. `twice`: it is called twice under one key.
 `late`: it times out, and happens only after its undo or after the saga's end."""
+RemoteFaultKind = Literal[
+    "reject", "not_done", "retry", "unknown", "late", "twice", "unanswered", "reply_late", "reply_after_undo",
+    "reply_after_end", "unknown_late", "unreadable",
+]  # fmt: skip
+"""The faults of a command to a participant, and of its reply. `reject`, `not_done`, `retry`, `unknown`: that is the
+answer, and nothing is done. `late`: the command is worked on only after its undo, or at the end. `twice`: it is worked
+on twice, and both replies come. `unanswered`: it is done, and the reply is lost. `reply_late`: it is done, and the
+reply comes with the next command about the step, so that it is of an older attempt. `reply_after_undo`: it comes after
+that of the undo. `reply_after_end`: it comes after the saga's end. `unknown_late`: the answer `unknown` comes when it
+is of an older attempt. `unreadable`: it is done, and the result in the reply cannot be read."""
 WriteFaultKind = Literal["crash_before", "crash_after"]
 """The faults of a write: the worker is killed just before, or just after, the server applies it."""
 
 ALL_CALLS = 8
 """Calls of one step that a fault for every call strikes: further calls would show nothing new."""
+
+REMOTE: dict[CallKind, tuple[RemoteFaultKind, ...]] = {
+    "do": get_args(RemoteFaultKind),
+    "check": ("retry", "unknown", "late", "twice", "unanswered", "reply_late", "reply_after_end", "unknown_late"),
+    "undo": ("reject", "not_done", "retry", "unknown", "late", "twice", "unanswered", "reply_late", "unknown_late"),
+}
+"""The faults of a remote step's commands, by their kind."""
 
 KINDS: dict[CallKind, str] = {"do": "action", "check": "check", "undo": "compensation"}
 """The words for the kinds of calls."""
@@ -33,6 +50,23 @@ class CallFault(msgspec.Struct, frozen=True, tag="call"):
 
     def __str__(self) -> str:
         which = f"call {self.first}" if self.calls == 1 else "every call"
+        return f"{self.step}, {KINDS[self.call]}, {which}: {self.kind}"
+
+
+class RemoteFault(msgspec.Struct, frozen=True, tag="remote"):
+    """A fault of commands to a participant, and of their replies.
+
+    Strikes command number `first` of this kind for the step, and the `commands - 1` after it.
+    """
+
+    step: str
+    call: CallKind
+    kind: RemoteFaultKind
+    first: int = 1
+    commands: int = 1
+
+    def __str__(self) -> str:
+        which = f"command {self.first}" if self.commands == 1 else "every command"
         return f"{self.step}, {KINDS[self.call]}, {which}: {self.kind}"
 
 
@@ -56,7 +90,7 @@ class MessageAt(msgspec.Struct, frozen=True, tag="message"):
         return f"{f'signal {self.name}' if self.name else 'cancel'} after write {self.number}"
 
 
-Fault: TypeAlias = CallFault | WriteFault | MessageAt
+Fault: TypeAlias = CallFault | RemoteFault | WriteFault | MessageAt
 
 
 class Faults(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ from inspect import isawaitable, iscoroutine
 from logging import CRITICAL, getLogger
 from typing import Any
 
+import msgspec
 import trio
 import trio.testing
 from typing_extensions import TypeVar
@@ -30,6 +31,8 @@ from sagakit.definition import Saga, Signal, compiled
 from sagakit.engine import ENDS, EndMarker, decode
 from sagakit.errors import DefinitionError, NotAllowed, SagakitError
 from sagakit.jetstream.bridge import in_place
+from sagakit.messages.step_command import StepCommand
+from sagakit.participant.service import Service
 from sagakit.store.faults import Watched
 from sagakit.store.memory import open_memory
 from sagakit.store.memory_server import MemoryServer
@@ -39,6 +42,7 @@ from sagakit.testing.binding import Calling, WatchedBinding
 from sagakit.testing.given import check_faults, check_outside_trio, check_sends, check_sequence
 from sagakit.testing.judge import Judge
 from sagakit.testing.schedule import Faults, MessageAt, WriteFault, WriteFaultKind
+from sagakit.testing.services import Participants
 from sagakit.testing.trace import Trace
 
 D = TypeVar("D")
@@ -50,6 +54,8 @@ EPOCH = 1_800_000_000.0
 SAGA_ID = "1"
 TOO_LONG = 3e9
 """Virtual seconds after which a run counts as waiting forever."""
+LONG_ENOUGH = 60.0
+"""Virtual seconds in which a message is applied, whatever befalls it."""
 _CALM: dict[str, Any] = {
     "lease_ttl": 1e9,
     "scan_interval": 1e9,
@@ -79,18 +85,20 @@ def simulate(
     faults: Faults = Faults(),  # noqa: B008  # frozen
     send: Sequence[Send] = (),
     also: Sequence[Saga[Any, Any]] = (),
+    services: Sequence[Service] = (),
     after: timedelta | float | None = None,
     seed: int = 0,
 ) -> Trace:
     """Run the saga to its end with these faults, and return a trace. The same arguments give the same run.
 
-    `send` are signals; `also` are instances of the sagas that are its children. `after` delays its start.
-    Raises WrongContext within trio; DefinitionError for missing children, and for faults and signals that the saga
-    cannot have; InvalidInput and InputTooLarge as `start` does. Errors inside the saga and broken promises are in the
-    trace.
+    `send` are signals; `also` are instances of the sagas that are its children; `services` do its remote steps, each
+    with keys that are kept with its work. `after` delays its start. Raises WrongContext within trio; DefinitionError
+    for missing children and services, and for faults and signals that the saga cannot have; InvalidInput and
+    InputTooLarge as `start` does. Errors inside the saga and broken promises are in the trace.
     """
     check_outside_trio()
     check_sequence(also, "also")
+    check_sequence(services, "services")
     missing = Registry([saga, *also]).external_child_types
     if missing:
         raise DefinitionError(f"children are missing: pass instances of {', '.join(missing)} as also=[...]")
@@ -98,7 +106,7 @@ def simulate(
     check_sends(type(saga), send)
     trace = Trace(faults)
     with _deterministic(seed), _quiet(), in_place() as call_asyncio:
-        run = _Simulation(saga, input, trace, send, also, after, call_asyncio, random.Random(seed))
+        run = _Simulation(saga, input, trace, send, also, services, after, call_asyncio, random.Random(seed))
         trio.run(run.run, clock=trio.testing.MockClock(autojump_threshold=0), strict_exception_groups=True)
     return trace
 
@@ -111,6 +119,7 @@ class _Simulation:
         trace: Trace,
         send: Sequence[Send],
         also: Sequence[Saga[Any, Any]],
+        services: Sequence[Service],
         after: timedelta | float | None,
         call_asyncio: Callable[..., Awaitable[Any]],
         dice: random.Random,
@@ -131,6 +140,7 @@ class _Simulation:
         self._key = str(SagaKey(self._plan.saga_type, SAGA_ID))
         self._judge = Judge(self._plan, self._key, trace)
         self._calling = Calling(trace, self._judge, self._durable)
+        self._participants = Participants(saga, services, trace, self._server, self._judge.remote.replied)
         self._kill: Callable[[], None] = lambda: None
         self._deliver: Callable[[MessageAt], None] = lambda message: None
         self._planned = {fault.name for fault in trace.faults.faults if isinstance(fault, MessageAt)}
@@ -144,11 +154,22 @@ class _Simulation:
         return None if entry is None else entry.value
 
     def _concerns(self, write: Watched) -> bool:
-        return write.where == "events" or (write.where in ("state", "archive") and write.key == self._key)
+        return (
+            write.where == "events"
+            or (write.where in ("state", "archive") and write.key == self._key)
+            or (write.where == "commands" and self._command_of(write)[0] is not None)
+        )
+
+    def _command_of(self, write: Watched) -> tuple[str | None, StepCommand]:
+        command = msgspec.json.decode(write.value, type=StepCommand)
+        return self._participants.step_of(command), command
 
     def _before_write(self, write: Watched) -> None:
         if self._concerns(write):
             self._trace.writes += 1
+            if write.where == "commands":
+                step, command = self._command_of(write)
+                self._judge.remote.sent(step or "", write.key, write.value, command.attempt)
             self._crash("crash_before")
 
     def _after_write(self, write: Watched) -> None:
@@ -174,8 +195,11 @@ class _Simulation:
 
     async def run(self) -> None:
         with trio.move_on_after(TOO_LONG) as limit:
-            while not self._over:
-                await self._life()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._participants.run)
+                while not self._over:
+                    await self._life()
+                nursery.cancel_scope.cancel()
         if limit.cancelled_caught:
             self._trace.waits = self._awaits_a_signal()
         await self._calling.late()
@@ -186,7 +210,8 @@ class _Simulation:
             if record.status in ENDS:
                 self._trace.outcome = outcome_of(compiled(type(self._saga)), record)
             events = [message.payload for message in self._server.events]
-            self._judge.over(record, events, cancelled=self._cancelled)
+            kept = {one.message.id for one in self._server.dead} | {one.id for one in self._server.inbox}
+            self._judge.over(record, events, cancelled=self._cancelled, kept=kept)
 
     def _awaits_a_signal(self) -> bool:
         record = self._judge.record
@@ -205,9 +230,13 @@ class _Simulation:
                     if sent.signal.name not in self._planned:
                         await self._signal(runtime, sent)
                 record = await runtime.ended(handle.key, or_stuck=True)
+                while record.status == "stuck" and await self._participants.end():
+                    await trio.sleep(LONG_ENOUGH)
+                    record = await runtime.ended(handle.key, or_stuck=True)
                 if record.status in ENDS:
                     await self._until_retired()
                     await self._start_again(runtime)
+                    await self._reply_after_the_end()
                 self._over = True
                 nursery.cancel_scope.cancel()
 
@@ -246,11 +275,26 @@ class _Simulation:
 
     async def _start_again(self, runtime: Runtime) -> None:
         """Judge P10: the same start must find the ended saga, and call nothing."""
-        before = len(self._trace.calls)
+        before = self._begun()
         await runtime.start(type(self._saga), SAGA_ID, self._input)
         await runtime.ended(self._key)
-        if len(self._trace.calls) != before:
+        if self._begun() != before:
             self._judge.broke("P10: the same start ran the saga again")
+
+    def _begun(self) -> tuple[int, int]:
+        """Return the number of calls in workers, and of commands: a participant may get old commands at any time."""
+        remote = {node.name for node in self._plan.nodes if node.kind == "remote"}
+        return sum(one.step not in remote for one in self._trace.calls), self._judge.remote.intended
+
+    async def _reply_after_the_end(self) -> None:
+        """Judge that replies after the end are taken from the inbox, and change nothing."""
+        before = self._judge.record
+        if await self._participants.end():
+            await trio.sleep(LONG_ENOUGH)
+            if self._judge.record is not before:
+                self._judge.broke("P10: a reply after the end changed the record")
+            if any(one.channel == "reply" for one in self._server.inbox):
+                self._judge.broke("P8: a reply after the end stays in the inbox")
 
     # ----------------------------------------------------------- the messages
 

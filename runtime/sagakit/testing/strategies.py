@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sagakit.definition import NodePlan, Saga, compiled
 from sagakit.engine.keys import CallKind
 from sagakit.testing.explorer import ONCE
-from sagakit.testing.schedule import ALL_CALLS, CallFault, Fault, Faults, MessageAt, WriteFault
+from sagakit.testing.schedule import ALL_CALLS, REMOTE, CallFault, Fault, Faults, MessageAt, RemoteFault, WriteFault
 
 LAST_WRITE = 40
 """The last write that a drawn fault may strike: few sagas have more."""
@@ -26,18 +26,14 @@ def faults(saga: type[Saga[Any, Any]], *, most: int = 2) -> st.SearchStrategy[Fa
         st.builds(WriteFault, numbers, st.sampled_from(["crash_before", "crash_after"])),
         st.builds(MessageAt, numbers),
     ]
+    kinds += [_commands(node) for node in plan.nodes if node.kind == "remote"]
     kinds += [_calls(node) for node in plan.nodes if node.kind in ("step", "each")]
     return st.lists(st.one_of(kinds), max_size=most, unique=True).map(lambda found: Faults(tuple(found)))
 
 
 def _calls(node: NodePlan) -> st.SearchStrategy[Fault]:
     steps = st.just(node.name) if node.kind == "step" else st.integers(0, 3).map(lambda number: f"{node.name}/{number}")
-    calls: list[CallKind] = ["do"]
-    if node.has_check:
-        calls.append("check")
-    if node.undo is not None:
-        calls.append("undo")
-    return st.sampled_from(calls).flatmap(
+    return st.sampled_from(_kinds(node)).flatmap(
         lambda call: st.builds(
             CallFault,
             steps,
@@ -47,3 +43,25 @@ def _calls(node: NodePlan) -> st.SearchStrategy[Fault]:
             calls=st.sampled_from([1, ALL_CALLS]),
         )
     )
+
+
+def _commands(node: NodePlan) -> st.SearchStrategy[Fault]:
+    return st.sampled_from(_kinds(node)).flatmap(
+        lambda call: st.builds(
+            RemoteFault,
+            st.just(node.name),
+            st.just(call),
+            st.sampled_from(REMOTE[call]),
+            first=st.integers(1, 3),
+            commands=st.sampled_from([1, ALL_CALLS]),
+        )
+    )
+
+
+def _kinds(node: NodePlan) -> list[CallKind]:
+    calls: list[CallKind] = ["do"]
+    if node.has_check:
+        calls.append("check")
+    if node.undo is not None:
+        calls.append("undo")
+    return calls

@@ -21,7 +21,8 @@ class Stubs:
     """The participants of one stubbed saga, with the actions that have happened, by key."""
 
     def __init__(self, answers: Mapping[str, Any]) -> None:
-        self._answers = answers
+        self.answers: Mapping[str, Any] = answers
+        """The result of each step."""
         self.done: set[str] = set()
         """The keys of the actions that have happened and were not undone."""
         self._void: set[str] = set()
@@ -34,13 +35,13 @@ class Stubs:
             return None
         if kind == "check":
             if action_key in self.done:
-                return Done(self._answers[step])
+                return Done(self.answers[step])
             self._void.add(action_key)
             return NotDone()
         if action_key in self._void:
             raise Reject("key_is_void")
         self.done.add(action_key)
-        return self._answers[step]
+        return self.answers[step]
 
     def refuse(self, action_key: str) -> bool:
         """Make a key unusable, and return True; False if its action has happened and gives its answer again."""
@@ -68,7 +69,7 @@ def stub(saga: type[S], answers: Mapping[Node[Any], Any] | None = None) -> S:
             raise DefinitionError(f"stub({saga.__name__}, ...): {error}") from error.__cause__
         given[step.name] = answer
     for name, node in definition.nodes.items():
-        if node.action is None or name in given:
+        if (node.action is None and definition.plan.by_name[name].kind != "remote") or name in given:
             continue
         try:
             node.result.encode(None)

@@ -8,13 +8,14 @@ import msgspec
 
 from sagakit.binding.registry import CanRead, Registry
 from sagakit.binding.saga_binding import SagaBinding
-from sagakit.engine import ENDS, EndMarker, Inbound, Parent
+from sagakit.engine import ENDS, EndMarker, Inbound, Parent, tells_news
 from sagakit.engine.table import AWAITED
 from sagakit.errors import (
     UNREADABLE,
     CallerError,
     InvalidInput,
     NewerSchema,
+    NotAllowed,
     NotRegistered,
     RuntimeClosed,
     SagakitError,
@@ -101,7 +102,10 @@ class Applier:
         if request.kind == "start":
             await self._start(message, request)
             return
-        await self._tell(str(message.address), checked_message(request.as_inbound(message.id)), sparing=sparing)
+        told = checked_message(request.as_inbound(message.id))
+        verdict = await self._tell(str(message.address), told, sparing=sparing)
+        if told.kind == "reply" and verdict in ("ended", "other run"):
+            await self._check_known(str(message.address), told, verdict)
 
     def is_spoilt(self, message: InboundMessage, request: InboxRequest) -> bool:
         """Return True for a start whose input cannot be read here. Few of them can be read by another worker."""
@@ -111,9 +115,19 @@ class Applier:
             return True
         return False
 
-    async def _tell(self, key: str, message: Inbound, *, sparing: bool = False) -> None:
-        if await self._requests.anywhere(key, message, sparing=sparing) is None:
+    async def _tell(self, key: str, message: Inbound, *, sparing: bool = False) -> str:
+        verdict = await self._requests.anywhere(key, message, sparing=sparing)
+        if verdict is None:
             raise Unowned(f"{key}: no live worker owns it just now; the next owner applies the message")
+        return verdict
+
+    async def _check_known(self, key: str, reply: Inbound, verdict: str) -> None:
+        """Raise NotAllowed for a reply that comes too late and tells of a success which the saga does not know."""
+        if tells_news(await self._requests.record(key), reply):
+            raise NotAllowed(
+                f"{key}: {reply.key} was done, and the saga does not know that ({verdict}): see at the participant "
+                "whether it was undone"
+            )
 
     async def refused(self, message: InboundMessage, request: InboxRequest, error: SagakitError) -> SagakitError:
         """Tell the parent of a child, if the message is its start, that the message can never be applied.
