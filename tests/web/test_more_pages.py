@@ -213,7 +213,10 @@ class AsSent(HTMLParser):
 
 def shown(schema: dict[str, Any]) -> str:
     """Return the form of a schema as HTML."""
-    scope = {"type": "http", "sagakit.visitor": Visitor("ann"), "sagakit.read_only": False}
+    scope = {
+        "type": "http", "method": "POST", "headers": [],
+        "sagakit.visitor": Visitor("ann"), "sagakit.read_only": False,
+    }  # fmt: skip
     answer = page(
         Request(scope), "start", page="Definitions", type="Buy", version=1, fields=fields_of(schema), given={},
         problem="", fresh="one", token="t", why_not="",

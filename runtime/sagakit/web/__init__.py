@@ -33,6 +33,8 @@ input_form     the form for an input, from its JSON Schema
 letter_pages   the pages of dead letters
 letter_acts    who may change a dead letter, and what would become of it
 audit_page     the page of what operators did
+time_zones     in which zone pages tell times
+zone_page      the page on which a visitor chooses it
 forms          the forms of pages
 page_acts      the acts that the page of a saga offers, and why not
 rendering      templates, assets, and values made visible

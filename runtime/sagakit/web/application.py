@@ -18,7 +18,7 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from sagakit.errors import SagakitError
-from sagakit.web import audit_page, fleet_pages, group_acts, letter_pages, pages, start_page
+from sagakit.web import audit_page, fleet_pages, group_acts, letter_pages, pages, start_page, zone_page
 from sagakit.web.endpoints import ENDPOINTS, Handler
 from sagakit.web.guard import Guard
 from sagakit.web.looking import as_json, wait_of
@@ -54,6 +54,8 @@ PAGES: tuple[tuple[str, str, Rank, Handler], ...] = (
     ("POST", "/dead-letters/{letter}/{verb}", "operator", letter_pages.take_letter_form),
     ("POST", "/sagas/{type}/{id}/terminate", "admin", pages.take_form),
     ("POST", "/sagas/{type}/{id}/{verb}", "operator", pages.take_form),
+    ("GET", "/time-zone", "viewer", zone_page.show_zone),
+    ("POST", "/time-zone", "viewer", zone_page.take_zone),
     ("GET", "/assets/{name}", "viewer", pages.send_asset),
 )
 """The pages of the console: method, path, role and handler. The first path that fits counts."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, tzinfo
 from typing import NamedTuple
 
 from sagakit.client.description import StepView
 from sagakit.definition import Plan
 from sagakit.definition.plan import ITEM, NodePlan
-from sagakit.web.rendering import utc
+from sagakit.web.time_zones import clock
 
 BY_A_PERSON = frozenset({"asked", "blocked", "undo_failed"})
 """States that an operator has to end."""
@@ -33,17 +33,21 @@ class DrawnNode(NamedTuple):
     note: str
 
 
-def drawn_saga(plan: Plan | None, steps: Sequence[StepView]) -> Sequence[DrawnNode]:
-    """Return the nodes of a saga's diagram in the order of its plan; none if the plan is not known."""
+def drawn_saga(plan: Plan | None, steps: Sequence[StepView], zone: tzinfo = UTC) -> Sequence[DrawnNode]:
+    """Return the nodes of a saga's diagram in the order of its plan; none if the plan is not known.
+
+    Notes tell times in a zone.
+    """
     views = {step.name: step for step in steps}
-    return [] if plan is None else [_drawn(node, views) for node in plan.nodes]
+    return [] if plan is None else [_drawn(node, views, zone) for node in plan.nodes]
 
 
-def _drawn(node: NodePlan, views: Mapping[str, StepView]) -> DrawnNode:
+def _drawn(node: NodePlan, views: Mapping[str, StepView], zone: tzinfo) -> DrawnNode:
     view = views.get(node.name)
     if view is None:
         return _node(node, "pending", "")
-    return _node(node, view.state, note_of(node.kind, view, [views[name] for name in views if _is_item(name, node)]))
+    items = [views[name] for name in views if _is_item(name, node)]
+    return _node(node, view.state, note_of(node.kind, view, items, zone))
 
 
 def drawn_definition(plan: Plan | None) -> Sequence[DrawnNode]:
@@ -68,7 +72,7 @@ def _is_item(name: str, node: NodePlan) -> bool:
     return name.startswith(node.name + ITEM)
 
 
-def note_of(kind: str, view: StepView, items: Sequence[StepView]) -> str:
+def note_of(kind: str, view: StepView, items: Sequence[StepView], zone: tzinfo = UTC) -> str:
     """Return why a node does not go on, until when, and who has to act; empty if it has ended or not begun."""
     if view.state in BY_A_PERSON or any(item.state in BY_A_PERSON for item in items):
         return "an operator has to act"
@@ -76,12 +80,7 @@ def note_of(kind: str, view: StepView, items: Sequence[StepView]) -> str:
         numbers = Counter(item.state in ENDED for item in items)
         return f"{numbers[True]:,} of {len(items):,} ended"
     if view.state == "awaiting":
-        return AWAITED.get(kind, "waits") + ("" if view.due is None else f" until {_clock(view.due)}")
+        return AWAITED.get(kind, "waits") + ("" if view.due is None else f" until {clock(view.due, zone, 'seconds')}")
     if view.due is not None:
-        return f"tries again {_clock(view.due)}"
-    return "" if view.until is None else f"ends by {_clock(view.until)}"
-
-
-def _clock(time: datetime) -> str:
-    """Return a time in UTC with seconds."""
-    return f"{utc(time)[:19]}Z"
+        return f"tries again {clock(view.due, zone, 'seconds')}"
+    return "" if view.until is None else f"ends by {clock(view.until, zone, 'seconds')}"

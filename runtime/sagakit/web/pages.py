@@ -36,6 +36,7 @@ from sagakit.web.rendering import LISTED, ONE, WHOLE, asset, check_form_token, f
 from sagakit.web.replay_page import show_replay
 from sagakit.web.saga_view import operator_acts, reasons_of, shown_event, shown_steps
 from sagakit.web.time_axis import time_axis
+from sagakit.web.time_zones import chosen_zone, zone_of
 
 if TYPE_CHECKING:
     from sagakit.client.client import Client
@@ -130,7 +131,10 @@ async def show_saga(request: Request, client: Client) -> Response:
     key = str(address)
     record = await client.record(key)
     done = request.query_params.get("done", "")
-    tag = f'"{record.run}.{record.version}.{form_token(request)[:16]}"'  # a kept page has the form of one visitor
+    whose = (
+        f"{form_token(request)[:16]}.{chosen_zone(request)}"  # a kept page has the form and the times of one visitor
+    )
+    tag = f'"{record.run}.{record.version}.{whose}"'
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers={"ETag": tag})
     events, plan = await client.repository.last_events(record), await client.plan_of(record)
@@ -142,7 +146,7 @@ async def show_saga(request: Request, client: Client) -> Response:
         refresh=0 if record.status in ENDS and not record.outbox else ONE,
         events=[shown_event(one) for one in reversed(events)], reasons=reasons_of(saga),
         operated=operator_acts(events), kind_acts=_acts_on_kind(request, record),
-        diagram=drawn_saga(plan, saga.steps), steps=shown_steps(saga.steps),
+        diagram=drawn_saga(plan, saga.steps, zone_of(request)), steps=shown_steps(saga.steps),
         axis=time_axis(saga, datetime.fromtimestamp(now, UTC)),
         acts=acts_on(record, plan, visitor, now, read_only=request.scope["sagakit.read_only"]),
         token=form_token(request), done=done if done in {*VERBS, *STEP_VERBS} else "",

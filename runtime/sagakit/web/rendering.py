@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -19,6 +20,7 @@ from sagakit.client.json_shapes import GroupLine
 from sagakit.naming import SagaKey, encode_id
 from sagakit.repository.groups import VARYING_SIGN
 from sagakit.web.problems import Problem
+from sagakit.web.time_zones import clock, zone_of
 
 SHAPES: Mapping[str, str] = {
     "running": "◐", "compensating": "↶", "stuck": "▲", "completed": "✓", "failed": "✕", "delayed": "◷",
@@ -60,11 +62,6 @@ def visible_lines(text: object) -> str:
 def as_text(value: object) -> str:
     """Return a value as JSON for people. Numbers keep their digits."""
     return msgspec.json.encode(value, enc_hook=str).decode()
-
-
-def utc(time: datetime) -> str:
-    """Return a time in UTC with milliseconds."""
-    return time.astimezone(UTC).isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def ago(time: datetime, now: float) -> str:
@@ -121,7 +118,7 @@ def _environment() -> Environment:
         loader=PackageLoader("sagakit.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=False
     )
     found.filters.update(
-        visible=visible, visible_lines=visible_lines, json=as_text, utc=utc, ago=ago, since=since, lasted=lasted,
+        visible=visible, visible_lines=visible_lines, json=as_text, clock=clock, ago=ago, since=since, lasted=lasted,
         token=encode_id, group_filter=group_filter, tone=lambda state: TONES.get(state, ""),
         shape=lambda state: SHAPES.get(TONES.get(state, ""), "·"),
     )  # fmt: skip
@@ -139,10 +136,20 @@ def page(request: Request, template: str, *, status: int = 200, tag: str = "", *
             visitor=request.scope["sagakit.visitor"],
             read_only=request.scope["sagakit.read_only"],
             tag=tag,
+            zone=zone_of(request),
+            way_back=_way_back(request),
             **values,
         )
     )
     return Response(text, status, {"ETag": tag, "Cache-Control": "no-cache"} if tag else {}, "text/html")
+
+
+def _way_back(request: Request) -> str:
+    """Return the address of a page below the prefix of the app, as a value in a query."""
+    if request.method != "GET":
+        return ""
+    path, query = request.url.path.removeprefix(request.scope.get("root_path", "")), request.url.query
+    return quote(f"{path}?{query}" if query else path)
 
 
 def place_of(request: Request, address: SagaKey) -> str:

@@ -21,6 +21,7 @@ from sagakit.web.problems import Problem
 from sagakit.web.rendering import page, place_of
 from sagakit.web.saga_view import reasons_of, shown_event, shown_steps
 from sagakit.web.time_axis import time_axis
+from sagakit.web.time_zones import zone_of
 
 if TYPE_CHECKING:
     from sagakit.client.client import Client
@@ -76,7 +77,7 @@ async def show_replay(request: Request, client: Client) -> Response:
     saga = described(moment.record, moment.events[: place + 1], None, "", {}, plan=plan)
     return page(
         request, "replay", page="", now=await client.now(), here=place_of(request, address), saga=saga, moment=moment,
-        reasons=reasons_of(saga), diagram=drawn_saga(plan, saga.steps), steps=shown_steps(saga.steps),
+        reasons=reasons_of(saga), diagram=drawn_saga(plan, saga.steps, zone_of(request)), steps=shown_steps(saga.steps),
         axis=time_axis(saga, saga.updated_at), event=shown_event(moment.event),
         around=[shown_event(one) for one in moment.events[max(0, place - AROUND) : place + AROUND + 1]],
     )  # fmt: skip

@@ -61,4 +61,10 @@ document.addEventListener("keydown", (event) => {
   if (document.activeElement.matches("input, textarea, select")) return;
   if (press(event.key)) event.preventDefault();
 });
+
+// The page of time zones offers the browser's own, until one is chosen.
+const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
+const guessed = [...document.querySelectorAll("select[data-guess] option")].find((one) => one.value === own);
+if (guessed) guessed.selected = true;
+
 document.querySelector("nav.replay input")?.addEventListener("change", (event) => event.target.form.submit());
