@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from typing import Literal
 
 import msgspec
 import psutil
+from sagakit.jetstream.ports import free_port as free_port
 from sagakit.jetstream.server_process import Sync, environment, find_server
 
 READY = 20.0
@@ -143,11 +143,3 @@ def _healthy(port: int) -> bool:
         return False
     except (urllib.error.URLError, OSError):
         return False
-
-
-def free_port() -> int:
-    """Return a port of the loopback that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

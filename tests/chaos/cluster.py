@@ -23,6 +23,8 @@ NODES = 3
 LOOK = 0.1
 """Seconds between two looks at a state that is waited for."""
 READY_WITHIN = 60.0
+LOG_END = 4_000
+"""Characters of a node's log in an error."""
 STATE = "KV_SAGA_STATE"
 
 
@@ -91,16 +93,23 @@ class Cluster:
         await self.settled()
 
     async def settled(self) -> None:
-        """Return when every node is healthy and the cluster has a leader. Raises trio.TooSlowError."""
-        with trio.fail_after(READY_WITHIN):
+        """Return when every node is healthy and the cluster has a leader. Raises RuntimeError with the nodes' logs."""
+        with trio.move_on_after(READY_WITHIN):
             while not await self._is_settled():  # noqa: ASYNC110  # other processes set no event
                 await trio.sleep(LOOK)
+            return
+        raise RuntimeError(f"the cluster is not ready after {READY_WITHIN:g} s:\n{self._logs()}")
 
     async def _is_settled(self) -> bool:
+        if ended := [node.name for node in self.nodes if not node.process.alive]:
+            raise RuntimeError(f"{', '.join(ended)} ended by itself:\n{self._logs()}")
         if not all([await node.healthy() for node in self.nodes]):
             return False
         meta = ((await self.nodes[0].ask("jsz")) or {}).get("meta_cluster") or {}
         return bool(meta.get("leader")) and meta.get("cluster_size") == NODES
+
+    def _logs(self) -> str:
+        return "\n".join(f"--- {node.name}\n{node.process.log.read_text()[-LOG_END:]}" for node in self.nodes)
 
     async def leader(self, stream: str = STATE) -> str | None:
         """Return the name of the node that leads a stream, as a live node sees it, or None if no node does."""

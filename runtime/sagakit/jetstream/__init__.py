@@ -54,6 +54,7 @@ The embedded server
 embedded   nats-server as a child process
 server_process  that process: found, configured, started, stopped
 disk       whether its folder takes writes
+ports      free ports, for servers that are stopped and started again
 server_lock  the proof that the server before has ended
 
 Between trio and asyncio

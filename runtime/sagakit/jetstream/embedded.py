@@ -29,6 +29,7 @@ from sagakit_actors import Backoff
 
 from sagakit.errors import CannotConnect
 from sagakit.jetstream.disk import why_it_stopped_writing, why_not_writable
+from sagakit.jetstream.ports import free_port
 from sagakit.jetstream.server_lock import locked
 from sagakit.jetstream.server_process import (
     POLL,
@@ -36,7 +37,6 @@ from sagakit.jetstream.server_process import (
     STOP_TIMEOUT,
     Running,
     Sync,
-    free_port,
     listens,
     read,
     remove_stored,

@@ -6,7 +6,6 @@ import ctypes
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +17,7 @@ import msgspec
 import trio
 
 from sagakit.errors import CannotConnect
+from sagakit.jetstream.ports import free_port, is_free
 from sagakit.jetstream.server_lock import server_lock, until_let_go
 
 Sync: TypeAlias = Literal["always", "relaxed"]
@@ -196,33 +196,15 @@ async def listens(url: str) -> bool:
     return True
 
 
-def free_port() -> int:
-    """Return a port of the loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def url_to_use(folder: Path) -> str:
     """Return the URL of the server before, which others may still have joined; another one if its port is taken."""
     try:
         before = (folder / "url").read_text()
-        if _is_free(int(before.rpartition(":")[2])):
+        if is_free(int(before.rpartition(":")[2])):
             return before
     except (OSError, ValueError):  # there was none, or its end came while it was written
         pass
     return f"nats://127.0.0.1:{free_port()}"
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what a killed server had open is no hindrance
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def _write_config(folder: Path, url: str, monitoring: int, sync: Sync) -> None:
