@@ -9,7 +9,7 @@ class BookTrip(Saga[str, str]):
     async def hotel(self, city: str, ctx: Context) -> str:
         return f"room 7 in {city}"
 
-    def output(self, city: str, ctx: Context) -> str:
+    def output(self, input: str, ctx: Context) -> str:
         return ctx.result(BookTrip.hotel)
 
 

@@ -20,7 +20,7 @@ class BookTrip(Saga[str, str]):
             raise Reject("sold_out")
         return f"flight to {city}"
 
-    def output(self, city: str, ctx: Context) -> str:
+    def output(self, input: str, ctx: Context) -> str:
         return f"{ctx.result(BookTrip.hotel)}, {ctx.result(BookTrip.flight)}"
 
 

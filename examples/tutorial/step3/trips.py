@@ -35,7 +35,7 @@ class BookTrip(Saga[Trip, Ticket]):
             raise Reject("too_expensive", price=200)
         return Ticket("14A", 200)
 
-    def output(self, trip: Trip, ctx: Context) -> Ticket:
+    def output(self, input: Trip, ctx: Context) -> Ticket:
         return ctx.result(BookTrip.flight)
 
 

@@ -41,7 +41,7 @@ class PayTrip(Saga[int, str]):
     async def pay_back(self, amount: int, paid: str | None, ctx: Context) -> None:
         await self.bank.pay_back(key=ctx.action_key)
 
-    def output(self, amount: int, ctx: Context) -> str:
+    def output(self, input: int, ctx: Context) -> str:
         return ctx.result(PayTrip.pay)
 
 

@@ -23,7 +23,7 @@ class BookTrip(Saga[str, str]):
     async def book(self, city: str, boss: str, ctx: Context) -> str:
         return f"{ctx.result(BookTrip.hold)}, as {boss} agreed"
 
-    def output(self, city: str, ctx: Context) -> str:
+    def output(self, input: str, ctx: Context) -> str:
         return ctx.result(BookTrip.book)
 
 

@@ -28,7 +28,7 @@ class BookTrip(Saga[Trip, str]):
             raise Reject("sold_out")
         return f"{trip.city}: {', '.join(seats)}"
 
-    def output(self, trip: Trip, ctx: Context) -> str:
+    def output(self, input: Trip, ctx: Context) -> str:
         return ctx.result(BookTrip.flight)
 
 
