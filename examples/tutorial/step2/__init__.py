@@ -1,0 +1,1 @@
+"""Step 2 of the tutorial: a second step, and what undoes the first one."""

@@ -1,0 +1,1 @@
+"""Step 3 of the tutorial: types, and refusals."""

@@ -1,0 +1,1 @@
+"""Step 4 of the tutorial: retries, doubt and keys."""

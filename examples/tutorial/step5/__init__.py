@@ -1,0 +1,1 @@
+"""Step 5 of the tutorial: a signal and a timer."""

@@ -1,0 +1,1 @@
+"""Step 6 of the tutorial: one step for each item of a list."""
