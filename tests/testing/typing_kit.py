@@ -91,7 +91,13 @@ def of_calls(calls: CallTrace, called: Called) -> None:
 
 def an_exploration() -> None:
     exploration = Exploration(
-        make=Ship, input=Order(1), send=[Send(Ship.paid, 7)], also=also, invariant=invariant, after=timedelta(minutes=1)
+        make=Ship,
+        input=Order(1),
+        send=[Send(Ship.paid, 7)],
+        also=also,
+        services=services,
+        invariant=invariant,
+        after=timedelta(minutes=1),
     )
     assert_type(exploration, Exploration[Order, str])
     assert_type(exploration.run(progress), Report)
@@ -100,6 +106,7 @@ def an_exploration() -> None:
         Order(1),
         send=[Send(Ship.paid, 7)],
         also=also,
+        services=services,
         invariant=invariant,
         progress=progress,
         after=timedelta(minutes=1),

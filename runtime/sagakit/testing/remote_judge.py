@@ -32,7 +32,9 @@ class RemoteJudge:
             if log.state in OUT_AS and now is not None and (now.state, now.calls) != (log.state, log.calls):
                 self._ended(record, name, log.calls, OUT_AS[log.state], due=log.due)
         new = [(name, log) for name, log in record.steps.items() if log.state in OUT_AS]
-        asked = [(name, OUT_AS[log.state]) for name, log in new if (name, log.calls) not in self._intended]
+        asked: list[tuple[str, CallKind]] = [
+            (name, OUT_AS[log.state]) for name, log in new if (name, log.calls) not in self._intended
+        ]
         self._intended.update((name, log.calls) for name, log in new)
         return asked
 
