@@ -121,6 +121,22 @@ async def test_a_dead_letter_has_the_message_and_why(server: Server, namespace: 
     assert '"Color":"red"' in headers
 
 
+async def test_a_message_and_its_parked_copy_are_one_dead_letter(server: Server, namespace: str) -> None:
+    """On a busy worker a message comes again before it is acknowledged, and its copy waits already."""
+    async with opened(server, namespace) as store:
+        await publish(store, "sagain.Trip.z", b"{}", Nats_Msg_Id="m0")  # so that positions differ
+        await publish(store, "sagain.Trip.a", b"{}", Nats_Msg_Id="m1")
+        async with store.inbox.receive("Trip", "new") as messages:
+            await anext(messages)
+            original = await anext(messages)
+        await store.inbox.park(original, start=True)
+        async with store.inbox.receive("Trip", "parked starts") as messages:
+            copy = await anext(messages)
+        for message in (original, copy):
+            await store.inbox.bury(message, "it cannot be read", code="InvalidInput", by="w1")
+        assert (copy.id, await store.inbox._dead.count()) == ("m1", 1)
+
+
 async def test_a_dead_letter_has_the_whole_id_of_its_message(server: Server, namespace: str) -> None:
     long = "\u2603" * 1_024
     async with opened(server, namespace) as store, store.inbox.receive("Trip", "new") as messages:

@@ -36,6 +36,8 @@ NAME_LIMIT = 4 * 1_024
 """Bytes that the id and the subject of a message have at most, so that its sender can find its dead letter by them."""
 
 _ID = "Nats-Msg-Id"
+_PARKED = "park-"
+"""The beginning of the message id of a parked copy. The position of its original follows."""
 _KEPT_ID = "Sagakit-Id"
 _KEPT_CHANNEL = "Sagakit-Channel"
 _KEPT_SINCE = "Sagakit-Since"
@@ -81,7 +83,7 @@ class StreamInbox:
     async def park(self, message: InboundMessage, *, start: bool) -> None:
         """Copy a message to where it waits, then acknowledge it."""
         headers = {
-            _ID: f"park-{message.position}",
+            _ID: f"{_PARKED}{message.position}",
             _KEPT_ID: message.id,
             _KEPT_CHANNEL: message.channel,
             _KEPT_SINCE: repr(message.since),
@@ -92,8 +94,9 @@ class StreamInbox:
 
     async def bury(self, message: InboundMessage, reason: str, *, code: str, by: str) -> None:
         """Write the dead letter, then acknowledge it."""
+        position = _first_position(message)
         headers = dead_headers(
-            self._names.inbox, message.position, message.subject, message.id, message.headers, reason, code, by
+            self._names.inbox, position, message.subject, message.id, message.headers, reason, code, by
         )
         await publish_dead(self._link, self._names.dead_subject("inbox", message.saga_type), message.payload, headers)
         message.acknowledger.ack()
@@ -324,6 +327,17 @@ def stored_at(reply: str) -> tuple[int, float]:
     words = reply.split(".")
     at = 5 if len(words) == 9 else 7  # newer ones name a domain and an account
     return int(words[at]), int(words[at + 2]) / 1e9
+
+
+def _first_position(message: InboundMessage) -> int:
+    """Return the position of a message, or of the original of a parked copy.
+
+    On a busy worker a message may come again before it knows that its copy is stored. If both are buried, they make one
+    dead letter.
+    """
+    first = dict(header_fields(message.headers)).get(_ID, "") if message.parked else ""
+    number = first.removeprefix(_PARKED)
+    return int(number) if number.isdecimal() else message.position
 
 
 def _kept(
