@@ -21,7 +21,7 @@ from typing import Literal
 
 import msgspec
 import psutil
-from sagakit.jetstream.ports import free_port as free_port
+from sagakit.jetstream.ports import free_port
 from sagakit.jetstream.server_process import Sync, environment, find_server
 
 READY = 20.0

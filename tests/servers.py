@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sagakit.jetstream.ports import free_port as free_port
+from sagakit.jetstream.ports import free_port
 from sagakit.jetstream.server_process import find_server
 
 READY = 10.0

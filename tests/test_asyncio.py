@@ -14,10 +14,11 @@ import sagakit.asyncio
 import trio
 from sagakit import Completed, Context, Failed, Saga, signal, step
 from sagakit.errors import AlreadyStarted, CannotConnect, RuntimeClosed, TooLate
+from sagakit.jetstream.ports import free_port
 
 from tests.looks import record_of
 from tests.sagas import QUICK, BookTrip, Trip
-from tests.servers import Server, free_port
+from tests.servers import Server
 
 
 class OnHost(Saga[Trip, str], backend="asyncio"):

@@ -17,10 +17,11 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from sagakit.engine import backward
+from sagakit.jetstream.ports import free_port
 
 from examples import place_order
 from examples.place_order import Line, Order, OutOfStock, PlaceOrder, Reservation, script, service, trio_main
-from tests.servers import Server, free_port
+from tests.servers import Server
 
 
 class FakeShop:

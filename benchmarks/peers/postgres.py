@@ -12,8 +12,9 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 import psutil
+from sagakit.jetstream.ports import free_port
 
-from benchmarks.servers import cpu_of, free_port, process, wait_until
+from benchmarks.servers import cpu_of, process, wait_until
 
 USER = "postgres"
 READY = 30.0

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from sagakit.jetstream.ports import free_port
 
 from benchmarks.peers.harness import Task, Work, answer, measure
 from benchmarks.result import Figures
-from benchmarks.servers import cpu_of, free_port, process, wait_until
+from benchmarks.servers import cpu_of, process, wait_until
 
 READY = 60.0
 """Seconds until server and service must be up."""

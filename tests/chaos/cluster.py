@@ -14,10 +14,10 @@ from typing import Any
 
 import httpx
 import trio
+from sagakit.jetstream.ports import free_port
 from sagakit.jetstream.server_process import find_server
 
 from tests.chaos.processes import Child
-from tests.servers import free_port
 
 NODES = 3
 LOOK = 0.1

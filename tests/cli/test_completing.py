@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from sagakit.cli import completing
 from sagakit.cli.app import app
+from sagakit.jetstream.ports import free_port
 from typer.testing import CliRunner
 
 from tests.client.faces import Buy, Order, on_trio_client, worker
-from tests.servers import Server, free_port
+from tests.servers import Server
 
 
 def completions(words: str, url: str, namespace: str = "", shell: str = "bash") -> list[str]:

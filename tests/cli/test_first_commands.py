@@ -10,9 +10,8 @@ import sys
 import pytest
 from sagakit.cli.app import app
 from sagakit.cli.exits import CommandExit
+from sagakit.jetstream.ports import free_port
 from typer.testing import CliRunner
-
-from tests.servers import free_port
 
 SHOP = """
 from sagakit import Context, Saga, step

@@ -15,11 +15,12 @@ from sagakit.cli.exits import CommandExit
 from sagakit.cli.jobs_at_work import CUT_OFF
 from sagakit.jetstream.connecting import open_link
 from sagakit.jetstream.connection import Connection
+from sagakit.jetstream.ports import free_port
 
 from tests.bulk_killed import Command, Depot, depot, once_each
 from tests.cli.operators import Operator
 from tests.cli.processes import worker
-from tests.servers import free_port, running_server
+from tests.servers import running_server
 
 ORDER = ("Post.*", "--why", "the carrier is back", "--yes")
 COUNT = 240

@@ -10,10 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 from sagakit.cli.exits import CommandExit
+from sagakit.jetstream.ports import free_port
 
 from tests.cli.operators import Operator, running_operator
 from tests.cli.processes import SAGAKIT, worker
-from tests.servers import Server, free_port, running_server
+from tests.servers import Server, running_server
 
 WHY = ("--why", "the carrier is back", "--by", "ann")
 

@@ -10,10 +10,11 @@ import pytest
 import trio
 from sagakit import Completed, open_runtime
 from sagakit.cli.exits import CommandExit
+from sagakit.jetstream.ports import free_port
 
 from tests.cli.jobs import Call, Wait
 from tests.cli.processes import SAGAKIT, get, start, worker
-from tests.servers import Server, free_port, running_server
+from tests.servers import Server, running_server
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 

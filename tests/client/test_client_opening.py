@@ -14,10 +14,11 @@ from sagakit.errors import (
     NotAllowed,
     WrongContext,
 )
+from sagakit.jetstream.ports import free_port
 
 from tests.client.conftest import Body, OnClient
 from tests.client.faces import CLIENTS, Buy, worker
-from tests.servers import Server, free_port
+from tests.servers import Server
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,11 @@ from sagakit.cli.findings_text import nagios_text, people_text, prometheus_text
 from sagakit.cli.printing import text_lines
 from sagakit.client.json_shapes import FindingLine
 from sagakit.doctor import CHECKS
+from sagakit.jetstream.ports import free_port
 from typer.testing import CliRunner
 
 from tests.cli.operators import Operator, Said
-from tests.servers import Server, free_port
+from tests.servers import Server
 
 PAGE = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text()
 OK = FindingLine(code="SK101", check="connection", result="ok", found="connected", means="", advice="", value=None)

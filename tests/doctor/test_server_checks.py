@@ -18,13 +18,14 @@ from sagakit.doctor import (
     server_checks,
 )
 from sagakit.errors import CannotConnect
+from sagakit.jetstream.ports import free_port
 from sagakit.store.names import Names
 from sagakit.store.permissions import ROLES, Role
 from sagakit.system.open_store import open_store
 
 from tests.doctor.examined import found, stored
 from tests.security.accounts import PASSWORD, guarded, prefix
-from tests.servers import Server, free_port, running_server
+from tests.servers import Server, running_server
 
 
 async def test_a_server_that_is_away_is_bad_and_all_else_is_skipped() -> None:

@@ -18,9 +18,10 @@ from sagakit.errors import NoResponders, OtherDomain
 from sagakit.jetstream.connecting import open_link
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.parser import Delivery
+from sagakit.jetstream.ports import free_port
 
 from tests.sagas import BookTrip
-from tests.servers import READY, Server, free_port, running_server
+from tests.servers import READY, Server, running_server
 
 SUBJECTS = '["saga.>", "sagain.>", "sagaop.>", "sagareply.>", "sagasys.>", "sagapark.>", "sagadead.>", "sagactl.>"]'
 APART = f"deny_imports: {SUBJECTS}, deny_exports: {SUBJECTS}"

@@ -16,10 +16,10 @@ import trio
 from sagakit.jetstream import server_lock
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.embedded import embedded_server
+from sagakit.jetstream.ports import free_port
 from sagakit.jetstream.store import open_jetstream
 from sagakit.store import Names
 
-from tests.servers import free_port
 from tests.store.test_embedded import ended, running, start_owner
 
 DEFINITION = """

@@ -9,8 +9,9 @@ import pytest
 import trio
 from sagakit.jetstream.connecting import open_link
 from sagakit.jetstream.connection import Connection
+from sagakit.jetstream.ports import free_port
 
-from tests.servers import Server, free_port, running_server
+from tests.servers import Server, running_server
 
 MB = 1024 * 1024
 

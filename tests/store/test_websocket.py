@@ -10,9 +10,10 @@ import trio
 from sagakit import Completed, open_runtime
 from sagakit.jetstream.connecting import open_link
 from sagakit.jetstream.connection import Connection
+from sagakit.jetstream.ports import free_port
 
 from tests.sagas import BookTrip, Trip
-from tests.servers import free_port, running_server
+from tests.servers import running_server
 from tests.store.frozen import left_for_another
 
 SAGAS = 50

@@ -28,13 +28,14 @@ from sagakit import (
     open_runtime,
     step,
 )
+from sagakit.jetstream.ports import free_port
 from sagakit.naming import check_name
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey, decode_id
 
 from tests.looks import record_of
 from tests.sagas import BookTrip, Trip
-from tests.servers import Server, free_port, running_server
+from tests.servers import Server, running_server
 from tests.system.members import member
 
 ODD_IDS = [" a ", ".", "*", ">", "a.b", "$KV.x", "=", "=2E", "ü", "\x00", "a\nb", "日本", "a/b c", "x" * 500]

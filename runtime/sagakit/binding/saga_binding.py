@@ -8,7 +8,7 @@ from inspect import isawaitable
 from logging import getLogger
 from math import inf
 from types import GeneratorType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, assert_never
 
 import msgspec
 import trio
@@ -195,11 +195,7 @@ class SagaBinding:
         self, call: Call, function: Function, environment: CallEnvironment, permit: CallPermit, args: tuple[Any, ...]
     ) -> Any:
         """Run the user's function in its loop or thread. Raises CallRevoked if the permit was revoked before."""
-        if function.runner == "trio":
-            permit.use()
-            value = await function.fn(*args)
-        else:
-            value = await self._called_elsewhere(call, function, environment, permit, args)
+        value = await self._called(call, function, environment, permit, args)
         kind = type(value)
         if kind in self._plain:
             return value
@@ -209,13 +205,20 @@ class SagaBinding:
             return value
         return await (environment.call_asyncio(_await, value) if function.backend == "asyncio" else value)
 
-    async def _called_elsewhere(
+    async def _called(
         self, call: Call, function: Function, environment: CallEnvironment, permit: CallPermit, args: tuple[Any, ...]
     ) -> Any:
-        if function.runner == "asyncio":
-            return await environment.call_asyncio(permit.with_coroutine(function.fn), *args)
-        (value,) = await environment.call_thread(permit.with_thread(function.fn, call.timeout), *args)
-        return value
+        match function.runner:
+            case "trio":
+                permit.use()
+                return await function.fn(*args)
+            case "asyncio":
+                return await environment.call_asyncio(permit.with_coroutine(function.fn), *args)
+            case "thread":
+                (value,) = await environment.call_thread(permit.with_thread(function.fn, call.timeout), *args)
+                return value
+            case _:
+                assert_never(function.runner)
 
     # ------------------------------------------------------------- messages
 

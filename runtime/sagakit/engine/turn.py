@@ -109,8 +109,7 @@ class Turn:
     @property
     def hold(self) -> bool:
         """True if no attempt may be opened: the owner lets go, or the saga is halted, or suspect and not alone."""
-        record = self.record
-        return self._hold or record.halted or (record.recoveries > 0 and is_suspect(record))
+        return self._hold or self.record.halted or is_suspect(self.record)
 
     @property
     def full(self) -> bool:
@@ -224,8 +223,7 @@ class Turn:
 
     def emit(self, suffix: str, carries: str = "", /, **data: object) -> None:
         """Put one event into the outbox, with the next number of the run (P9). See `carried` for what it `carries`."""
-        if not self.changed:
-            self.touch()
+        self.touch()
         event = make_event(self.record, suffix, data, now=self.now, carries=carries)
         self.record.outbox = [*self.record.outbox, event]  # a new list: the original record shares the old one
         self.record.next_event += 1

@@ -62,8 +62,4 @@ def decode_ack(answer: bytes, key: str, expected: int | None) -> int | StoreErro
 
 def take_ack(key: str, expected: int | None, done: Done, answer: bytes | StoreError) -> None:
     """Tell `done` what became of a publish."""
-    if isinstance(answer, bytes):
-        ack = _ack.decode(answer)  # not by `decode_ack`: this runs once a message
-        done(ack.seq if ack.error is None else to_error(ack.error, key=key, expected=expected))
-    else:
-        done(answer)
+    done(decode_ack(answer, key, expected) if isinstance(answer, bytes) else answer)

@@ -131,9 +131,8 @@ async def show_saga(request: Request, client: Client) -> Response:
     key = str(address)
     record = await client.record(key)
     done = request.query_params.get("done", "")
-    whose = (
-        f"{form_token(request)[:16]}.{chosen_zone(request)}"  # a kept page has the form and the times of one visitor
-    )
+    # a kept page has the form and the times of one visitor
+    whose = f"{form_token(request)[:16]}.{chosen_zone(request)}"
     tag = f'"{record.run}.{record.version}.{whose}"'
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers={"ETag": tag})
