@@ -1,4 +1,4 @@
-"""What the last release promised: its Python API, its wire and its JSON, kept beside the tests in `last`.
+"""Promises of the last release, kept beside the tests in `last`: its Python API, its wire and its JSON.
 
 `python -m tests.compat` keeps those of the present code. A release does it last (CONTRIBUTING.md).
 """

@@ -1,4 +1,4 @@
-"""What a release promises, as files: `last` has those of the last one."""
+"""The promises of a release as files. The folder `last` has those of the last one."""
 
 from __future__ import annotations
 

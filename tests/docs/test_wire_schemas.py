@@ -48,7 +48,7 @@ class Seat(Saga[str, str]):
 
 
 class Trip(Saga[str, str]):
-    """One of each kind of node. A trip to Oslo is refused at the end, and undone."""
+    """A saga with each kind of node. A trip to Oslo is refused at the end, and undone."""
 
     @step
     async def hotel(self, city: str, ctx: Context) -> str:
@@ -77,7 +77,7 @@ class Trip(Saga[str, str]):
 
 
 class Stuck(Saga[None, None]):
-    """One that only an operator ends."""
+    """A saga that only an operator ends."""
 
     @step(compensate=None, on_unknown="ask")
     async def doubt(self, input: None, ctx: Context) -> None:

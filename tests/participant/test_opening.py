@@ -1,4 +1,4 @@
-"""What leaves the context of a participant: the error of its body, as it was raised."""
+"""An error of the body leaves the context of a participant as it was raised."""
 
 from __future__ import annotations
 
