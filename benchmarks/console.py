@@ -14,7 +14,7 @@ from sagakit.store.names import Names
 from benchmarks.open_pages import Beside, beside
 from benchmarks.paints import PAGES, paints
 from benchmarks.result import Bench, Case, Figures
-from benchmarks.servers import servers
+from benchmarks.servers import Servers, servers
 from benchmarks.stored import PATIENCE, Sizes, fill, put_lease
 from benchmarks.web import console
 
@@ -35,7 +35,8 @@ BENCH = Bench(
             for name in PAGES
             for key, text in (
                 (f"{name}_paint_ms", f"{MEANINGS[name]}: first contentful paint in Chromium, empty cache, median"),
-                (f"{name}_answer_ms", "the answer of the server to that alone, median"),
+                (f"{name}_answer_ms", "the answer to that alone, without a browser, median"),
+                (f"{name}_cpu_ms", "CPU of console and nats-server for that answer, mean"),
             )
         },
         "worker_cpu_ratio": "CPU of the worker with the pages open over that without: median of the pairs",
@@ -93,7 +94,7 @@ async def _painted(load: Load) -> Figures:
             await fill(store, sizes)
             async with trio.open_nursery() as nursery:
                 await nursery.start(_renew, store, sizes)
-                found = await trio.to_thread.run_sync(_paint, running.url, load.loads)
+                found = await trio.to_thread.run_sync(_paint, running, load.loads)
                 nursery.cancel_scope.cancel()
     return found
 
@@ -108,6 +109,6 @@ async def _renew(
         await trio.sleep(RENEWAL)
 
 
-def _paint(url: str, loads: int) -> Figures:
-    with console(url) as shown:
-        return paints(shown.address, loads)
+def _paint(running: Servers, loads: int) -> Figures:
+    with console(running.url) as shown:
+        return paints(shown, running, loads)

@@ -9,7 +9,8 @@ from playwright.sync_api import Browser
 
 from benchmarks.browser import chromium
 from benchmarks.result import Figures
-from benchmarks.web import ask, visitor
+from benchmarks.servers import Servers, cpu_of
+from benchmarks.web import Console, ask, visitor
 
 PAGES = {
     "overview": "/",
@@ -28,17 +29,20 @@ new Promise((done, fail) => {
 """
 
 
-def paints(address: str, loads: int) -> Figures:
+def paints(shown: Console, running: Servers, loads: int) -> Figures:
     """Load each page so many times, in turn with the others, and return the medians in milliseconds."""
     figures = {}
-    with visitor(address) as http, chromium() as browser:
-        for path in PAGES.values():  # once, so that templates and modules are loaded
-            ask(http, path)
-        answers = [{name: ask(http, path).ms for name, path in PAGES.items()} for _ in range(loads)]
-        painted = [{name: _first_paint(browser, address + path) for name, path in PAGES.items()} for _ in range(loads)]
+    with visitor(shown.address) as http, chromium() as browser:
+        for name, path in PAGES.items():
+            ask(http, path)  # once, so that templates and modules are loaded
+            cpu = cpu_of(shown.pid) + running.cpu()
+            figures[f"{name}_answer_ms"] = median(ask(http, path).ms for _ in range(loads))
+            figures[f"{name}_cpu_ms"] = 1e3 * (cpu_of(shown.pid) + running.cpu() - cpu) / loads
+        rounds = [
+            {name: _first_paint(browser, shown.address + path) for name, path in PAGES.items()} for _ in range(loads)
+        ]
     for name in PAGES:
-        figures[f"{name}_paint_ms"] = median(one[name] for one in painted)
-        figures[f"{name}_answer_ms"] = median(one[name] for one in answers)
+        figures[f"{name}_paint_ms"] = median(one[name] for one in rounds)
     return figures
 
 
