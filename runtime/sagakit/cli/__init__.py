@@ -21,6 +21,7 @@ letter_editing    the new payload of a dead letter
 checking_commands  doctor
 findings_text     findings of the doctor as text, and for Nagios and Prometheus
 running_commands  worker, setup, permissions, config, metrics
+server_command    server: NATS on the loopback
 console_commands  web, dev
 console_process   `sagakit web`: console and HTTP API as a process
 dev_process       `sagakit dev`: a server, a worker that starts anew, the console
