@@ -202,5 +202,5 @@ def as_page(request: Request, error: Problem | SagakitError) -> Response:
     place = error.docs_page if isinstance(error, SagakitError) else ""
     shown = {"title": told["title"], "detail": told["detail"], "docs_page": place}
     made = page(request, "problem", page="", status=answer.status_code, **shown)
-    made.headers.update({name: value for name, value in answer.headers.items() if name == "retry-after"})
+    made.headers.update({name: value for name, value in answer.headers.items() if not name.startswith("content-")})
     return made
