@@ -59,8 +59,10 @@ def browser(site: str) -> Iterator[Browser]:  # after the site, which runs async
         yield found
 
 
+LIST = "/sagas?where=type+%3D+Buy&column=status&column=deadline&column=error&column=attributes.%3Cb%3E"
+UNDO = "/sagas/act?verb=compensate&where=status+%3D+stuck"
 PAGES = [
-    "/", "/stuck", "/sagas?where=status+%3D+stuck", url("order-9"), url("order-9", "?at=2"), url("waits"),
+    "/", "/stuck", LIST, UNDO, url("order-9"), url("order-9", "?at=2"), url("waits"),
     "/definitions", "/definitions/Buy", "/definitions/Buy/start", "/workers", "/audit", "/dead-letters",
 ]  # fmt: skip
 

@@ -18,7 +18,18 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from sagakit.errors import SagakitError
-from sagakit.web import audit_page, fleet_pages, group_acts, letter_pages, pages, start_page, zone_page
+from sagakit.web import (
+    audit_page,
+    filter_acts,
+    fleet_pages,
+    group_acts,
+    job_page,
+    letter_pages,
+    list_page,
+    pages,
+    start_page,
+    zone_page,
+)
 from sagakit.web.endpoints import ENDPOINTS, Handler
 from sagakit.web.guard import Guard
 from sagakit.web.looking import as_json, wait_of
@@ -38,8 +49,10 @@ PAGES: tuple[tuple[str, str, Rank, Handler], ...] = (
     ("GET", "/stuck", "viewer", pages.show_stuck),
     ("GET", "/stuck/act", "operator", group_acts.preview_act),
     ("POST", "/stuck/act", "operator", group_acts.run_act),
-    ("GET", "/jobs/{id}", "viewer", group_acts.show_job),
-    ("GET", "/sagas", "viewer", pages.show_sagas),
+    ("GET", "/jobs/{id}", "viewer", job_page.show_job),
+    ("GET", "/sagas", "viewer", list_page.show_sagas),
+    ("GET", "/sagas/act", "operator", filter_acts.preview_act),
+    ("POST", "/sagas/act", "operator", filter_acts.run_act),
     ("GET", "/sagas/{type}/{id}", "viewer", pages.show_saga),
     ("GET", "/definitions", "viewer", fleet_pages.show_definitions),
     ("GET", "/definitions/{type}", "viewer", fleet_pages.show_definition),

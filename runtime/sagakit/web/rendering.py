@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sagakit.client.json_shapes import GroupLine
+from sagakit.client.list_columns import attribute_of
 from sagakit.naming import SagaKey, encode_id
 from sagakit.repository.groups import VARYING_SIGN
 from sagakit.web.problems import Problem
@@ -120,7 +121,7 @@ def _environment() -> Environment:
     found.filters.update(
         visible=visible, visible_lines=visible_lines, json=as_text, clock=clock, ago=ago, since=since, lasted=lasted,
         token=encode_id, group_filter=group_filter, tone=lambda state: TONES.get(state, ""),
-        shape=lambda state: SHAPES.get(TONES.get(state, ""), "·"),
+        shape=lambda state: SHAPES.get(TONES.get(state, ""), "·"), attribute=attribute_of,
     )  # fmt: skip
     found.globals["shapes"] = SHAPES
     return found

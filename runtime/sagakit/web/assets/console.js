@@ -6,7 +6,8 @@ let tag = document.body.dataset.tag || "";
 
 function busy() {
   const at = document.activeElement;
-  const writes = at && (at.matches("input, textarea, select")) && at.form && at.form.matches("[method=post]");
+  const form = at && at.matches("input, textarea, select") && at.form;
+  const writes = form && form.matches("[method=post], .boxes");
   return document.hidden || writes || String(document.getSelection()) !== "";
 }
 
