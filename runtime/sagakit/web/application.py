@@ -182,7 +182,8 @@ class _Served:
         check_may(request.scope["sagakit.visitor"], self._rank, read_only=self._common.read_only)
         try:
             with anyio.fail_after(PATIENCE + (wait_of(request) or 0)):
-                return await self._handler(request, self._common.client())
+                client = request.scope["sagakit.client"] = self._common.client()
+                return await self._handler(request, client)
         except TimeoutError:
             text = "no answer in time: NATS is away, or too much has to be read; a change may still be carried out"
             raise Problem(504, "Timeout", text) from None
