@@ -21,7 +21,9 @@ job_work       jobs as requests run them
 letter_endpoints  the endpoints of dead letters
 api_shapes     the JSON that only the API has
 streaming      events as they come, as server-sent events
-pages          the first pages of the console, and the page of one saga
+overview_page  the overview
+backlog        the messages that wait
+pages          the pages of stuck sagas and of one saga
 list_page      the page of sagas by filter
 saga_columns   the columns that a visitor has chosen for it
 replay_page    the page of a saga as it was after one of its events

@@ -26,6 +26,7 @@ from sagakit.web import (
     job_page,
     letter_pages,
     list_page,
+    overview_page,
     pages,
     start_page,
     zone_page,
@@ -45,7 +46,7 @@ ClientSource: TypeAlias = "Client | Callable[[], Client]"
 """A client, or a function that returns one, for an app that is made before the client is open."""
 Telling: TypeAlias = Callable[[Request, Problem | SagakitError], Response]
 PAGES: tuple[tuple[str, str, Rank, Handler], ...] = (
-    ("GET", "/", "viewer", pages.show_overview),
+    ("GET", "/", "viewer", overview_page.show_overview),
     ("GET", "/stuck", "viewer", pages.show_stuck),
     ("GET", "/stuck/act", "operator", group_acts.preview_act),
     ("POST", "/stuck/act", "operator", group_acts.run_act),

@@ -1,11 +1,10 @@
-"""The pages of the console. They are made on the server, and can be read with JavaScript off."""
+"""The pages of stuck sagas and of one saga, and what all pages share."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from starlette.requests import Request
@@ -17,11 +16,8 @@ from sagakit.client.json_shapes import GroupLine
 from sagakit.engine import ENDS, InboundKind, Record
 from sagakit.engine.record import NOTHING
 from sagakit.errors import UNREADABLE, InvalidInput, NotAllowed, SagakitError
-from sagakit.repository.filters import STATUSES
 from sagakit.repository.groups import GroupName, group_of
-from sagakit.repository.leases import LeaseAt
 from sagakit.repository.wanted import Wanted
-from sagakit.times import moment_of
 from sagakit.web.acting import act
 from sagakit.web.drawn_nodes import drawn_saga
 from sagakit.web.forms import read_form
@@ -37,30 +33,6 @@ from sagakit.web.time_zones import chosen_zone, zone_of
 
 if TYPE_CHECKING:
     from sagakit.client.client import Client
-
-
-async def show_overview(request: Request, client: Client) -> Response:
-    """Show how many sagas there are, by status and type."""
-    now = await client.now()
-    told = await client.repository.count(Wanted(ended=True))
-    groups, leases = await client.repository.groups(Wanted()), await client.repository.leases()
-    totals = Counter[str]()
-    types: dict[str, Counter[str]] = {}
-    for (saga_type, status), number in told.counts.items():
-        totals[status] += number
-        types.setdefault(saga_type, Counter())[status] += number
-    return page(
-        request, "overview", page="Overview", now=now, refresh=WHOLE, exact=told.exact, as_of=moment_of(told.as_of),
-        totals=[(name, totals[name]) for name in STATUSES], names=STATUSES, types=dict(sorted(types.items())),
-        workers=[_worker(lease) for lease in leases], stuck=len(groups),
-        oldest=moment_of(min((group.oldest_at for group in groups), default=None)),
-    )  # fmt: skip
-
-
-def _worker(lease: LeaseAt) -> dict[str, Any]:
-    says = lease.says
-    sagas = None if says.counts is None else sum(sum(numbers.values()) for numbers in says.counts.values())
-    return {"id": says.worker, "renewed": moment_of(lease.at), "sagas": sagas, "types": says.definitions}
 
 
 async def show_stuck(request: Request, client: Client) -> Response:
