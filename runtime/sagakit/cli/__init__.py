@@ -7,6 +7,7 @@ looking_commands  list, describe, history, count, groups, workers
 watching_commands  watch, trace
 history_commands  replay
 store_commands    store: verify, rebuild
+audit_command     audit
 job_commands      jobs
 export_commands   export, sql
 import_command    import
