@@ -20,6 +20,7 @@ letter_commands   dead-letters: list, show, edit, resend, delete, audit
 letter_changes    a change of dead letters: plan, question, verdicts
 letter_editing    the new payload of a dead letter
 checking_commands  doctor
+conformance_command  conformance participant
 findings_text     findings of the doctor as text, and for Nagios and Prometheus
 running_commands  worker, setup, permissions, config, metrics
 server_command    server: NATS on the loopback
@@ -32,6 +33,7 @@ scaffold          the project that `sagakit init` makes, of the templates in the
 changing          a change of many sagas: plan, question, verdicts
 jobs_at_work      verbs for many sagas, as jobs: written, sent, shown, resumed
 deletions        deletions of single sagas, each with its verdict
+json_arguments    JSON as an argument
 moments           times and delays as arguments
 choosing          the selector: keys, globs, a filter, standard input
 looking_only      the light way to look at sagas: a plain connection under asyncio

@@ -55,6 +55,7 @@ OTHERS: Mapping[str, tuple[str, str]] = {
     "diagram": ("writing_commands", "Print a saga's plan as a Mermaid flowchart."),
     "schema": ("writing_commands", "Print the JSON Schemas of what a saga keeps."),
     "explore": ("writing_commands", "Run a saga with every single fault."),
+    "conformance": ("conformance_command", "Try a participant against the contract, over NATS."),
     "demo": ("writing_commands", "Fulfill orders as sagas, then audit the books."),
 }
 """The other commands: the module of each, and its line in the list of commands."""
