@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
-from sagakit.errors import UnknownSaga
+from sagakit.errors import StoreError, UnknownSaga
 from sagakit.store.memory import MemoryKeyValue
 from sagakit.store.memory_inbox import MemoryInbox
 from sagakit.store.memory_server import MemoryServer
-from sagakit.store.ports import InboundMessage
+from sagakit.store.ports import Parking
 from sagakit.system.inbound import intake
 from sagakit.system.inbound.absences import KNOWN_FOR, Absences
 
@@ -110,8 +111,9 @@ async def test_a_signal_is_not_parked_if_its_start_ends_while_the_saga_is_looked
                 await trio.sleep(1)
             return entry
 
-        async def park(inbox: MemoryInbox, message: InboundMessage, *, start: bool) -> None:
-            parked.append(message.id)
+        async def park(inbox: MemoryInbox, parkings: Sequence[Parking]) -> Sequence[StoreError | None]:
+            parked.extend(parking.message.id for parking in parkings)
+            return [None] * len(parkings)
 
         monkeypatch.setattr(MemoryKeyValue, "get", slow)
         monkeypatch.setattr(MemoryInbox, "park", park)

@@ -7,9 +7,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 LINE = b"\r\n"
 _HEAD = "NATS/1.0\r\n"
+
+
+class Message(NamedTuple):
+    """A message to publish. `headers` is a whole block (see `header_block`)."""
+
+    subject: str
+    headers: bytes
+    payload: bytes
 
 
 def header_block(fields: Mapping[str, str]) -> bytes:
