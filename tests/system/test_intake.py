@@ -285,4 +285,7 @@ async def test_a_large_message_that_takes_up_the_room_is_buried_before_small_one
             body = {"kind": "retry", "reason": "r" * size}
             await send(running, f"s{number}", body, saga_type="Waits", channel="client")
         await until_empty(server, within=60)
-    assert [letter.message.saga_id for letter in server.dead] == ["s0", "s3", "s1", "s2"]
+    buried = [letter.message.saga_id for letter in server.dead]
+    assert buried.index("s3") <= 1, "one may be under way when it comes"
+    buried.remove("s3")
+    assert buried == ["s0", "s1", "s2"]

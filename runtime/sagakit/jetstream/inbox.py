@@ -20,7 +20,7 @@ from sagakit.jetstream.parser import Delivery
 from sagakit.jetstream.publishing import KEPT_ID, KEPT_SUBJECT, MESSAGE_ID, dead_headers, dead_letter, publish
 from sagakit.jetstream.pull import Consumer, Pull
 from sagakit.jetstream.stored import Stored, StreamReader
-from sagakit.jetstream.wire import Message, header_block, header_fields
+from sagakit.jetstream.wire import Message, header_block, header_field, header_fields
 from sagakit.store.names import Channel, Names, SagaKey
 from sagakit.store.ports import ACK_WAIT, UNKNOWN_TYPE_FOR, Burial, InboundMessage, Parking, Source
 from sagakit.store.starting import is_start
@@ -38,6 +38,7 @@ _PARKED = "park-"
 """The beginning of the message id of a parked copy. The position of its original follows."""
 _KEPT_CHANNEL = "Sagakit-Channel"
 _KEPT_SINCE = "Sagakit-Since"
+_message_id, _kept_id = header_field(MESSAGE_ID), header_field(KEPT_ID)
 
 
 class StreamInbox:
@@ -208,8 +209,9 @@ class StreamInbox:
         acknowledger: StreamAcknowledger | _Remover,
         saga_type: str = "",
     ) -> InboundMessage:
-        fields = dict(header_fields(headers))
-        message_id = fields.get(MESSAGE_ID, f"seq-{position}")
+        message_id = _message_id(headers)
+        if message_id is None:
+            message_id = f"seq-{position}"
         channel: Channel | None = "client"
         saga_id = fault = ""
         parked = False
@@ -218,11 +220,13 @@ class StreamInbox:
             saga_type, saga_id = key.saga_type, key.saga_id
             message_id = message_id.removeprefix(f"{key}/")
             if channel == "system":  # only workers publish there
-                message_id = fields.get(KEPT_ID, message_id)
+                kept_id = _kept_id(headers)
+                message_id = message_id if kept_id is None else kept_id
             parked = channel is None
         except ValueError as error:
             fault = str(error)
         if parked:
+            fields = dict(header_fields(headers))
             channel, message_id, since, subject, fault = _kept(fields, position, since, subject)
         return InboundMessage(
             message_id, channel or "client", saga_type, saga_id, position, payload, since, subject, acknowledger,
@@ -318,7 +322,7 @@ def _first_position(message: InboundMessage) -> int:
     On a busy worker a message may come again before it knows that its copy is stored. If both are buried, they make one
     dead letter.
     """
-    first = dict(header_fields(message.headers)).get(MESSAGE_ID, "") if message.parked else ""
+    first = (_message_id(message.headers) or "") if message.parked else ""
     number = first.removeprefix(_PARKED)
     return int(number) if number.isdecimal() else message.position
 

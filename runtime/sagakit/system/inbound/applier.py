@@ -117,6 +117,10 @@ class Applier:
         if told.kind == "reply" and verdict in ("ended", "other run"):
             await self._check_known(str(message.address), told, verdict)
 
+    def is_absent(self, message: InboundMessage) -> bool:
+        """Return True if the saga of a message is not stored, by a look of a moment ago."""
+        return self._requests.is_absent(str(message.address))
+
     def find_spoilt(self, message: InboundMessage, request: InboxRequest) -> Spoilt | None:
         """Return a start if its input cannot be read here. Few of them can be read by another worker.
 

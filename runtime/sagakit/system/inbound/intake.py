@@ -58,6 +58,7 @@ PATIENCE = 3.0
 """Seconds that a message gets here before it is parked."""
 CROWD = 128
 """Number of messages in hand above which a message to a saga that is not stored is parked at its first try."""
+TRY_AGAIN = Backoff(initial_interval=0.05, max_interval=1.0)
 UNKNOWN_TRIES = 2
 """Number of further tries, within a quarter of a second, for a saga that is not stored: its start may come a moment
 later."""
@@ -143,15 +144,30 @@ class Intake(Actor[None]):
                     continue
                 if start:
                     self._in_hand.works_on_start(message)
+                elif self._is_crowded and self._waits_in_vain(message):
+                    self._set_aside(message, start)
+                    continue
                 if not (starts if start else others).offer((message, request)):
                     self._set_aside(message, start)
 
     async def _take_parked(self, saga_type: str, source: Source, lane: _Lane) -> None:
         async with self._store.inbox.receive(saga_type, source) as messages:
             async for message in messages:
+                if source == "parked" and self._waits_in_vain(message):
+                    message.acknowledger.defer(self._pause(message, unknown=True))
+                    continue
                 request = await self._hold(message)
                 if request is not None:
                     await lane.put((message, request))
+
+    def _waits_in_vain(self, message: InboundMessage) -> bool:
+        """Return True if a message cannot be applied yet, nor be given up: its saga was not stored a moment ago.
+
+        In a flood this spares a message all that is done to handle it.
+        """
+        if not self._applier.is_absent(message) or self._in_hand.has_start(message.address):
+            return False
+        return self._store.inbox.age(message) < UNKNOWN_FOR
 
     async def _hold(self, message: InboundMessage) -> InboxRequest | None:
         """Take a message in hand and return its request; None if it is in hand already or can never be applied."""
@@ -187,11 +203,12 @@ class Intake(Actor[None]):
             self._set_aside(message, start)
         else:
             at_once = start and not isinstance(trouble, LeftToOthers)
-            self._in_hand.let_go(message).defer(0 if at_once else self._pause(message, trouble))
+            pause = 0 if at_once else self._pause(message, unknown=isinstance(trouble, UnknownSaga))
+            self._in_hand.let_go(message).defer(pause)
 
     async def _apply(self, message: InboundMessage, request: InboxRequest, *, once: bool) -> SagakitError | None:
         """Apply a message, with several tries within PATIENCE unless `once`. Return None, or the error that is left."""
-        pause, failures = Backoff(initial_interval=0.05, max_interval=1.0), 0
+        failures = 0
         trouble: SagakitError = Unowned(f"{message.subject}: it takes longer than {PATIENCE:g} s")
         with trio.move_on_after(PATIENCE):
             while True:
@@ -209,7 +226,7 @@ class Intake(Actor[None]):
                 unknown = isinstance(trouble, UnknownSaga) and failures > tries
                 if once or unknown or isinstance(trouble, LeftToOthers) or is_final(trouble):
                     break
-                await trio.sleep(pause.delay(failures))
+                await trio.sleep(TRY_AGAIN.delay(failures))
         return trouble
 
     async def _refuse(self, message: InboundMessage, request: InboxRequest, error: SagakitError) -> None:
@@ -243,9 +260,9 @@ class Intake(Actor[None]):
         """True if so many messages are in hand that one to a saga that is not stored gives way at once."""
         return len(self._in_hand) > CROWD
 
-    def _pause(self, message: InboundMessage, trouble: SagakitError) -> float:
+    def _pause(self, message: InboundMessage, *, unknown: bool) -> float:
         age = self._store.inbox.age(message)
-        if isinstance(trouble, UnknownSaga):
+        if unknown:
             return min(LATEST_UNKNOWN, max(SOONEST, age))
         return min(LATEST, max(SOONEST, age / 4))
 
