@@ -71,7 +71,8 @@ def _plain(kind: Any) -> Any:
         return Any
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return _mirror(kind)
-    origin, inner = get_origin(kind), get_args(kind)
+    origin: Any = get_origin(kind)
+    inner = get_args(kind)
     if origin in (Union, UnionType):
         return reduce(or_, map(_plain, inner))
     if origin in (list, dict, tuple):
