@@ -25,6 +25,7 @@ letter_endpoints  the endpoints of dead letters
 api_shapes     the JSON that only the API has
 streaming      events as they come, as server-sent events
 pages          the pages of the console
+shared_looks   the looks at many sagas that visitors share
 replay_page    the page of a saga as it was after one of its events
 saga_view      what these two have in common
 time_axis      the attempts of a saga on an axis of time

@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -23,7 +25,6 @@ from sagakit.naming import SagaKey
 from sagakit.repository.filters import STATUSES
 from sagakit.repository.groups import GroupName, group_of
 from sagakit.repository.leases import LeaseAt
-from sagakit.repository.wanted import Wanted
 from sagakit.times import moment_of
 from sagakit.web.acting import act
 from sagakit.web.drawn_nodes import drawn_saga
@@ -35,6 +36,7 @@ from sagakit.web.problems import Problem, as_answer
 from sagakit.web.rendering import LISTED, ONE, WHOLE, asset, check_form_token, form_token, page, place_of
 from sagakit.web.replay_page import show_replay
 from sagakit.web.saga_view import operator_acts, reasons_of, shown_event, shown_steps
+from sagakit.web.shared_looks import FEW, Looks
 from sagakit.web.time_axis import time_axis
 from sagakit.web.time_zones import chosen_zone, zone_of
 
@@ -50,22 +52,32 @@ FILTERS = (
 )
 
 
+GROUPS_WAIT = 0.15
+"""Seconds that the overview waits for the groups of the stuck where there are many sagas: they may take longer."""
+
+
 async def show_overview(request: Request, client: Client) -> Response:
     """Show how many sagas there are, by status and type."""
     now = await client.now()
-    told = await client.repository.count(Wanted(ended=True))
-    groups, leases = await client.repository.groups(Wanted()), await client.repository.leases()
+    looks: Looks = request.scope["sagakit.looks"]
+    told = await looks.counts.get(client)
+    live = sum(number for (_, status), number in told.counts.items() if status not in ENDS)
+    groups, late = await looks.groups.soon(client, GROUPS_WAIT if live > FEW else inf)
+    leases = await client.repository.leases()
     totals = Counter[str]()
     types: dict[str, Counter[str]] = {}
     for (saga_type, status), number in told.counts.items():
         totals[status] += number
         types.setdefault(saga_type, Counter())[status] += number
-    return page(
-        request, "overview", page="Overview", now=now, refresh=WHOLE, exact=told.exact, as_of=moment_of(told.as_of),
+    made = page(
+        request, "overview", page="Overview", now=now, refresh=LISTED if groups is None else WHOLE, exact=told.exact,
         totals=[(name, totals[name]) for name in STATUSES], names=STATUSES, types=dict(sorted(types.items())),
-        workers=[_worker(lease) for lease in leases], stuck=len(groups),
-        oldest=moment_of(min((group.oldest_at for group in groups), default=None)),
+        workers=[_worker(lease) for lease in leases], stuck=None if groups is None else len(groups),
+        oldest=moment_of(min((group.oldest_at for group in groups or ()), default=None)), as_of=moment_of(told.as_of),
     )  # fmt: skip
+    if late:
+        made.background = BackgroundTask(looks.groups.finish, client)
+    return made
 
 
 def _worker(lease: LeaseAt) -> dict[str, Any]:
@@ -76,7 +88,8 @@ def _worker(lease: LeaseAt) -> dict[str, Any]:
 
 async def show_stuck(request: Request, client: Client) -> Response:
     """Show the groups of stuck sagas."""
-    groups = [group_line(group) for group in await client.repository.groups(Wanted())]
+    looks: Looks = request.scope["sagakit.looks"]
+    groups = [group_line(group) for group in await looks.groups.get(client)]
     acts = {} if request.scope["sagakit.read_only"] else _acts_on_groups(request, groups)
     return page(request, "stuck", page="Stuck", now=await client.now(), refresh=WHOLE, groups=groups, acts=acts)
 
