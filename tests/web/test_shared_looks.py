@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import ANY
 
 import pytest
-import sagakit.web
 import trio
 from sagakit.errors import Unavailable
 from sagakit.repository.counting import SagaCounts
-from sagakit.repository.listing import Records
-from sagakit.web.shared_looks import FEW, SHARE, STILL_TRUE, Look, SharedLook
+from sagakit.web.overview_page import groups_soon
+from sagakit.web.shared_looks import FEW, SHARE, STILL_TRUE, Look, Looks, SharedLook
 from trio.testing import MockClock, wait_all_tasks_blocked
-
-from tests.web.visits import visiting
 
 CLIENT: Any = None
 
@@ -112,56 +109,30 @@ def test_who_does_not_wait_gets_what_was_found_in_the_last_minute() -> None:
     run(main)
 
 
-class SlowStuck:
-    """A client whose stuck sagas take 20 seconds to read, the first time."""
-
-    def __init__(self, stuck: int) -> None:
-        self.looks = 0
-        self.stuck = stuck
-        self.repository = SimpleNamespace(count=self._count, leases=self._leases, records=self._records)
-
-    async def now(self) -> float:
-        return 1000.0
-
-    async def _count(self, wanted: object, *, few: int) -> SagaCounts:
-        counts = {("Buy", "stuck"): self.stuck, ("Buy", "failed"): 5_000}
-        return SagaCounts(counts=counts, exact=False, as_of=990.0)
-
-    async def _leases(self) -> list[object]:
-        return []
-
-    async def _records(self, wanted: object) -> Records:
-        self.looks += 1
-        if self.looks == 1:
-            await trio.sleep(20)
-        return Records([], as_of=1000.0)
+def told(stuck: int) -> SagaCounts:
+    return SagaCounts(counts={("Buy", "stuck"): stuck, ("Buy", "failed"): 5_000}, exact=False, as_of=990.0)
 
 
-async def seen_first(client: SlowStuck) -> tuple[str, float, str]:
-    """Return the overview, the seconds that it took, and the overview after it."""
-    began = trio.current_time()
-    async with visiting(sagakit.web.app(cast("Any", client))) as http:
-        first = await http.get("/")
-        return first.text, trio.current_time() - began, (await http.get("/")).text
-
-
-def test_the_overview_does_not_wait_for_thousands_of_stuck_sagas() -> None:
+def test_the_overview_does_not_wait_for_the_groups_where_there_are_many_sagas() -> None:
     async def main() -> None:
-        client = SlowStuck(FEW + 1)
-        first, seconds, second = await seen_first(client)
-        assert "They are being grouped" in first
-        assert ">1,001</b>" in first
-        assert seconds < 10
-        assert client.looks == 3, "it is looked after the first answer, too, for those who come later"
-        assert "No saga is stuck" in second
+        looks, store = Looks(), Store(seconds=20.0)
+        looks.groups = cast("Any", store.shared())
+        began = trio.current_time()
+        groups, later = await groups_soon(looks, told(FEW + 1), CLIENT)
+        assert (groups, trio.current_time() - began < 1) == (None, True)
+        assert later is not None
+        await later()
+        found: Any = await groups_soon(looks, told(FEW + 1), CLIENT)
+        assert found == (2, ANY), "those who come later have them"
 
     run(main)
 
 
 def test_the_overview_waits_for_the_groups_of_few_sagas_however_slow_the_machine_is() -> None:
     async def main() -> None:
-        client = SlowStuck(FEW)
-        first, seconds, _ = await seen_first(client)
-        assert ("No saga is stuck" in first, seconds) == (True, 20)
+        looks, store = Looks(), Store(seconds=20.0)
+        looks.groups = cast("Any", store.shared())
+        found: Any = await groups_soon(looks, told(FEW), CLIENT)
+        assert found == (1, None)
 
     run(main)

@@ -18,7 +18,19 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from sagakit.errors import SagakitError
-from sagakit.web import audit_page, fleet_pages, group_acts, letter_pages, pages, start_page, zone_page
+from sagakit.web import (
+    audit_page,
+    filter_acts,
+    fleet_pages,
+    group_acts,
+    job_page,
+    letter_pages,
+    list_page,
+    overview_page,
+    pages,
+    start_page,
+    zone_page,
+)
 from sagakit.web.endpoints import ENDPOINTS, Handler
 from sagakit.web.guard import Guard
 from sagakit.web.looking import as_json, wait_of
@@ -36,12 +48,14 @@ ClientSource: TypeAlias = "Client | Callable[[], Client]"
 """A client, or a function that returns one, for an app that is made before the client is open."""
 Telling: TypeAlias = Callable[[Request, Problem | SagakitError], Response]
 PAGES: tuple[tuple[str, str, Rank, Handler], ...] = (
-    ("GET", "/", "viewer", pages.show_overview),
+    ("GET", "/", "viewer", overview_page.show_overview),
     ("GET", "/stuck", "viewer", pages.show_stuck),
     ("GET", "/stuck/act", "operator", group_acts.preview_act),
     ("POST", "/stuck/act", "operator", group_acts.run_act),
-    ("GET", "/jobs/{id}", "viewer", group_acts.show_job),
-    ("GET", "/sagas", "viewer", pages.show_sagas),
+    ("GET", "/jobs/{id}", "viewer", job_page.show_job),
+    ("GET", "/sagas", "viewer", list_page.show_sagas),
+    ("GET", "/sagas/act", "operator", filter_acts.preview_act),
+    ("POST", "/sagas/act", "operator", filter_acts.run_act),
     ("GET", "/sagas/{type}/{id}", "viewer", pages.show_saga),
     ("GET", "/definitions", "viewer", fleet_pages.show_definitions),
     ("GET", "/definitions/{type}", "viewer", fleet_pages.show_definition),
@@ -187,7 +201,8 @@ class _Served:
         check_may(request.scope["sagakit.visitor"], self._rank, read_only=self._common.read_only)
         try:
             with anyio.fail_after(PATIENCE + (wait_of(request) or 0)):
-                return await self._handler(request, self._common.client())
+                client = request.scope["sagakit.client"] = self._common.client()
+                return await self._handler(request, client)
         except TimeoutError:
             text = "no answer in time: NATS is away, or too much has to be read; a change may still be carried out"
             raise Problem(504, "Timeout", text) from None
