@@ -11,7 +11,7 @@ import trio
 from sagakit.errors import Unavailable
 from sagakit.repository.counting import SagaCounts
 from sagakit.web.overview_page import groups_soon
-from sagakit.web.shared_looks import FEW, SHARE, STILL_TRUE, Look, Looks, SharedLook
+from sagakit.web.shared_looks import FEW, SHARE, STILL_TRUE, Looked, Looks, SharedLook
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 CLIENT: Any = None
@@ -26,13 +26,13 @@ class Store:
         self.began = 0
         self.fails = False
 
-    async def look(self, client: Any) -> Look[int]:
+    async def look(self, client: Any) -> Looked[int]:
         self.began += 1
         number = self.began
         await trio.sleep(self.seconds)
         if self.fails:
             raise Unavailable("away")
-        return Look(number, self.read)
+        return Looked(number, self.read)
 
     def shared(self) -> SharedLook[int]:
         return SharedLook(self.look, clock=trio.current_time)

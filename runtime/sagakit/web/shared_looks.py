@@ -28,8 +28,8 @@ PATIENCE = 60.0
 """Seconds that a look may take for those who come later."""
 
 
-class Look(NamedTuple, Generic[T]):
-    """What was found, and how many values had to be read for it."""
+class Looked(NamedTuple, Generic[T]):
+    """The result of a look, and the number of values that were read for it."""
 
     found: T
     read: int
@@ -43,12 +43,12 @@ class SharedLook(Generic[T]):
     """
 
     def __init__(
-        self, look: Callable[[Client], Awaitable[Look[T]]], *, clock: Callable[[], float] = time.monotonic
+        self, look: Callable[[Client], Awaitable[Looked[T]]], *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._look = look
         self._clock = clock
         self._lock = anyio.Lock()
-        self._last: Look[T] | None = None
+        self._last: Looked[T] | None = None
         self._began = 0.0
         self._lasts = 0.0
 
@@ -75,7 +75,7 @@ class SharedLook(Generic[T]):
         return (None if last is None or self._began < asked - STILL_TRUE else last.found), True
 
     async def finish(self, client: Client) -> None:
-        """Look for those who come later, for a minute at the most. Raises what the look raises."""
+        """Looked for those who come later, for a minute at the most. Raises what the look raises."""
         with anyio.move_on_after(PATIENCE):
             await self.get(client)
 
@@ -90,11 +90,11 @@ class Looks:
         """The stuck, by type, step and error."""
 
 
-async def _count(client: Client) -> Look[SagaCounts]:
+async def _count(client: Client) -> Looked[SagaCounts]:
     told = await client.repository.count(Wanted(ended=True), few=FEW)
-    return Look(told, sum(told.counts.values()) if told.exact else 0)
+    return Looked(told, sum(told.counts.values()) if told.exact else 0)
 
 
-async def _group(client: Client) -> Look[Sequence[StuckGroup]]:
+async def _group(client: Client) -> Looked[Sequence[StuckGroup]]:
     found = await client.repository.records(Wanted(status="stuck"))
-    return Look(grouped(found.records), found.read)
+    return Looked(grouped(found.records), found.read)
