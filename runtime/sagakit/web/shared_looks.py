@@ -75,7 +75,7 @@ class SharedLook(Generic[T]):
         return (None if last is None or self._began < asked - STILL_TRUE else last.found), True
 
     async def finish(self, client: Client) -> None:
-        """Looked for those who come later, for a minute at the most. Raises what the look raises."""
+        """Look for those who come later, for a minute at the most. Raises what the look raises."""
         with anyio.move_on_after(PATIENCE):
             await self.get(client)
 
