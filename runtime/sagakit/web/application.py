@@ -37,6 +37,7 @@ from sagakit.web.looking import as_json, wait_of
 from sagakit.web.openapi import describe_api
 from sagakit.web.pages import as_page
 from sagakit.web.problems import Problem, as_answer
+from sagakit.web.rates import Rates
 from sagakit.web.visitors import Authentication, Everyone, Rank, check_may
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ class _Common:
         self.read_only = read_only
         self.secret = secret
         self.streams: set[object] = set()
+        self.rates = Rates()
 
     def client(self) -> Client:
         source = self._source
@@ -154,7 +156,7 @@ class _Served:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         common = self._common
         scope["sagakit.streams"], scope["sagakit.secret"] = common.streams, common.secret
-        scope["sagakit.read_only"] = common.read_only
+        scope["sagakit.read_only"], scope["sagakit.rates"] = common.read_only, common.rates
         begun = False
 
         async def noting(message: Message) -> None:

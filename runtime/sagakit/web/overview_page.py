@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sagakit.jetstream.wire_reading import WireReading
 from sagakit.repository.filters import STATUSES
 from sagakit.repository.leases import LeaseAt
 from sagakit.repository.wanted import Wanted
 from sagakit.times import moment_of
 from sagakit.web.backlog import backlog_of
+from sagakit.web.rates import OUTCOMES, Rates
 from sagakit.web.rendering import WHOLE, page
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ async def show_overview(request: Request, client: Client) -> Response:
     now = await client.now()
     told = await client.repository.count(Wanted(ended=True))
     groups, leases = await client.repository.groups(Wanted()), await client.repository.leases()
+    rates: Rates = request.scope["sagakit.rates"]
     totals = Counter[str]()
     types: dict[str, Counter[str]] = {}
     for (saga_type, status), number in told.counts.items():
@@ -33,7 +36,8 @@ async def show_overview(request: Request, client: Client) -> Response:
         request, "overview", page="Overview", now=now, refresh=WHOLE, exact=told.exact, as_of=moment_of(told.as_of),
         totals=[(name, totals[name]) for name in STATUSES], names=STATUSES, types=dict(sorted(types.items())),
         workers=[_worker(lease) for lease in leases], stuck=len(groups), backlog=await backlog_of(client, leases),
-        oldest=moment_of(min((group.oldest_at for group in groups), default=None)),
+        oldest=moment_of(min((group.oldest_at for group in groups), default=None)), outcomes=OUTCOMES,
+        rates=await rates.look(WireReading(client.wire, client.names), client.wire.together, now),
     )  # fmt: skip
 
 
