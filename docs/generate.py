@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import sagakit.errors
+from reference import cli_page, http_page
 from sagakit import Config
 from sagakit.client.metrics import METRICS
 from sagakit.engine.table import SAGA_TABLE, STEP_TABLE
@@ -266,7 +267,9 @@ def _diagram(table: Mapping[Any, Mapping[Any, Any]], *first: str) -> list[str]:
 
 PAGES = {
     "api.md": api_page,
+    "cli-reference.md": cli_page,
     "errors.md": errors_page,
+    "http-reference.md": http_page,
     "metrics.md": metrics_page,
     "options.md": config_page,
     "permissions.md": permissions_page,

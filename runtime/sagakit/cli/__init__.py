@@ -22,6 +22,7 @@ checking_commands  doctor
 conformance_command  conformance participant
 findings_text     findings of the doctor as text, and for Nagios and Prometheus
 running_commands  worker, setup, permissions, config, metrics
+server_command    server: NATS on the loopback
 console_commands  web, dev
 console_process   `sagakit web`: console and HTTP API as a process
 dev_process       `sagakit dev`: a server, a worker that starts anew, the console

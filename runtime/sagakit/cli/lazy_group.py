@@ -44,6 +44,7 @@ OTHERS: Mapping[str, tuple[str, str]] = {
     "worker": ("running_commands", "Run sagas in this process until a signal comes, then drain."),
     "web": ("console_commands", "Serve the console and the HTTP API."),
     "dev": ("console_commands", "Run a server, a worker and the console while you write sagas."),
+    "server": ("server_command", "Run a NATS server for this machine, to try things out."),
     "setup": ("running_commands", "Make the buckets and streams that are missing."),
     "permissions": ("running_commands", "Print the least permissions that a role needs."),
     "context": ("context_commands", "List, show and select contexts of the `nats` command."),
