@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
@@ -22,6 +23,7 @@ from sagakit.projection import ProjectionGap
 from sagakit.prometheus import PREFIX
 from sagakit.store.names import Names
 from sagakit.store.permissions import ROLES, permissions_of
+from wire_schemas import wire_schemas
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- made by docs/generate.py: run `make docs` -->\n"
@@ -277,6 +279,13 @@ PAGES = {
 }
 
 
+def schemas() -> dict[str, str]:
+    """Return the JSON Schemas of the wire by the names of their files."""
+    return {f"schemas/{name}.json": json.dumps(schema, indent=2) + "\n" for name, schema in wire_schemas().items()}
+
+
 if __name__ == "__main__":
+    for name, text in schemas().items():
+        (DOCS / name).write_text(text)
     for name, page in PAGES.items():
         (DOCS / name).write_text(page())

@@ -80,6 +80,8 @@ def test_pages_made_from_the_code_are_up_to_date(monkeypatch: pytest.MonkeyPatch
     spec.loader.exec_module(generate)
     for name, page in generate.PAGES.items():
         assert (ROOT / "docs" / name).read_text() == page(), f"docs/{name} is out of date: run `make docs`"
+    for name, schema in generate.schemas().items():
+        assert (ROOT / "docs" / name).read_text() == schema, f"docs/{name} is out of date: run `make docs`"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
