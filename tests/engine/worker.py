@@ -79,7 +79,7 @@ class Worker(Judge):
         self.parent = PARENT if self.draws.number(0, 3, "has a parent") == 0 else None
         saga_id = CHILD_ID if self.parent is not None else "1"
         self.key = f"T.{encode_id(saga_id)}"
-        self.durable: bytes = b""
+        self.durable: Record  # what another worker would read
         if self.draws.number(0, 5, "is delayed") == 0:
             self.starts_at = self.now + 20.0
         self.signal = self._first_signal()
@@ -114,7 +114,9 @@ class Worker(Judge):
     def _write(self, record: Record) -> None:
         """Write a record, which is durable at once, and perform its effects."""
         self.record = stamped(record, write=f"w:{self.turns}")
-        self.durable = encode(self.record)
+        loaded = decode(self.key, encode(self.record))
+        assert isinstance(loaded, Loaded)
+        self.durable = loaded.record
         self._judge_record()
         asked = effects(self.plan, self.record)
         self._judge_backlog([effect for effect in asked if isinstance(effect, Call)])
@@ -185,9 +187,7 @@ class Worker(Judge):
         self.running.clear()
         self.queued.clear()
         self.withdrawn.clear()
-        loaded = decode(self.key, self.durable)
-        assert isinstance(loaded, Loaded)
-        self.record = loaded.record
+        self.record = self.durable
         if self.record.status in ENDS:
             return
         self.lone_crashes += self.record.alone
@@ -208,8 +208,7 @@ class Worker(Judge):
         self._made(call)
 
     def _made(self, call: Call) -> None:
-        stored = decode(self.key, self.durable) if self.durable else None
-        log = stored.record.steps.get(call.step) if isinstance(stored, Loaded) else None
+        log = self.durable.steps.get(call.step)
         if log is None or log.calls != call.call or log.state not in ("running", "checking", "undoing"):
             raise Broken(f"P1: {call.kind} of {call.step} is called without a durable record that says so")
         if self._held() and not call.waits:
@@ -241,8 +240,7 @@ class Worker(Judge):
     def _publish(self, events: Any) -> None:
         for event in events:
             body = msgspec.json.decode(whole(self.record, event).event)
-            stored = decode(self.key, self.durable)
-            if not isinstance(stored, Loaded) or stored.record.next_event <= body["sequence"]:
+            if self.durable.next_event <= body["sequence"]:
                 raise Broken(f"P9: event {body['sequence']} is published before the record that has it")
             known = next((one for one in self.published if one["sequence"] == body["sequence"]), None)
             if known is None:

@@ -11,7 +11,7 @@ from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.store import JetStreamStore, open_jetstream
 from sagakit.jetstream.wire import header_block
 from sagakit.store.names import Names
-from sagakit.store.ports import DUPLICATES, InboundMessage
+from sagakit.store.ports import DUPLICATES, Burial, InboundMessage, Parking
 from sagakit.system.inbound.intake import UNKNOWN_FOR
 
 from tests.servers import Server
@@ -94,7 +94,7 @@ async def test_strays_are_what_no_consumer_covers(server: Server, namespace: str
         assert strays.pop("sagain.Nobody.x").fault == ""
         assert all("is not the address of a saga" in message.fault for message in strays.values())
         for message in [one async for one in store.inbox.strays()]:
-            await store.inbox.bury(message, "in a test", code="InvalidInput", by="w1")
+            await store.inbox.bury([Burial(message, "in a test", "InvalidInput")], by="w1")
         with trio.fail_after(20):
             while [one async for one in store.inbox.strays()]:  # noqa: ASYNC110  # the server says nothing of a removal
                 await trio.sleep(0.02)
@@ -106,8 +106,9 @@ async def test_a_dead_letter_has_the_message_and_why(server: Server, namespace: 
     async with opened(server, namespace) as store, store.inbox.receive("Trip", "new") as messages:
         await publish(store, "sagain.Trip.a", b'{"kind": "dance"}', Nats_Msg_Id="m1", Color="red")
         message = await anext(messages)
-        await store.inbox.bury(message, "nobody\r\ndances here \u2603", code="AlreadyStarted", by="w1")
-        await store.inbox.bury(message, "said twice", code="AlreadyStarted", by="w1")
+        reasons = ("nobody\r\ndances here \u2603", "said twice")
+        burials = [Burial(message, reason, "AlreadyStarted") for reason in reasons]
+        assert await store.inbox.bury(burials, by="w1") == [None, None]
         found = await store.inbox._dead.next(store.names.dead_subject("inbox", "Trip"))
         assert found is not None
         assert await store.inbox._dead.count() == 1
@@ -129,11 +130,11 @@ async def test_a_message_and_its_parked_copy_are_one_dead_letter(server: Server,
         async with store.inbox.receive("Trip", "new") as messages:
             await anext(messages)
             original = await anext(messages)
-        await store.inbox.park(original, start=True)
+        await store.inbox.park([Parking(original, start=True)])
         async with store.inbox.receive("Trip", "parked starts") as messages:
             copy = await anext(messages)
-        for message in (original, copy):
-            await store.inbox.bury(message, "it cannot be read", code="InvalidInput", by="w1")
+        burials = [Burial(message, "it cannot be read", "InvalidInput") for message in (original, copy)]
+        assert await store.inbox.bury(burials, by="w1") == [None, None]
         assert (copy.id, await store.inbox._dead.count()) == ("m1", 1)
 
 
@@ -141,7 +142,7 @@ async def test_a_dead_letter_has_the_whole_id_of_its_message(server: Server, nam
     long = "\u2603" * 1_024
     async with opened(server, namespace) as store, store.inbox.receive("Trip", "new") as messages:
         await publish(store, f"sagain.Trip.{'a' * 512}", b"{}", Nats_Msg_Id=long)
-        await store.inbox.bury(await anext(messages), "why", code="InvalidInput", by="w1")
+        await store.inbox.bury([Burial(await anext(messages), "why", "InvalidInput")], by="w1")
         found = await store.inbox._dead.next(store.names.dead_subject("inbox", "Trip"))
     assert found is not None
     headers = found.headers.decode()

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Unpack
 
+from sagakit.client.bare_errors import bare_errors
 from sagakit.client.client_opening import ClientOptions, client_config
 from sagakit.client.reaching import client_connection, usable_names
 from sagakit.jetstream.asyncio_wire import open_asyncio_wire
@@ -27,15 +28,16 @@ async def open_asyncio_participant(
     no more commands, and waits until those in hand are answered. Raises as `open_client`, and BadBucket.
     """
     config = client_config(options)
-    async with open_asyncio_wire(client_connection(url, config)) as wire:
-        names = await usable_names(wire, wire.server_version, config)
-        serving = Serving(wire, names, participant, keys, at_once=at_once)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(serving.run())
-            try:
-                yield
-            finally:
-                serving.stop()
+    with bare_errors():
+        async with open_asyncio_wire(client_connection(url, config)) as wire:
+            names = await usable_names(wire, wire.server_version, config)
+            serving = Serving(wire, names, participant, keys, at_once=at_once)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(serving.run())
+                try:
+                    yield
+                finally:
+                    serving.stop()
 
 
 @asynccontextmanager
@@ -45,7 +47,6 @@ async def open_participant(
     """Serve a participant in this trio program while the context is open. As `open_asyncio_participant`."""
     import trio
 
-    from sagakit.client.bare_errors import bare_errors
     from sagakit.jetstream.connecting import open_link
     from sagakit.jetstream.link_wire import LinkWire
 
