@@ -16,7 +16,7 @@ import msgspec
 
 from benchmarks.result import Figures, quantile
 from benchmarks.servers import Servers, cpu_of, servers
-from benchmarks.web import Console, ask, console, visitor
+from benchmarks.web import Answer, Console, ask, console, visitor
 from benchmarks.worker import Task, Worker, worker
 
 WATCHED = 10
@@ -97,16 +97,15 @@ def _open(address: str, paths: Sequence[str], answers: list[float]) -> Iterator[
 
     def stay(number: int, path: str) -> None:
         try:
-            with visitor(address) as http:
-                found = ask(http, path)
-                pause = REFRESH.search(found.text)
-                assert pause is not None, path
-                every, tag = float(pause[1]), found.tag
-                wait = every * number / len(paths)  # they were opened one after the other
-                while not closing.wait(wait):
-                    found = ask(http, path, tag)
-                    answers.append(found.ms)
-                    tag, wait = found.tag, every
+            found = _look(address, path)
+            pause = REFRESH.search(found.text)
+            assert pause is not None, path
+            every, tag = float(pause[1]), found.tag
+            wait = every * number / len(paths)  # they were opened one after the other
+            while not closing.wait(wait):
+                found = _look(address, path, tag)
+                answers.append(found.ms)
+                tag, wait = found.tag, every
         except BaseException as error:
             faults.append(error)
 
@@ -121,6 +120,11 @@ def _open(address: str, paths: Sequence[str], answers: list[float]) -> Iterator[
             page.join()
     if faults:
         raise faults[0]
+
+
+def _look(address: str, path: str, tag: str = "") -> Answer:
+    with visitor(address) as http:  # a connection of its own: the console closes one that is idle for some seconds
+        return ask(http, path, tag)
 
 
 def _figures(pairs: Sequence[tuple[_Round, _Round]]) -> Figures:

@@ -38,6 +38,8 @@ from sagakit.web.openapi import describe_api
 from sagakit.web.pages import as_page
 from sagakit.web.problems import Problem, as_answer
 from sagakit.web.rate_limits import RateLimits, RequestLimiter
+from sagakit.web.rates import Rates
+from sagakit.web.shared_looks import Looks
 from sagakit.web.visitors import Authentication, Everyone, Rank, Visitor, check_may
 
 if TYPE_CHECKING:
@@ -150,6 +152,8 @@ class _Common:
         self.read_only = read_only
         self.secret = secret
         self.streams: set[object] = set()
+        self.looks = Looks()
+        self.rates = Rates()
 
     def client(self) -> Client:
         source = self._source
@@ -168,7 +172,8 @@ class _Served:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         common = self._common
         scope["sagakit.streams"], scope["sagakit.secret"] = common.streams, common.secret
-        scope["sagakit.read_only"] = common.read_only
+        scope["sagakit.read_only"], scope["sagakit.looks"] = common.read_only, common.looks
+        scope["sagakit.rates"] = common.rates
         begun = False
 
         async def noting(message: Message) -> None:
