@@ -60,7 +60,8 @@ class TracedWorld(World):
 
     def _write(self, record: Record) -> None:
         ended = spans_between(self.before, record)
-        assert ended == spans_between(self.before and reread(self.before), reread(record)), "another worker has other spans"
+        before = None if self.before is None else reread(self.before)
+        assert ended == spans_between(before, reread(record)), "another worker has other spans"
         self.spans += ended
         self.before = record
         super()._write(record)
