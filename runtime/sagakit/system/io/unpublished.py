@@ -9,18 +9,27 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Protocol
 
-from sagakit.engine import OutboxEvent
+import msgspec
+
 from sagakit.engine.events import decode_event
 
 LOOKED_AT = 100
 """Number of queues whose first event is looked at, those that have been waiting for longest."""
 
 
+class Unsent(msgspec.Struct, frozen=True):
+    """Event number `seq` of a run, as it is published."""
+
+    seq: int
+    suffix: str
+    payload: bytes
+
+
 class EventQueue(Protocol):
     """The events of one saga that are not in the log yet, the oldest first."""
 
     @property
-    def events(self) -> deque[OutboxEvent]:
+    def events(self) -> deque[Unsent]:
         """The events."""
         ...
 
@@ -46,6 +55,6 @@ class Unpublished:
             for queue in tuple(self.queues.values())[:LOOKED_AT]
             # a copy, since the publisher may take the event away meanwhile
             for head in tuple(queue.events.copy())[:1]
-            if (event := decode_event(bytes(head.event))) is not None
+            if (event := decode_event(head.payload)) is not None
         ]
         return min(times, default=None)
