@@ -12,7 +12,7 @@ PORTS = range(20_000, 30_000)
 A port that the system would give away is lost while its server is down: a client that dials it again and again may be
 given that very port for its own end, and is then connected to itself.
 """
-_ORDER = cycle(random.SystemRandom().sample(PORTS, len(PORTS)))  # processes differ, whatever seed `random` has
+_ORDER = cycle(random.Random().sample(PORTS, len(PORTS)))  # processes differ, whatever seed `random` has
 
 
 def free_port() -> int:
