@@ -11,17 +11,16 @@ from typing import Protocol
 
 import msgspec
 
-from sagakit.engine.events import decode_event
-
 LOOKED_AT = 100
 """Number of queues whose first event is looked at, those that have been waiting for longest."""
 
 
 class Unsent(msgspec.Struct, frozen=True):
-    """Event number `seq` of a run, as it is published."""
+    """Event number `seq` of a run, as it is published. `at` is its time, in seconds since the epoch."""
 
     seq: int
     suffix: str
+    at: float
     payload: bytes
 
 
@@ -51,10 +50,9 @@ class Unpublished:
         An event that is held up keeps its queue near the front, since all others come and go.
         """
         times = [
-            event.time.timestamp()
+            head.at
             for queue in tuple(self.queues.values())[:LOOKED_AT]
             # a copy, since the publisher may take the event away meanwhile
             for head in tuple(queue.events.copy())[:1]
-            if (event := decode_event(head.payload)) is not None
         ]
         return min(times, default=None)

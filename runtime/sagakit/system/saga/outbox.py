@@ -57,7 +57,7 @@ class Outbox:
         """Hand in the events of a durable record that were not handed in yet."""
         outbox, receipt = record.outbox, self._receipt
         new = [
-            Unsent(event.seq, event.suffix, payload_of(record, event, most=self._most))
+            Unsent(event.seq, event.suffix, event.at, payload_of(record, event, most=self._most))
             for event in outbox[count_up_to(outbox, self._handed_in) :]
         ]
         if len(receipt.at) > len(outbox):  # the record has those of the events that have left it
