@@ -44,5 +44,5 @@ class CommandTracing(Protocol):
     def handling(
         self, name: str, trace_context: Mapping[str, str] | None, attributes: Mapping[str, str | int]
     ) -> AbstractContextManager[HandledCommand]:
-        """Make a span of a command current while it is handled: a child of the one that `trace_context` names."""
+        """Have a span, the current one, for a command: a child of the attempt that `trace_context` names."""
         ...
