@@ -179,8 +179,8 @@ def _belongs(package: ModuleType, value: object) -> bool:
 
 
 PACKAGES = [
-    "sagakit", "sagakit.asyncio", "sagakit.testing", "sagakit.outbox", "sagakit.projection", "sagakit.prometheus",
-    "sagakit.web",
+    "sagakit", "sagakit.asyncio", "sagakit.testing", "sagakit.outbox", "sagakit.projection", "sagakit.otel",
+    "sagakit.prometheus", "sagakit.web",
 ]  # fmt: skip
 API_HEAD = """\
 # The Python API

@@ -43,7 +43,8 @@ export class Client {
    * @param {{ namespace?: string }} [options]
    */
   static async open(connection, { namespace = "" } = {}) {
-    return new Client(await jetstreamManager(connection, { checkAPI: false }), connection, new Names(namespace));
+    const manager = await jetstreamManager(connection, { checkAPI: false, timeout: 30_000 });
+    return new Client(manager, connection, new Names(namespace));
   }
 
   /**

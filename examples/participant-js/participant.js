@@ -6,15 +6,15 @@ import { headers, nanos } from "@nats-io/transport-node";
 import { Names, commandOf } from "./wire.js";
 import { replyTo } from "./work.js";
 
-/** @import { Consumer, JetStreamManager, JsMsg } from "@nats-io/jetstream" */
+/** @import { Consumer, ConsumerMessages, JetStreamManager, JsMsg } from "@nats-io/jetstream" */
 /** @import { NatsConnection } from "@nats-io/transport-node" */
 /** @import { Command, Endpoint, Kind, Service } from "./service.js" */
 /** @import { Keys } from "./keys.js" */
 
 /** Seconds after which a command comes again whose handler has not been seen alive. */
 const ACK_WAIT = 30;
-/** Milliseconds that a request for a command waits: closing takes as long. */
-const EXPIRES = 2_000;
+/** Milliseconds that the server keeps a request for a command, and in which it answers any other request. */
+const PATIENCE = 30_000;
 /** Milliseconds until a command comes again whose reply could not be stored, and until a failed call is repeated. */
 const AGAIN = 1_000;
 /** Milliseconds for which the difference to the server's clock is believed. */
@@ -27,6 +27,8 @@ export class Participant {
   #takers = [];
   /** @type {Set<JsMsg>} */
   #inHand = new Set();
+  /** @type {Set<ConsumerMessages>} */
+  #asked = new Set();
   #clock = { offset: 0, until: 0 };
 
   /**
@@ -55,7 +57,7 @@ export class Participant {
    */
   static async open(connection, service, keys, { namespace = "", atOnce = 4, signEvery = 1_000 } = {}) {
     // the role `participant` may not ask about the account, nor about consumers: `add` is enough
-    const manager = await jetstreamManager(connection, { checkAPI: false });
+    const manager = await jetstreamManager(connection, { checkAPI: false, timeout: PATIENCE });
     const participant = new Participant(manager, service, keys, new Names(namespace), signEvery);
     try {
       for (const endpoint of service.endpoints) {
@@ -70,9 +72,13 @@ export class Participant {
     return participant;
   }
 
-  /** Take no more commands, and return once those in hand are answered. */
+  /**
+   * Take no more commands, and return once those in hand are answered. A command that is on its way to us meanwhile comes
+   * again after ACK_WAIT.
+   */
   async close() {
     this.#closed = true;
+    for (const asked of this.#asked) asked.close();
     await Promise.all(this.#takers);
     clearInterval(this.signs);
   }
@@ -106,8 +112,15 @@ export class Participant {
   async #take(consumer, endpoint, kind) {
     while (!this.#closed) {
       try {
-        const message = await consumer.next({ expires: EXPIRES });
-        if (message) await this.#handle(message, endpoint, kind);
+        // one command a request: a command that waits in our buffer would get no signs, and come again
+        const asked = await consumer.fetch({ max_messages: 1, expires: PATIENCE });
+        if (this.#closed) asked.close();
+        this.#asked.add(asked);
+        try {
+          for await (const message of asked) await this.#handle(message, endpoint, kind);
+        } finally {
+          this.#asked.delete(asked);
+        }
       } catch (error) {
         if (this.#closed) return;
         console.error(`${this.service.name}: tried again: ${error}`);

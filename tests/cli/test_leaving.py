@@ -42,6 +42,11 @@ def test_a_command_that_fails_ends_with_its_code() -> None:
     assert ended(["wroker"]) == (2, ["exit function"])
 
 
+def test_threads_that_python_does_not_wait_for_keep_no_process() -> None:
+    """trio keeps threads for later, for ten seconds."""
+    assert ended(["wroker"], WAITS.replace(")).start()", "), daemon=True).start()")) == (2, ["exit function"])
+
+
 @pytest.mark.parametrize("before", [WAITS, "sys.setprofile(lambda *_: None)", "sys.settrace(lambda *_: None)"])
 def test_a_command_that_others_wait_for_ends_as_python_ends_it(before: str) -> None:
     assert ended(["--version"], before) == (0, ["exit function", "freed"])

@@ -12,12 +12,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from threading import Timer
 
 SOURCE = Path(__file__).parents[2] / "examples" / "participant-js"
 LOCK = SOURCE / "package-lock.json"
 KEPT = Path(sys.prefix) / "npm"
 """The folder for packages of npm: they are installed once for each lock file."""
 INSTALL_WITHIN = 300
+"""Seconds in which npm has to install them."""
+READY_WITHIN = 60
+"""Seconds in which the service has to serve."""
 
 
 def program(name: str) -> str:
@@ -64,7 +68,10 @@ def shipping(package: Path, environment: Mapping[str, str]) -> Iterator[subproce
     )  # fmt: skip
     try:
         assert process.stdout is not None
+        too_late = Timer(READY_WITHIN, process.kill)
+        too_late.start()
         said = process.stdout.readline()
+        too_late.cancel()
         assert said == "shipping serves\n", said + process.stdout.read()
         yield process
     finally:

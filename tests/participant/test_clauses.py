@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 import trio
 from sagakit.client.json_shapes import ClauseLine
 from sagakit.jetstream.wire import header_fields
-from sagakit.participant import CommandContext, MemoryKeys, Reject, Service
+from sagakit.participant import CommandContext, Keys, MemoryKeys, Reject, Service, SqlKeys, keys_table_sql
 from sagakit.participant.conformance.clauses import CLAUSES, OVERALL
 from sagakit.participant.conformance.exchange import Exchange, HeardReply, Tried
 from sagakit.participant.conformance.trying import LATER, Trial
@@ -95,7 +97,7 @@ Heard = Callable[[Exchange], None]
 class Participant:
     """A participant that is reached by calls."""
 
-    def __init__(self, keys: MemoryKeys | None = None, heard: Heard | None = None) -> None:
+    def __init__(self, keys: Keys | None = None, heard: Heard | None = None) -> None:
         service = payments()
         self.served = endpoints_of(service)
         keys = MemoryKeys(horizon=HORIZON) if keys is None else keys
@@ -141,6 +143,20 @@ ALL = {clause.id for clause in (*CLAUSES, *OVERALL)}
 
 async def test_our_participant_keeps_every_clause() -> None:
     assert by_verdict(await verdicts(Participant())) == {"kept": ALL}
+
+
+async def test_keys_in_a_database_keep_every_clause(tmp_path: Path) -> None:
+    @contextmanager
+    def begin() -> Iterator[sqlite3.Connection]:
+        database = sqlite3.connect(tmp_path / "keys.db", timeout=0, isolation_level=None)
+        with closing(database):
+            database.execute("BEGIN IMMEDIATE")
+            yield database
+            database.execute("COMMIT")
+
+    with closing(sqlite3.connect(tmp_path / "keys.db")) as database:
+        database.executescript(keys_table_sql("sqlite"))
+    assert by_verdict(await verdicts(Participant(SqlKeys(begin, horizon=HORIZON)))) == {"kept": ALL}
 
 
 class NoDedup(MemoryKeys):

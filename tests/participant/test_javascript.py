@@ -11,8 +11,8 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -168,23 +168,24 @@ def test_it_keeps_every_clause_under_its_role_also_after_kill_9(guarded: Server,
 
 
 async def test_sagas_start_in_javascript_run_in_python_and_ship_in_javascript(guarded: Server, package: Path) -> None:
-    run = partial(client, package, environment(guarded, "client"), "Deliver")
+    told: dict[str, dict[str, Any]] = {}
+
+    async def ship(order: str, parcels: int) -> None:
+        given = ("Deliver", order, json.dumps({"order": order, "parcels": parcels}))
+        text = await trio.to_thread.run_sync(client, package, environment(guarded, "client"), *given)
+        told[order] = json.loads(text)
+
     with trio.fail_after(BOUND):
         async with open_runtime(guarded.url, sagas=[Deliver()], namespace=NAMES.namespace, user="all", password="pw"):
             with serving(package, guarded, "saga.db") as process:
-                told = [
-                    json.loads(
-                        await trio.to_thread.run_sync(run, order, json.dumps({"order": order, "parcels": parcels}))
-                    )
-                    for order, parcels in (("a 1", 2), ("late", 3), ("much", 11))
-                ]
+                async with trio.open_nursery() as nursery:
+                    for order, parcels in (("a 1", 2), ("late", 3), ("much", 11)):
+                        nursery.start_soon(ship, order, parcels)
                 assert await trio.to_thread.run_sync(closed, process) == 0
-    assert [(one["status"], one.get("output"), one.get("failure", {}).get("code")) for one in told] == [
-        ("completed", "shipment 1", None),
-        ("failed", None, "too_late"),
-        ("failed", None, "too_many_parcels"),
-    ]
-    assert told[1]["compensated"] == ["ship"]
     with sqlite3.connect(package / "saga.db") as database:
-        rows = database.execute("SELECT order_id, parcels, recalled FROM shipments ORDER BY number").fetchall()
+        rows = database.execute("SELECT order_id, parcels, recalled FROM shipments ORDER BY order_id").fetchall()
+        (number,) = database.execute("SELECT number FROM shipments WHERE order_id = 'a 1'").fetchone()
     assert rows == [("a 1", 2, 0), ("late", 3, 1)]
+    assert (told["a 1"]["status"], told["a 1"]["output"]) == ("completed", f"shipment {number}")
+    assert (told["late"]["failure"]["code"], told["late"]["compensated"]) == ("too_late", ["ship"])
+    assert told["much"]["failure"]["code"] == "too_many_parcels"

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
+from msgspec import structs
+from sagakit.errors import TooLarge
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.store import JetStreamStore, open_jetstream
 from sagakit.jetstream.wire import header_block
@@ -136,6 +138,28 @@ async def test_a_message_and_its_parked_copy_are_one_dead_letter(server: Server,
         burials = [Burial(message, "it cannot be read", "InvalidInput") for message in (original, copy)]
         assert await store.inbox.bury(burials, by="w1") == [None, None]
         assert (copy.id, await store.inbox._dead.count()) == ("m1", 1)
+
+
+async def test_of_a_group_only_what_has_a_stored_copy_is_acknowledged(server: Server, namespace: str) -> None:
+    async with opened(server, namespace) as store:
+        async with store.inbox.receive("Trip", "new") as messages:
+            for saga_id in "abc":
+                await publish(store, f"sagain.Trip.{saga_id}")
+            with trio.fail_after(30):
+                found = [await anext(messages) for _ in range(3)]
+            found[1] = structs.replace(found[1], payload=bytes(store.max_payload + 1))
+            errors = await store.inbox.park([Parking(message, start=False) for message in found])
+        assert [type(error) for error in errors] == [type(None), TooLarge, type(None)]
+        subjects = (
+            store.names.subject("sagain.Trip.b"),
+            *map(store.names.subject, ("sagapark.Trip.a", "sagapark.Trip.c")),
+        )
+        left: set[str] = set()
+        with trio.move_on_after(30):
+            while left != set(subjects):
+                left = {subject async for subject in store.inbox._stream.subjects()}
+        assert left == set(subjects)
+        assert await store.inbox.park([]) == []
 
 
 async def test_a_dead_letter_has_the_whole_id_of_its_message(server: Server, namespace: str) -> None:

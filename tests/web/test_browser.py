@@ -98,6 +98,8 @@ def test_with_scripts_off_everything_can_be_read(browser: Browser, site: str) ->
     with visiting(browser, site, scripts=False) as visit:
         page = visit.page
         visit.go("/")
+        expect(page.get_by_role("row").filter(has_text="this minute")).to_be_visible()
+        expect(page.locator("#charts")).to_be_hidden()
         page.get_by_role("navigation").get_by_role("link", name="Sagas").click()
         page.get_by_label("Filter").fill("type = Buy and status = running and id = waits")
         page.get_by_role("button", name="Filter").click()
@@ -124,6 +126,14 @@ def test_with_scripts_off_everything_can_be_read(browser: Browser, site: str) ->
 def test_an_operator_watches_one_saga_finds_the_stuck_and_mends_their_group(browser: Browser, site: str) -> None:
     with visiting(browser, site) as visit:
         page, main = visit.page, visit.page.locator("main")
+        visit.go("/")
+        chart = page.locator("#charts figure").filter(has_text="started")
+        expect(chart).to_contain_text(re.compile(r"^[1-9]\d* started at \d\d:\d\d$"))
+        expect(page.locator("#charts canvas")).to_have_count(4)
+        expect(page.get_by_role("row").filter(has_text="this minute")).to_be_hidden()
+        page.evaluate("window.canvas = document.querySelector('#charts canvas')")
+        page.evaluate("refresh()")
+        assert page.evaluate("window.canvas.isConnected"), "the charts were taken away"
         visit.go(url("watched"))
         expect(main).to_contain_text("approved waits for its signal.")
         node = page.locator("#diagram svg .node")

@@ -14,11 +14,12 @@ import threading
 def leave(code: object) -> None:
     """End the process with an exit code, or return if that is left to Python.
 
-    Exit functions run, and what was printed is written. Returns if there is a text in place of a code, if another
-    thread runs, if a debugger, a profiler or `python -i` waits for the end, or if the output cannot be written.
+    Exit functions run, and what was printed is written. Returns if there is a text in place of a code, if Python waits
+    for a thread, if a debugger, a profiler or `python -i` waits for the end, or if the output cannot be written.
     """
     is_watched = sys.gettrace() is not None or sys.getprofile() is not None or sys.flags.inspect
-    if not isinstance(code, int | None) or threading.active_count() > 1 or is_watched:
+    others = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if not isinstance(code, int | None) or not all(thread.daemon for thread in others) or is_watched:
         return
     atexit._run_exitfuncs()
     try:

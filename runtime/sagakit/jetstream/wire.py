@@ -23,12 +23,11 @@ class Message(NamedTuple):
 
 def header_block(fields: Mapping[str, str]) -> bytes:
     """The headers of one message. Raises ValueError for what would break out of its line."""
-    block = _HEAD
-    for name, value in fields.items():
-        if "\r" in value or "\n" in value:
-            raise ValueError(f"a line break in header {name}: {value!r}")
-        block += f"{name}: {value}\r\n"
-    return (block + "\r\n").encode()
+    block = _HEAD + "".join([f"{name}: {value}\r\n" for name, value in fields.items()]) + "\r\n"
+    if not len(fields) + 2 == block.count("\r") == block.count("\n"):
+        broken = [(name, value) for name, value in fields.items() if "\r" in value or "\n" in value]
+        raise ValueError(f"a line break in a header: {broken}")
+    return block.encode()
 
 
 def header_fields(block: bytes) -> Iterator[tuple[str, str]]:

@@ -27,6 +27,7 @@ streaming      events as they come, as server-sent events
 overview_page  the overview
 backlog        the messages that wait
 shared_looks   the looks at many sagas that visitors share
+rates          what happened in each of the last minutes
 pages          the pages of stuck sagas and of one saga
 list_page      the page of sagas by filter
 saga_columns   the columns that a visitor has chosen for it

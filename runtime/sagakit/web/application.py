@@ -38,6 +38,7 @@ from sagakit.web.openapi import describe_api
 from sagakit.web.pages import as_page
 from sagakit.web.problems import Problem, as_answer
 from sagakit.web.rate_limits import RateLimits, RequestLimiter
+from sagakit.web.rates import Rates
 from sagakit.web.shared_looks import Looks
 from sagakit.web.visitors import Authentication, Everyone, Rank, Visitor, check_may
 
@@ -152,6 +153,7 @@ class _Common:
         self.secret = secret
         self.streams: set[object] = set()
         self.looks = Looks()
+        self.rates = Rates()
 
     def client(self) -> Client:
         source = self._source
@@ -171,6 +173,7 @@ class _Served:
         common = self._common
         scope["sagakit.streams"], scope["sagakit.secret"] = common.streams, common.secret
         scope["sagakit.read_only"], scope["sagakit.looks"] = common.read_only, common.looks
+        scope["sagakit.rates"] = common.rates
         begun = False
 
         async def noting(message: Message) -> None:

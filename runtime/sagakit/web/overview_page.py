@@ -12,12 +12,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sagakit.engine import ENDS
+from sagakit.jetstream.wire_reading import WireReading
 from sagakit.repository.counting import SagaCounts
 from sagakit.repository.filters import STATUSES
 from sagakit.repository.groups import StuckGroup
 from sagakit.repository.leases import LeaseAt
 from sagakit.times import moment_of
 from sagakit.web.backlog import backlog_of
+from sagakit.web.rates import OUTCOMES, Rates
 from sagakit.web.rendering import LISTED, WHOLE, page
 from sagakit.web.shared_looks import FEW, Looks
 
@@ -36,6 +38,7 @@ async def show_overview(request: Request, client: Client) -> Response:
     told = await looks.counts.get(client)
     groups, later = await groups_soon(looks, told, client)
     leases = await client.repository.leases()
+    rates: Rates = request.scope["sagakit.rates"]
     totals = Counter[str]()
     types: dict[str, Counter[str]] = {}
     for (saga_type, status), number in told.counts.items():
@@ -47,6 +50,7 @@ async def show_overview(request: Request, client: Client) -> Response:
         workers=[_worker(lease) for lease in leases], backlog=await backlog_of(client, leases),
         stuck=None if groups is None else len(groups), as_of=moment_of(told.as_of),
         oldest=moment_of(min((group.oldest_at for group in groups or ()), default=None)),
+        outcomes=OUTCOMES, rates=await rates.look(WireReading(client.wire, client.names), client.wire.together, now),
     )  # fmt: skip
     made.background = later
     return made

@@ -44,12 +44,13 @@ _log = getLogger("sagakit.intake")
 
 AT_ONCE, WAITING = 256, 256
 """Numbers of messages of one type and sort that are handled at the same time, and that wait in the lane."""
-PARKED_AT_ONCE, BURIED_AT_ONCE = 256, 64
-"""Numbers of messages that are parked in one group, and that are buried in one. Nobody waits for a burial, and the
-messages that are handled need the processor. What waits to be parked takes room from what comes in."""
+PARKED_AT_ONCE, BURIED_AT_ONCE = 128, 32
+"""Numbers of messages that are parked in one group, and that are buried in one. A saga takes dozens of turns of the
+loop, and a turn takes as long as all that is done in it. So little of what nobody waits for is done in one turn: on a
+busy worker burials fall behind, and catch up after the flood. What waits to be parked takes room from what comes in."""
 LARGE = 16 * 1024
 """Bytes of a payload above which a message that is parked or buried goes before those that wait for that."""
-TAKEN_AT_ONCE = 256
+TAKEN_AT_ONCE = 64
 """Number of new messages that are taken without a turn for others."""
 RETRYING = 32
 """Number of messages that were parked and are tried again at the same time. It is small: new messages need the

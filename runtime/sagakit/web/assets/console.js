@@ -21,8 +21,10 @@ async function refresh() {
   const found = new DOMParser().parseFromString(text, "text/html");
   const open = new Set([...document.querySelectorAll("details[open]")].map((one) => one.id));
   if (window.drawDiagram) drawDiagram(found, room());
-  for (const one of found.querySelectorAll("details")) if (open.has(one.id)) one.open = true;
-  Idiomorph.morph(document.querySelector("main"), found.querySelector("main"), { ignoreActiveValue: true });
+  for (const one of found.querySelectorAll("details")) one.open = open.has(one.id);
+  const callbacks = { beforeNodeMorphed: (one) => one.id !== "charts" };
+  Idiomorph.morph(document.querySelector("main"), found.querySelector("main"), { ignoreActiveValue: true, callbacks });
+  if (window.drawCharts) drawCharts();
 }
 
 if (pause) {
