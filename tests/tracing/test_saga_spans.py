@@ -6,10 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from msgspec import structs
-from sagakit.definition.plan import Plan
 from sagakit.engine import (
     ENDS,
     AttemptEnded,
@@ -31,7 +28,6 @@ from sagakit.tracing import SagaSpan, TraceParent, attempt_ref, parent_in, root_
 
 from tests.engine.draws import Dice
 from tests.engine.plans import drawn_plan
-from tests.engine.remote_world import RemoteWorld, remote_plans
 from tests.engine.world import World
 from tests.repository.records import record as stored
 
@@ -111,7 +107,7 @@ def test_each_attempt_has_one_span_and_the_saga_has_one(first: int) -> None:
         assert world.wrong == []
 
 
-def _judge(world: TracedWorld | TracedRemoteWorld) -> None:
+def _judge(world: TracedWorld) -> None:
     record = world.record
     expected = Counter[int]()
     for step, log in record.steps.items():
@@ -122,28 +118,6 @@ def _judge(world: TracedWorld | TracedRemoteWorld) -> None:
     assert Counter(span.ref.span_id for span in world.spans) == expected
     assert set(expected.values()) <= {1}
     assert all(span.start <= span.end for span in world.spans)
-
-
-class TracedRemoteWorld(RemoteWorld):
-    """A world of remote steps in which each durable write is turned into spans."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        self.spans: list[SagaSpan] = []
-        self.before: Record | None = None
-        super().__init__(*args, **options)
-
-    def _write(self, record: Record) -> None:
-        self.spans += spans_between(self.before, record)
-        self.before = record
-        super()._write(record)
-
-
-@settings(max_examples=40)
-@given(plan=remote_plans(), data=st.data())
-def test_each_attempt_of_another_service_has_one_span(plan: Plan, data: Any) -> None:
-    world = TracedRemoteWorld(plan, data)
-    world.run()
-    _judge(world)
 
 
 def test_the_ids_are_the_same_in_every_release() -> None:
