@@ -29,7 +29,7 @@ async def shown(folder: Path, options: Options) -> Result:
 
 
 async def test_p1_to_p10_under_chaos(tmp_path: Path) -> None:
-    result = await shown(tmp_path / "run", Options(seed=SEED, seconds=60.0, sagas=600, settle=45.0))
+    result = await shown(tmp_path / "run", Options(seed=SEED, seconds=60.0, sagas=300, settle=45.0))
     assert not result.verdict.condemned
     assert result.verdict.figures.adoptions, "no saga changed hands: the faults did not bite"
     assert result.verdict.figures.ended["completed"] > result.verdict.figures.sagas / 2
@@ -39,10 +39,10 @@ async def test_p1_to_p10_under_chaos(tmp_path: Path) -> None:
 
 
 async def test_p12_faults_of_servers_only_cost_nothing(tmp_path: Path) -> None:
-    options = Options(seed=SEED, seconds=20.0, sagas=200, settle=30.0, only="servers")
+    options = Options(seed=SEED, seconds=20.0, sagas=100, settle=30.0, only="servers")
     result = await shown(tmp_path / "run", options)
     assert not result.verdict.condemned
-    assert result.verdict.figures.sagas == 200
+    assert result.verdict.figures.sagas == 100
 
 
 @pytest.mark.parametrize(

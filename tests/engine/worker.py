@@ -38,7 +38,7 @@ from sagakit.engine import (
     questions,
     stamped,
 )
-from sagakit.engine.carried import whole
+from sagakit.engine.carried import payload_of
 from sagakit.engine.keys import key_of
 from sagakit.naming import encode_id
 
@@ -79,7 +79,7 @@ class Worker(Judge):
         self.parent = PARENT if self.draws.number(0, 3, "has a parent") == 0 else None
         saga_id = CHILD_ID if self.parent is not None else "1"
         self.key = f"T.{encode_id(saga_id)}"
-        self.durable: bytes = b""
+        self.durable: Record | None = None  # what another worker would read
         if self.draws.number(0, 5, "is delayed") == 0:
             self.starts_at = self.now + 20.0
         self.signal = self._first_signal()
@@ -114,7 +114,9 @@ class Worker(Judge):
     def _write(self, record: Record) -> None:
         """Write a record, which is durable at once, and perform its effects."""
         self.record = stamped(record, write=f"w:{self.turns}")
-        self.durable = encode(self.record)
+        loaded = decode(self.key, encode(self.record))
+        assert isinstance(loaded, Loaded)
+        self.durable = loaded.record
         self._judge_record()
         asked = effects(self.plan, self.record)
         self._judge_backlog([effect for effect in asked if isinstance(effect, Call)])
@@ -185,9 +187,8 @@ class Worker(Judge):
         self.running.clear()
         self.queued.clear()
         self.withdrawn.clear()
-        loaded = decode(self.key, self.durable)
-        assert isinstance(loaded, Loaded)
-        self.record = loaded.record
+        assert self.durable is not None
+        self.record = self.durable
         if self.record.status in ENDS:
             return
         self.lone_crashes += self.record.alone
@@ -208,8 +209,7 @@ class Worker(Judge):
         self._made(call)
 
     def _made(self, call: Call) -> None:
-        stored = decode(self.key, self.durable) if self.durable else None
-        log = stored.record.steps.get(call.step) if isinstance(stored, Loaded) else None
+        log = self.durable.steps.get(call.step) if self.durable is not None else None
         if log is None or log.calls != call.call or log.state not in ("running", "checking", "undoing"):
             raise Broken(f"P1: {call.kind} of {call.step} is called without a durable record that says so")
         if self._held() and not call.waits:
@@ -240,9 +240,8 @@ class Worker(Judge):
 
     def _publish(self, events: Any) -> None:
         for event in events:
-            body = msgspec.json.decode(whole(self.record, event).event)
-            stored = decode(self.key, self.durable)
-            if not isinstance(stored, Loaded) or stored.record.next_event <= body["sequence"]:
+            body = msgspec.json.decode(payload_of(self.record, event))
+            if self.durable is None or self.durable.next_event <= body["sequence"]:
                 raise Broken(f"P9: event {body['sequence']} is published before the record that has it")
             known = next((one for one in self.published if one["sequence"] == body["sequence"]), None)
             if known is None:

@@ -341,9 +341,18 @@ class ErrorLine(msgspec.Struct, frozen=True, kw_only=True):
     exit: int
 
 
+class ClauseLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A clause in `sagakit conformance`. `verdict` is kept, broken, not shown or not tried."""
+
+    clause: str
+    says: str
+    verdict: str
+    why: Sequence[str]
+
+
 LINES: tuple[type[msgspec.Struct], ...] = (
     SagaLine, SagaDetail, EventLine, ReplayLine, DifferenceLine, RebuiltLine, WatchLine, RelativeLine, CountLine,
     GroupLine, WorkerLine, VerdictLine, JobLine, StartedLine, FindingLine, ContextLine, ErrorLine,
-    LetterLine, LetterDetail, LetterVerdictLine, LetterChangeLine, AuditLine,
+    LetterLine, LetterDetail, LetterVerdictLine, LetterChangeLine, AuditLine, ClauseLine,
 )  # fmt: skip
 """The structs that are printed as they are; the others are parts of these."""

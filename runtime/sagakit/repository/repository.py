@@ -109,14 +109,14 @@ class SagaRepository:
             return await self._all(streams, wanted, as_of)
         return await self._page(streams, places, wanted, limit, as_of)
 
-    async def count(self, wanted: Wanted, *, exact: bool = False) -> SagaCounts:
+    async def count(self, wanted: Wanted, *, exact: bool = False, few: int = FEW) -> SagaCounts:
         """Return how many sagas fit, by type and status. Raises StoreError.
 
-        Where more than FEW records would have to be read, and only types and statuses are asked for, the numbers come
+        Where more than `few` records would have to be read, and only types and statuses are asked for, the numbers come
         from the leases and the log; with `exact` the records are read in any case.
         """
         now = await self._reading.now()
-        if not exact and await self._counting.messages(ended=wanted.ended) > FEW:
+        if not exact and await self._counting.messages(ended=wanted.ended) > few:
             told = await self._counting.quick(wanted, now)
             if told is not None:
                 return told

@@ -8,6 +8,9 @@ docs/console.md.
 
 application    app: the ASGI app
 visitors       who visits, with which role; tokens, an authenticating proxy
+addresses      the addresses of visitors, also behind a proxy
+rate_limits    how many requests one visitor may send
+gcra           the algorithm of these limits
 guard          what stands before every request: hosts, visitors, other sites, headers
 problems       errors as problem+json
 bodies         the bodies of requests, bounded and checked
@@ -23,6 +26,7 @@ api_shapes     the JSON that only the API has
 streaming      events as they come, as server-sent events
 overview_page  the overview
 backlog        the messages that wait
+shared_looks   the looks at many sagas that visitors share
 rates          what happened in each of the last minutes
 pages          the pages of stuck sagas and of one saga
 list_page      the page of sagas by filter
@@ -54,6 +58,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sagakit.web.application import app as app
+    from sagakit.web.rate_limits import RateLimits as RateLimits
     from sagakit.web.visitors import Authentication as Authentication
     from sagakit.web.visitors import Everyone as Everyone
     from sagakit.web.visitors import Proxy as Proxy
@@ -66,6 +71,7 @@ else:
         __name__,
         {
             "sagakit.web.application": "app",
+            "sagakit.web.rate_limits": "RateLimits",
             "sagakit.web.visitors": "Authentication Everyone Proxy Tokens Visitor",
         },
     )

@@ -17,7 +17,6 @@ from sagakit.engine import ENDS, InboundKind, Record
 from sagakit.engine.record import NOTHING
 from sagakit.errors import UNREADABLE, InvalidInput, NotAllowed, SagakitError
 from sagakit.repository.groups import GroupName, group_of
-from sagakit.repository.wanted import Wanted
 from sagakit.web.acting import act
 from sagakit.web.drawn_nodes import drawn_saga
 from sagakit.web.forms import read_form
@@ -28,6 +27,7 @@ from sagakit.web.problems import Problem, as_answer
 from sagakit.web.rendering import ONE, WHOLE, asset, check_form_token, form_token, page, place_of
 from sagakit.web.replay_page import show_replay
 from sagakit.web.saga_view import operator_acts, reasons_of, shown_event, shown_steps
+from sagakit.web.shared_looks import Looks
 from sagakit.web.time_axis import time_axis
 from sagakit.web.time_zones import chosen_zone, zone_of
 
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 async def show_stuck(request: Request, client: Client) -> Response:
     """Show the groups of stuck sagas."""
-    groups = [group_line(group) for group in await client.repository.groups(Wanted())]
+    looks: Looks = request.scope["sagakit.looks"]
+    groups = [group_line(group) for group in await looks.groups.get(client)]
     acts = {} if request.scope["sagakit.read_only"] else _acts_on_groups(request, groups)
     return page(request, "stuck", page="Stuck", now=await client.now(), refresh=WHOLE, groups=groups, acts=acts)
 
@@ -132,5 +133,5 @@ def as_page(request: Request, error: Problem | SagakitError) -> Response:
     place = error.docs_page if isinstance(error, SagakitError) else ""
     shown = {"title": told["title"], "detail": told["detail"], "docs_page": place}
     made = page(request, "problem", page="", status=answer.status_code, **shown)
-    made.headers.update({name: value for name, value in answer.headers.items() if name == "retry-after"})
+    made.headers.update({name: value for name, value in answer.headers.items() if not name.startswith("content-")})
     return made
