@@ -1,5 +1,5 @@
 # Each target makes .venv when it is missing; nothing else is needed than Python 3.11 or later, and make. The tests also need
-# libfaketime, PostgreSQL and Chromium, which .ci/install gets on Debian where it may; without them those that need them
+# libfaketime, PostgreSQL, Chromium and Node, which .ci/install gets on Debian where it may; without them those that need them
 # fail, and say so.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
@@ -25,7 +25,7 @@ setup: $(STAMP)  ## make .venv with all that the targets below need; each of the
 demo: $(STAMP)  ## 500 orders as sagas over a real nats-server; ARGS=--crash kills the worker on the way
 	$(BIN)/sagakit demo $(ARGS)
 
-faketime:  ## install libfaketime, PostgreSQL and Chromium where apt may; tests of clocks, outbox and console need them
+faketime:  ## install libfaketime, PostgreSQL, Chromium and Node where apt may; a few tests need each of them
 	-@.ci/install
 
 test: $(STAMP) faketime  ## the whole suite, against a real nats-server

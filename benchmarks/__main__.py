@@ -10,15 +10,19 @@ import msgspec
 import typer
 
 from benchmarks import guard, plots
+from benchmarks.console import Load as Console
+from benchmarks.open_pages import Beside
 from benchmarks.peers import bench as peers_bench
-from benchmarks.plans import PLANS, Plan, Syncs, load_plan, visibility_plan
+from benchmarks.plans import PLANS, Plan, Syncs, console_plan, load_plan, visibility_plan
 from benchmarks.report import console, markdown, plain, show, surroundings, title_of
 from benchmarks.result import Figures, Labels, Result, take
+from benchmarks.stored import Sizes
 from benchmarks.throughput import ENOUGH, Load
-from benchmarks.visibility import FULL, Sizes
+from benchmarks.visibility import FULL
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Figures as ratios to a floor of the same run.")
 
+LOOKED_AT = Console()
 SyncChoice = Literal["both", "relaxed", "always"]
 SYNCS: dict[SyncChoice, Syncs] = {"both": ("relaxed", "always"), "relaxed": ("relaxed",), "always": ("always",)}
 
@@ -92,6 +96,28 @@ def visibility(
     _finish(_take(visibility_plan(sizes), runs, here), json, plot)
 
 
+@app.command("console", help=PLANS["console"][0])
+def console_command(
+    live: Annotated[int, typer.Option(min=1, help="Live sagas.")] = LOOKED_AT.live,
+    archived: Annotated[int, typer.Option(min=1, help="Archived sagas.")] = LOOKED_AT.archived,
+    loads: Annotated[int, typer.Option(min=1, help="Loads of each page; the median counts.")] = LOOKED_AT.loads,
+    pages: Annotated[int, typer.Option(min=1, help="Pages that stay open.")] = LOOKED_AT.beside.pages,
+    rate: Annotated[float, typer.Option(min=1, help="Sagas a second beside them.")] = LOOKED_AT.beside.rate,
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs of loads with the pages and without.")] = (
+        LOOKED_AT.beside.pairs
+    ),
+    scale: Scale = 1.0,
+    runs: Runs = 1,
+    sync: Sync = "relaxed",
+    json: Json = None,
+    plot: Plot = None,
+    here: Here = False,
+) -> None:
+    beside = Beside(pages=pages, rate=rate, pairs=pairs)
+    load = Console(live=live, archived=archived, loads=loads, beside=beside)
+    _finish(_take(console_plan(load.scaled(scale)), runs, here), json, plot)
+
+
 def _command(make: Callable[[float, Syncs], Plan]) -> Callable[..., None]:
     def command(
         runs: Runs = 3,
@@ -107,7 +133,7 @@ def _command(make: Callable[[float, Syncs], Plan]) -> Callable[..., None]:
 
 
 for name, (about, make) in PLANS.items():
-    if name not in ("throughput", "visibility"):
+    if name not in ("throughput", "visibility", "console"):
         app.command(name, help=about)(_command(make))
 
 

@@ -1,8 +1,8 @@
 """The command line: how soon `sagakit --help` and `sagakit list` end, and how long a verb for thousands of sagas takes.
 
 Each command is a process of its own, as a person calls it. Beside it, in turn, are processes that only start Python or
-import the libraries that the command cannot do without: the rest is ours. Run as a program with a URL, it
-is the worker.
+import the libraries and end as Python ends. `list` keeps more of nats-py out than they do, and does not free its
+memory piece by piece, so it can be below that floor. Run as a program with a URL, it is the worker.
 """
 
 from __future__ import annotations

@@ -6,22 +6,20 @@ Arrivals are random (Poisson) with a fixed seed, as those of independent custome
 
 from __future__ import annotations
 
-import random
 import time
 from collections import defaultdict
 from functools import partial
 from itertools import pairwise
 
 import msgspec
-import trio
-from sagakit import Completed, Runtime, Saga, open_runtime
+from sagakit import open_runtime
 from sagakit.jetstream.server_process import Sync
 
 from benchmarks.limits import limits
-from benchmarks.load import closed, retired
+from benchmarks.load import OpenLoop, closed, retired
 from benchmarks.result import Bench, Case, Figures, quantile
 from benchmarks.servers import servers
-from benchmarks.workload import Job, stamped
+from benchmarks.workload import stamped
 
 STEPS = 3
 INFLIGHT = 500
@@ -70,35 +68,6 @@ def cases(load: Load, syncs: tuple[Sync, ...]) -> list[Case]:
     return found
 
 
-class _Loop:
-    """An open loop: the latencies, and how late each start was."""
-
-    def __init__(self, runtime: Runtime, saga: Saga[object, object], rate: float, seconds: float) -> None:
-        self._runtime = runtime
-        self._saga = saga
-        dice = random.Random(1)
-        at, self._due = 0.0, list[float]()
-        while (at := at + dice.expovariate(rate)) < seconds or not self._due:
-            self._due.append(at)
-        self.times: list[float] = []
-        self.late: list[float] = []
-
-    async def run(self) -> None:
-        """Start sagas when they are due, until all have ended."""
-        zero, began = trio.current_time(), time.perf_counter()
-        async with trio.open_nursery() as nursery:
-            for number, due in enumerate(self._due):
-                if trio.current_time() < zero + due:
-                    await trio.sleep_until(zero + due)
-                self.late.append(time.perf_counter() - began - due)
-                nursery.start_soon(self._one, number, began + due)
-
-    async def _one(self, number: int, intended: float) -> None:
-        outcome = await self._runtime.execute(type(self._saga), None, Job(number))
-        self.times.append(time.perf_counter() - intended)
-        assert isinstance(outcome, Completed), outcome
-
-
 async def measure(load: Load) -> Figures:
     """Run once on a fresh server."""
     stamps: defaultdict[int, list[float]] = defaultdict(list)
@@ -112,7 +81,7 @@ async def measure(load: Load) -> Figures:
             capacity = load.sagas / (time.perf_counter() - began)
             await retired(runtime)
             stamps.clear()
-            loop = _Loop(runtime, saga, capacity * load.percent / 100, load.seconds)
+            loop = OpenLoop(runtime, saga, capacity * load.percent / 100, load.seconds)
             began, cpu = time.perf_counter(), time.process_time()
             await loop.run()
             seconds, cpu = time.perf_counter() - began, time.process_time() - cpu

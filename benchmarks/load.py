@@ -1,7 +1,11 @@
-"""Closed-loop load: so many clients, each of which starts its next saga when its last one has ended."""
+"""Load. Closed loop: so many clients, each of which starts its next saga when its last one has ended.
+
+Open loop: sagas start at their intended times, even if earlier ones have not ended.
+"""
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -54,3 +58,32 @@ async def start_all(runtime: Runtime, saga: type[Saga[Any, Any]], inputs: Iterab
     async with trio.open_nursery() as nursery:
         for _ in range(inflight):
             nursery.start_soon(client)
+
+
+class OpenLoop:
+    """An open loop of random arrivals, which are the same each time: the latencies, and how late each start was."""
+
+    def __init__(self, runtime: Runtime, saga: Saga[object, object], rate: float, seconds: float) -> None:
+        self._runtime = runtime
+        self._saga = saga
+        dice = random.Random(1)
+        at, self._due = 0.0, list[float]()
+        while (at := at + dice.expovariate(rate)) < seconds or not self._due:
+            self._due.append(at)
+        self.times: list[float] = []
+        self.late: list[float] = []
+
+    async def run(self) -> None:
+        """Start sagas when they are due, until all have ended."""
+        zero, began = trio.current_time(), time.perf_counter()
+        async with trio.open_nursery() as nursery:
+            for number, due in enumerate(self._due):
+                if trio.current_time() < zero + due:
+                    await trio.sleep_until(zero + due)
+                self.late.append(time.perf_counter() - began - due)
+                nursery.start_soon(self._one, number, began + due)
+
+    async def _one(self, number: int, intended: float) -> None:
+        outcome = await self._runtime.execute(type(self._saga), None, Job(number))
+        self.times.append(time.perf_counter() - intended)
+        assert isinstance(outcome, Completed), outcome

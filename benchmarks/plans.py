@@ -14,6 +14,7 @@ from benchmarks import (
     actors,
     client,
     commands,
+    console,
     cost,
     latency,
     loops,
@@ -25,6 +26,7 @@ from benchmarks import (
     waiting,
 )
 from benchmarks.result import Bench, Case
+from benchmarks.stored import Sizes
 from benchmarks.throughput import Load
 
 Syncs = tuple[Sync, ...]
@@ -134,14 +136,25 @@ def _actors(scale: float, syncs: Syncs) -> Plan:
     return Plan(actors.BENCH, found, "actors compared with bare trio channels and pykka")
 
 
-def visibility_plan(sizes: visibility.Sizes) -> Plan:
+def console_plan(load: console.Load) -> Plan:
+    """Return a plan of `console` with your own sizes."""
+    pages, rate = load.beside.pages, load.beside.rate
+    stored = f"{load.live:,} live and {load.archived:,} archived sagas"
+    return Plan(console.BENCH, console.cases(load), f"{stored}; {pages} pages open beside {rate:g} sagas/s")
+
+
+def _console(scale: float, _: Syncs) -> Plan:
+    return console_plan(console.Load().scaled(scale))
+
+
+def visibility_plan(sizes: Sizes) -> Plan:
     """Return a plan of `visibility` with your own sizes."""
     title = f"looking at up to {sizes.live:,} live and {sizes.archived:,} archived sagas, {sizes.events:,} events"
     return Plan(visibility.BENCH, visibility.cases(sizes), title)
 
 
 def _visibility(scale: float, _: Syncs) -> Plan:
-    return visibility_plan(visibility.Sizes(*(_size(scale, size) for size in visibility.FULL)))
+    return visibility_plan(Sizes(*(_size(scale, size) for size in visibility.FULL)))
 
 
 PLANS: dict[str, tuple[str, Callable[[float, Syncs], Plan]]] = {
@@ -154,6 +167,7 @@ PLANS: dict[str, tuple[str, Callable[[float, Syncs], Plan]]] = {
     "fanout": ("A hundred steps at once.", _fanout),
     "client": ("From the end of a saga to its outcome, and what many waits cost a client.", _client),
     "commands": ("Start of the commands, and a verb for thousands of sagas.", _commands),
+    "console": ("First paints of the console with many stored sagas, and what pages that stay open cost.", _console),
     "waiting": ("Bytes of worker memory a waiting saga, and whether all wake in order.", _waiting),
     "recovery": ("A killed worker's sagas, until the last is resumed by another.", _recovery),
     "growth": ("Cost with more live sagas, and with more steps.", _growth),

@@ -11,13 +11,13 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, Any
 
 import msgspec
 import trio
-from sagakit import Completed, Failed, open_runtime
+from sagakit import Completed, Failed, Runtime, Saga, open_runtime
 
-from benchmarks.load import closed, retired, start_all
+from benchmarks.load import OpenLoop, closed, retired, start_all
 from benchmarks.servers import die_with_owner
 from benchmarks.workload import Job, Kind, Napping, saga_of
 
@@ -28,7 +28,10 @@ ACTIVE = 4
 
 
 class Task(msgspec.Struct, kw_only=True):
-    """The task of a worker. `live`: sagas that wait on a timer meanwhile. `burn`: CPU seconds that each step wastes."""
+    """The task of a worker. `live`: sagas that wait on a timer meanwhile. `burn`: CPU seconds that each step wastes.
+
+    With a `rate`, a load is so many sagas a second for `seconds`, whatever `inflight`; otherwise it is `sagas`.
+    """
 
     url: str
     kind: Kind = "steps"
@@ -38,6 +41,8 @@ class Task(msgspec.Struct, kw_only=True):
     shards: int = 1
     live: int = 0
     burn: float = 0.0
+    rate: float = 0.0
+    seconds: float = 0.0
 
 
 class Report(msgspec.Struct, kw_only=True):
@@ -124,7 +129,7 @@ async def work(task: Task) -> None:
         print("ready", flush=True)
         while await trio.to_thread.run_sync(sys.stdin.readline):
             sent, cpu, began = runtime.messages_sent, time.process_time(), time.monotonic()
-            times = await closed(runtime, saga, task.sagas, inflight=task.inflight, ends=ends)
+            times = await _load(runtime, saga, task, ends)
             ended = time.monotonic()
             await retired(runtime)
             report = Report(
@@ -135,6 +140,15 @@ async def work(task: Task) -> None:
                 times=times,
             )
             print(msgspec.json.encode(report).decode(), flush=True)
+
+
+async def _load(runtime: Runtime, saga: Saga[Any, Any], task: Task, ends: type) -> list[float]:
+    """Run the load, and return the sorted seconds of its sagas."""
+    if not task.rate:
+        return await closed(runtime, saga, task.sagas, inflight=task.inflight, ends=ends)
+    loop = OpenLoop(runtime, saga, task.rate, task.seconds)
+    await loop.run()
+    return sorted(loop.times)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
@@ -13,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import sagakit.errors
+from reference import cli_page, http_page
 from sagakit import Config
 from sagakit.client.metrics import METRICS
 from sagakit.engine.table import SAGA_TABLE, STEP_TABLE
@@ -21,6 +23,7 @@ from sagakit.projection import ProjectionGap
 from sagakit.prometheus import PREFIX
 from sagakit.store.names import Names
 from sagakit.store.permissions import ROLES, permissions_of
+from wire_schemas import wire_schemas
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- made by docs/generate.py: run `make docs` -->\n"
@@ -176,8 +179,8 @@ def _belongs(package: ModuleType, value: object) -> bool:
 
 
 PACKAGES = [
-    "sagakit", "sagakit.asyncio", "sagakit.testing", "sagakit.outbox", "sagakit.projection", "sagakit.prometheus",
-    "sagakit.web",
+    "sagakit", "sagakit.asyncio", "sagakit.testing", "sagakit.outbox", "sagakit.projection", "sagakit.otel",
+    "sagakit.prometheus", "sagakit.web",
 ]  # fmt: skip
 API_HEAD = """\
 # The Python API
@@ -266,7 +269,9 @@ def _diagram(table: Mapping[Any, Mapping[Any, Any]], *first: str) -> list[str]:
 
 PAGES = {
     "api.md": api_page,
+    "cli-reference.md": cli_page,
     "errors.md": errors_page,
+    "http-reference.md": http_page,
     "metrics.md": metrics_page,
     "options.md": config_page,
     "permissions.md": permissions_page,
@@ -274,6 +279,13 @@ PAGES = {
 }
 
 
+def schemas() -> dict[str, str]:
+    """Return the JSON Schemas of the wire by the names of their files."""
+    return {f"schemas/{name}.json": json.dumps(schema, indent=2) + "\n" for name, schema in wire_schemas().items()}
+
+
 if __name__ == "__main__":
+    for name, text in schemas().items():
+        (DOCS / name).write_text(text)
     for name, page in PAGES.items():
         (DOCS / name).write_text(page())

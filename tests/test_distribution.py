@@ -97,7 +97,7 @@ def test_the_licenses_name_each_part_with_its_version(build: Build) -> None:
         (name,) = [name for name in wheel.namelist() if name.endswith("LICENSES.txt") and ".dist-info/" in name]
         licenses = wheel.read(name).decode()
     parts = {(part["name"], part["version"]) for part in sbom(build) if "version" in part}
-    assert parts == set(re.findall(r"\b(idiomorph|dagre|graphlib) (\d+\.\d+\.\d+)", licenses))
+    assert parts == set(re.findall(r"\b(idiomorph|dagre|graphlib|uplot) (\d+\.\d+\.\d+)", licenses))
 
 
 def test_only_the_job_that_publishes_can_prove_who_it_is_and_it_runs_no_code_of_ours() -> None:

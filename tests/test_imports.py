@@ -8,9 +8,11 @@ import subprocess
 import sys
 from ast import literal_eval
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from textwrap import dedent
 
+import nats
 import pytest
 import sagakit
 
@@ -77,6 +79,21 @@ def test_the_jetstream_client_of_nats_py_is_there_for_whoever_asks_for_it() -> N
     assert "True" in run("import sys, nats; print('nats.js' in sys.modules)")
 
 
+def test_the_release_of_nats_py_is_found_without_importlib_metadata() -> None:
+    program = "import sys, sagakit.jetstream.link, nats.aio.client as client; print(client.__version__, end=' ')"
+    assert run(f"{program}; print('email' in sys.modules)") == f"{version('nats-py')} False\n"
+
+
+def test_the_metadata_of_packages_is_asked_where_no_folder_has_the_release(tmp_path: Path) -> None:
+    """nats-py lies somewhere else than its metadata, as in an editable installation."""
+    (tmp_path / "nats").symlink_to(Path(nats.__file__).parent)
+    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import sagakit.jetstream.link, nats.aio.client as of"
+    assert run(f"{program}; print(of.__file__, of.__version__)").split() == [
+        str(tmp_path / "nats" / "aio" / "client.py"),
+        version("nats-py"),
+    ]
+
+
 def test_nats_py_says_that_aiohttp_is_missing_where_it_is_not_installed() -> None:
     hidden = "import sys; sys.modules['aiohttp'] = None; import sagakit.jetstream.link; from nats.aio import transport"
     assert run(f"{hidden}; print(transport.aiohttp)") == "None\n"
@@ -134,17 +151,16 @@ def test_a_command_that_only_looks_loads_no_trio(server: Server, namespace: str,
     assert not found & {"trio", "trio_asyncio", "aiohttp", "sagakit_actors", "pydantic"}
 
 
-def test_a_list_loads_no_rich_table_and_nothing_that_compiles_classes(server: Server, namespace: str) -> None:
-    """Both take longer than the list itself: see `python -m benchmarks commands`."""
+def test_a_list_loads_nothing_that_takes_longer_than_the_list_itself(server: Server, namespace: str) -> None:
+    """See `python -m benchmarks commands`."""
     there = ["--nats", server.url, "--namespace", namespace]
     run(LOOK.format(words=["setup", *there]))
     tail = "\nimport sys\nprint('loaded:', *sys.modules)"
     loaded = set(run(LOOK.format(words=["list", *there]) + tail).rpartition("loaded:")[2].split())
     assert "sagakit.repository" in loaded
     assert not loaded & {
-        "nats.js",
-        "rich.table",
-        "rich.console",
+        *("nats.js", "multidict", "importlib.metadata", "importlib.resources", "email", "zipfile", "tomllib"),
+        *("rich.table", "rich.console", "rich.cells"),
         "sagakit.definition.compiler",
         "sagakit.client.client",
     }

@@ -6,4 +6,6 @@ step3   types, and refusals
 step4   retries, doubt and keys
 step5   waiting: a signal and a timer
 step6   one step for each item of a list
+step7   a server, a worker and a client in processes of their own, and `kill -9`
+step8   a step that another service does
 """

@@ -2,6 +2,7 @@
 
 definition   what a user writes: Saga, step, retry policies; compiled to a plan
 engine       pure rules: record x input event -> record; record -> effects
+tracing      spans of sagas, made of their records; the ports through which they leave
 repository   filters for stored sagas
 store        the ports, names on the wire, the store in memory
 messages     messages to sagas: their form, their checks, their ids
@@ -13,6 +14,7 @@ client       Runtime and Handle
 asyncio      the same for asyncio programs
 doctor       coded checks of server, streams, fleet and sagas
 prometheus   the metrics of a runtime, for a Prometheus registry
+otel         traces of sagas through OpenTelemetry
 outbox       sagas that a database transaction starts
 participant  services that do steps of sagas which run elsewhere
 projection   read models over the events of sagas, in a user's database

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sagakit.cli import main
+from sagakit.cli import run
 
 if __name__ == "__main__":
-    main()
+    run()

@@ -37,6 +37,7 @@ from sagakit.repository.listing import History, Page, SagaInfo
 from sagakit.system.config import Config
 from sagakit.system.given_options import RuntimeOptions
 from sagakit.times import Moment
+from sagakit.tracing import Tracing
 
 if TYPE_CHECKING:  # a program with a client alone loads no trio
     from sagakit.client.bulk import BulkVerb
@@ -238,6 +239,7 @@ async def open_runtime(
     config: Config | None = None,
     adopt: bool = True,
     commands: Sequence[Command] = (),
+    tracing: Tracing | None = None,
     **options: Unpack[RuntimeOptions],
 ) -> AsyncIterator[AsyncioRuntime]:
     """Open a worker beside this asyncio program. Options and errors are those of `sagakit.open_runtime`.
@@ -258,7 +260,14 @@ async def open_runtime(
 
     async def program(serve: Callable[[], Awaitable[None]]) -> None:
         async with open_trio_runtime(
-            url, sagas=sagas, config=config, host_loop=loop, adopt=adopt, commands=commands, **options
+            url,
+            sagas=sagas,
+            config=config,
+            host_loop=loop,
+            adopt=adopt,
+            commands=commands,
+            tracing=tracing,
+            **options,
         ) as runtime:
             opened.append(runtime)
             await serve()

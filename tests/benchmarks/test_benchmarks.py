@@ -69,6 +69,7 @@ EXPECTED = {
     ],
     "fleet": [{"sync": "relaxed", "workers": 2, "shards": 1}],
     "commands": [{"sagas": 20}],
+    "console": [{"live": 100, "archived": 1_000, "pages": 5}],
     "visibility": [
         {"live": 100, "archived": 100},
         {"live": 100, "archived": 100},

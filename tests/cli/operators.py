@@ -65,6 +65,13 @@ class Operator:
                 return said.json
             assert time.monotonic() < until, f"{key} is not {status}: {said}"
 
+    def finds(self, *words: str) -> Any:
+        """Ask until a command finds something, and return its lines."""
+        until = time.monotonic() + PATIENCE
+        while not (lines := self.says(*words, "-o", "json").json):
+            assert time.monotonic() < until, f"{words}: nothing was found"
+        return lines
+
 
 @contextmanager
 def running_operator(folder: Path, sagas: str = "parcels") -> Iterator[Operator]:

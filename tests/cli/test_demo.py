@@ -54,7 +54,8 @@ def _command(process: psutil.Process) -> list[str]:
 def test_the_demo_balances_and_leaves_nothing_behind(tmp_path: Path, crash: bool, few: Path) -> None:
     folder = tmp_path / "demo"
     (tmp_path / "demo.done" / "books").mkdir(parents=True)  # as an interrupted removal leaves it
-    done = run("demo", "--folder", folder, *(["--crash", "--orders", few] if crash else []))
+    options: list[str | Path] = ["--crash", "--orders", few] if crash else []
+    done = run("demo", "--folder", folder, *options)
     assert done.returncode == 0, done.stdout + done.stderr
     orders = f"{FEW if crash else 500} orders"
     for text in (orders, "completed", "compensated", "stuck", "sagas per second", "p50", "p99", "books balance"):

@@ -169,6 +169,17 @@ def test_workers_are_listed_by_their_leases(operator: Operator) -> None:
     assert line["definitions"] == {"Approve": [1], "Deliver": [1]}
 
 
+def test_the_audit_tells_who_gave_which_verb_and_why(operator: Operator) -> None:
+    key = operator.starts_parcel("audited")
+    assert operator.says("terminate", key, "--by", "eve", "--why", "it is lost", "--yes").code == 0
+    operator.awaits(key, "failed")
+    [line] = operator.finds("audit", "--by", "eve")  # the event is published after the record
+    assert (line["by"], line["verb"], line["key"], line["why"]) == ("eve", "terminate", key, "it is lost")
+    assert "it is lost" in operator.says("audit").out
+    assert len(operator.says("audit", "--limit", "1", "-o", "jsonl").out.splitlines()) == 1
+    assert "no operator has acted" in operator.says("audit", "--by", "nobody").err
+
+
 def test_ended_sagas_are_listed_when_they_are_asked_for(operator: Operator) -> None:
     key = operator.starts_parcel("listed")
     operator.says("terminate", key, *WHY, "--yes")

@@ -14,6 +14,7 @@ from sagakit.client.attempts import Attempt
 from sagakit.client.description import Description, StepView
 from sagakit.client.json_lines import detail_of
 from sagakit.client.json_shapes import LINES, SagaLine
+from sagakit.client.list_columns import COLUMNS
 
 SCHEMA = Path(__file__).parent / "json_schema.json"
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -122,6 +123,19 @@ def test_a_pipe_has_whole_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert long.key in out
     assert str(long.error) in out
     assert "\x1b" not in out
+
+
+def test_a_list_has_the_columns_that_were_chosen(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    one = msgspec.structs.replace(line("order-7"), attributes={"region": "north"})
+    print_lines([one], list_columns(NOW.timestamp(), ["type", "attributes.region", "attributes.x"]), OutputFormat.table)
+    assert [row.split() for row in capsys.readouterr().out.splitlines()] == [
+        ["saga", "type", "attributes.region", "attributes.x"],
+        [one.key, "PlaceOrder", "north"],
+    ]
+    assert set(list_columns(0.0, COLUMNS)) == {"saga", *COLUMNS}
 
 
 def test_a_text_cannot_steer_the_terminal() -> None:

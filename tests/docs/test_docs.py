@@ -71,7 +71,8 @@ def test_the_readmes_programs_are_checked_by_mypy(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_pages_made_from_the_code_are_up_to_date() -> None:
+def test_pages_made_from_the_code_are_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "docs")  # as for `python docs/generate.py`
     spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
     assert spec is not None
     assert spec.loader is not None
@@ -79,6 +80,8 @@ def test_pages_made_from_the_code_are_up_to_date() -> None:
     spec.loader.exec_module(generate)
     for name, page in generate.PAGES.items():
         assert (ROOT / "docs" / name).read_text() == page(), f"docs/{name} is out of date: run `make docs`"
+    for name, schema in generate.schemas().items():
+        assert (ROOT / "docs" / name).read_text() == schema, f"docs/{name} is out of date: run `make docs`"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

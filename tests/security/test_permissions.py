@@ -29,7 +29,7 @@ from sagakit.participant import CommandContext, MemoryKeys, Service, open_partic
 from sagakit.repository import SagaRepository, Wanted
 from sagakit.store.names import Names, SagaKey, captures
 from sagakit.store.permissions import ROLES, Role, batched_streams, permissions_of
-from sagakit.store.ports import Store
+from sagakit.store.ports import Burial, Parking, Store
 
 from tests.security.accounts import (
     SERVERS,
@@ -313,12 +313,11 @@ async def messages_take_every_way(store: Store) -> None:
         first, second, third = [await anext(messages) for _ in range(3)]
         assert not await store.inbox.start_waits(first)
         assert not await store.inbox.any_start("Nobody")
-        await store.inbox.park(first, start=True)
-        await store.inbox.park(second, start=False)
-        await store.inbox.bury(third, "nobody knows it", code="UnknownSaga", by="test")
+        await store.inbox.park([Parking(first, start=True), Parking(second, start=False)])
+        await store.inbox.bury([Burial(third, "nobody knows it", "UnknownSaga")], by="test")
     await store.inbox.send("client", id="m", saga_type="Unheard", saga_id="of", payload=b"{}")
     [stray] = [one async for one in store.inbox.strays()]
-    await store.inbox.bury(stray, "no worker knows its type", code="NotRegistered", by="test")
+    await store.inbox.bury([Burial(stray, "no worker knows its type", "NotRegistered")], by="test")
     with trio.fail_after(60):
         while [one async for one in store.inbox.strays()]:  # noqa: ASYNC110  # the server says nothing of a removal
             await trio.sleep(0.02)

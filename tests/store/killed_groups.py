@@ -16,10 +16,11 @@ from unittest.mock import patch
 
 import trio
 from sagakit.errors import Ambiguous, StoreError, Unavailable
-from sagakit.jetstream.batches import Batches, Message
+from sagakit.jetstream.batches import Batches
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.layout import StreamOptions
 from sagakit.jetstream.store import JetStreamStore, open_jetstream
+from sagakit.jetstream.wire import Message
 from sagakit.store.gathering import BatchDone, BatchRefused
 from sagakit.store.names import Names
 from sagakit.store.ports import EventMessage, Write

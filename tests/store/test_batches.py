@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import trio
 from sagakit.errors import Ambiguous, Conflict, StoreError
-from sagakit.jetstream.batches import FOR_GOOD, REFUSED, Batches, Message, outcome
+from sagakit.jetstream.batches import FOR_GOOD, REFUSED, Batches, outcome
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.layout import StreamOptions
 from sagakit.jetstream.store import JetStreamStore, open_jetstream
+from sagakit.jetstream.wire import Message
 from sagakit.store import gathering
 from sagakit.store.gathering import BatchDone, BatchRefused
 from sagakit.store.names import Names

@@ -20,6 +20,7 @@ from sagakit.jetstream.store import JetStreamStore, open_jetstream
 from sagakit.jetstream.wire import header_block
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import Names
+from sagakit.store.ports import Burial
 from sagakit.system.inbound.requests import NOT_MINE
 from trio.testing import MockClock
 
@@ -86,7 +87,7 @@ async def test_a_message_whose_subject_is_no_text_can_be_buried(token: bytes, se
         await someone.publish(subject + b"good", b"{}")
         message = await anext(messages)
         assert message.fault
-        await store.inbox.bury(message, message.fault, code="InvalidInput", by="test")
+        assert await store.inbox.bury([Burial(message, message.fault, "InvalidInput")], by="test") == [None]
         message = await anext(messages)
         assert message.saga_id == "good"
         message.acknowledger.ack()

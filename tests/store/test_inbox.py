@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
+from msgspec import structs
+from sagakit.errors import TooLarge
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.store import JetStreamStore, open_jetstream
 from sagakit.jetstream.wire import header_block
 from sagakit.store.names import Names
-from sagakit.store.ports import DUPLICATES, InboundMessage
+from sagakit.store.ports import DUPLICATES, Burial, InboundMessage, Parking
 from sagakit.system.inbound.intake import UNKNOWN_FOR
 
 from tests.servers import Server
@@ -94,7 +96,7 @@ async def test_strays_are_what_no_consumer_covers(server: Server, namespace: str
         assert strays.pop("sagain.Nobody.x").fault == ""
         assert all("is not the address of a saga" in message.fault for message in strays.values())
         for message in [one async for one in store.inbox.strays()]:
-            await store.inbox.bury(message, "in a test", code="InvalidInput", by="w1")
+            await store.inbox.bury([Burial(message, "in a test", "InvalidInput")], by="w1")
         with trio.fail_after(20):
             while [one async for one in store.inbox.strays()]:  # noqa: ASYNC110  # the server says nothing of a removal
                 await trio.sleep(0.02)
@@ -106,8 +108,9 @@ async def test_a_dead_letter_has_the_message_and_why(server: Server, namespace: 
     async with opened(server, namespace) as store, store.inbox.receive("Trip", "new") as messages:
         await publish(store, "sagain.Trip.a", b'{"kind": "dance"}', Nats_Msg_Id="m1", Color="red")
         message = await anext(messages)
-        await store.inbox.bury(message, "nobody\r\ndances here \u2603", code="AlreadyStarted", by="w1")
-        await store.inbox.bury(message, "said twice", code="AlreadyStarted", by="w1")
+        reasons = ("nobody\r\ndances here \u2603", "said twice")
+        burials = [Burial(message, reason, "AlreadyStarted") for reason in reasons]
+        assert await store.inbox.bury(burials, by="w1") == [None, None]
         found = await store.inbox._dead.next(store.names.dead_subject("inbox", "Trip"))
         assert found is not None
         assert await store.inbox._dead.count() == 1
@@ -129,19 +132,41 @@ async def test_a_message_and_its_parked_copy_are_one_dead_letter(server: Server,
         async with store.inbox.receive("Trip", "new") as messages:
             await anext(messages)
             original = await anext(messages)
-        await store.inbox.park(original, start=True)
+        await store.inbox.park([Parking(original, start=True)])
         async with store.inbox.receive("Trip", "parked starts") as messages:
             copy = await anext(messages)
-        for message in (original, copy):
-            await store.inbox.bury(message, "it cannot be read", code="InvalidInput", by="w1")
+        burials = [Burial(message, "it cannot be read", "InvalidInput") for message in (original, copy)]
+        assert await store.inbox.bury(burials, by="w1") == [None, None]
         assert (copy.id, await store.inbox._dead.count()) == ("m1", 1)
+
+
+async def test_of_a_group_only_what_has_a_stored_copy_is_acknowledged(server: Server, namespace: str) -> None:
+    async with opened(server, namespace) as store:
+        async with store.inbox.receive("Trip", "new") as messages:
+            for saga_id in "abc":
+                await publish(store, f"sagain.Trip.{saga_id}")
+            with trio.fail_after(30):
+                found = [await anext(messages) for _ in range(3)]
+            found[1] = structs.replace(found[1], payload=bytes(store.max_payload + 1))
+            errors = await store.inbox.park([Parking(message, start=False) for message in found])
+        assert [type(error) for error in errors] == [type(None), TooLarge, type(None)]
+        subjects = (
+            store.names.subject("sagain.Trip.b"),
+            *map(store.names.subject, ("sagapark.Trip.a", "sagapark.Trip.c")),
+        )
+        left: set[str] = set()
+        with trio.move_on_after(30):
+            while left != set(subjects):
+                left = {subject async for subject in store.inbox._stream.subjects()}
+        assert left == set(subjects)
+        assert await store.inbox.park([]) == []
 
 
 async def test_a_dead_letter_has_the_whole_id_of_its_message(server: Server, namespace: str) -> None:
     long = "\u2603" * 1_024
     async with opened(server, namespace) as store, store.inbox.receive("Trip", "new") as messages:
         await publish(store, f"sagain.Trip.{'a' * 512}", b"{}", Nats_Msg_Id=long)
-        await store.inbox.bury(await anext(messages), "why", code="InvalidInput", by="w1")
+        await store.inbox.bury([Burial(await anext(messages), "why", "InvalidInput")], by="w1")
         found = await store.inbox._dead.next(store.names.dead_subject("inbox", "Trip"))
     assert found is not None
     headers = found.headers.decode()

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import trio
-from sagakit.store.ports import InboundMessage, Source
+from sagakit.store.ports import InboundMessage, Parking, Source
 
 from tests.store.conftest import OpenStore
 
@@ -84,7 +84,7 @@ async def test_what_is_parked_keeps_what_it_was(start: bool, open_store: OpenSto
         async with store.inbox.receive("Trip", "new") as messages:
             message = await taken(messages)
             assert not message.parked
-            await store.inbox.park(message, start=start)
+            assert await store.inbox.park([Parking(message, start)]) == [None]
         found: list[InboundMessage] = []
         sources: list[Source] = ["parked starts", "parked"] if start else ["parked", "parked starts"]
         for source in sources:
@@ -107,7 +107,7 @@ async def test_a_start_waits_wherever_it_is_in_the_inbox(open_store: OpenStore) 
             found = [await taken(messages) for _ in range(4)]
             assert await store.inbox.start_waits(found[0])
             assert not await store.inbox.start_waits(found[3])
-            await store.inbox.park(found[2], start=True)
+            await store.inbox.park([Parking(found[2], start=True)])
             assert await store.inbox.start_waits(found[0])
 
 
@@ -126,7 +126,7 @@ async def test_any_start_of_a_type_is_found_behind_other_messages_and_where_it_i
             found = [await taken(messages) for _ in range(4)]
         for message in found[:3]:
             message.acknowledger.ack()
-        await store.inbox.park(found[3], start=True)
+        await store.inbox.park([Parking(found[3], start=True)])
         assert await store.inbox.any_start("Trip")
 
 

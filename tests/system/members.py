@@ -9,7 +9,7 @@ from typing import Any
 
 import trio
 from sagakit import Config, Runtime, Saga
-from sagakit.binding.registry import Registry
+from sagakit.binding.traced_binding import registry_of
 from sagakit.client.bare_errors import bare_errors
 from sagakit.cluster.worker import Worker, run_worker
 from sagakit.store.memory import MemoryStore, open_memory
@@ -17,6 +17,7 @@ from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import Names
 from sagakit.store.ports import Write
 from sagakit.testing.simulation import call_in_place
+from sagakit.tracing import Tracing
 
 EPOCH = 1_800_000_000.0
 """The wall clock, in seconds since the epoch, when virtual time is 0."""
@@ -67,20 +68,22 @@ async def member(server: MemoryServer, *sagas: Saga[Any, Any], **options: Any) -
 
     Plain steps are called in place of a thread: virtual time would run on while a thread works. With `threads` they
     run in threads, for a test under real time. The option `now` replaces `wall_clock`; None takes the server's clock.
-    `adopt` is that of `open_runtime`.
+    `adopt` and `tracing` are those of `open_runtime`.
     """
     now, adopt, threads = options.pop("now", wall_clock), options.pop("adopt", True), options.pop("threads", False)
+    tracing: Tracing | None = options.pop("tracing", None)
     with bare_errors(), trio.CancelScope() as scope:
         async with (
             open_memory(server, names=Names()) as store,
             run_worker(
                 store,
-                registry=Registry(sagas),
+                registry=registry_of(sagas, tracing),
                 config=Config.of(options),
                 call_asyncio=no_asyncio,
                 call_thread=None if threads else call_in_place,
                 now=now,
                 adopt=adopt,
+                tracing=tracing,
             ) as worker,
         ):
             yield Member(store, worker, scope)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
-from sagakit.errors import UnknownSaga
+from sagakit.errors import StoreError, UnknownSaga
+from sagakit.messages.inbox_request import InboxRequest
 from sagakit.store.memory import MemoryKeyValue
 from sagakit.store.memory_inbox import MemoryInbox
 from sagakit.store.memory_server import MemoryServer
-from sagakit.store.ports import InboundMessage
+from sagakit.store.ports import InboundMessage, Parking
 from sagakit.system.inbound import intake
 from sagakit.system.inbound.absences import KNOWN_FOR, Absences
+from sagakit.system.inbound.applier import Applier
 
 from tests.system.members import member, until_ended
 from tests.system.test_intake import Waits, send
@@ -110,8 +114,9 @@ async def test_a_signal_is_not_parked_if_its_start_ends_while_the_saga_is_looked
                 await trio.sleep(1)
             return entry
 
-        async def park(inbox: MemoryInbox, message: InboundMessage, *, start: bool) -> None:
-            parked.append(message.id)
+        async def park(inbox: MemoryInbox, parkings: Sequence[Parking]) -> Sequence[StoreError | None]:
+            parked.extend(parking.message.id for parking in parkings)
+            return [None] * len(parkings)
 
         monkeypatch.setattr(MemoryKeyValue, "get", slow)
         monkeypatch.setattr(MemoryInbox, "park", park)
@@ -122,3 +127,32 @@ async def test_a_signal_is_not_parked_if_its_start_ends_while_the_saga_is_looked
         assert delayed.is_set()
         assert parked == []
         await until_ended(server, "Waits.one")
+
+
+async def test_in_a_crowd_a_message_to_a_saga_that_was_just_not_found_waits_without_a_try(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them once took a task, and was tried again and again as if it alone waited for its saga."""
+    monkeypatch.setattr(intake, "CROWD", 0)
+    tries = Counter[str]()
+    apply = Applier.apply
+
+    async def counted(applier: Applier, message: InboundMessage, request: InboxRequest, *, sparing: bool) -> None:
+        tries[message.id] += 1
+        await apply(applier, message, request, sparing=sparing)
+
+    monkeypatch.setattr(Applier, "apply", counted)
+    server = MemoryServer()
+    async with member(server, Waits()) as running:
+        await send(running, "nobody", GO, saga_type="Waits", id="first")
+        await trio.sleep(KNOWN_FOR / 4)
+        for number in range(100):
+            await send(running, "nobody", GO, saga_type="Waits", id=f"m{number}")
+        await trio.sleep(KNOWN_FOR / 4)
+        assert tries == {"first": 1}
+        await send(running, "nobody", {"kind": "start"}, saga_type="Waits")
+        await until_ended(server, "Waits.nobody")
+        with trio.fail_after(30):
+            while server.inbox:  # noqa: ASYNC110  # virtual time
+                await trio.sleep(0.1)
+    assert server.dead == []

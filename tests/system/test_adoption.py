@@ -15,6 +15,7 @@ from sagakit.cluster.adoption import Adoption, Orphan
 from sagakit.errors import Conflict, Unavailable
 from sagakit.store.memory_server import MemoryServer
 from sagakit.system.reports import Reports
+from sagakit.system.saga_tracer import SagaTracer
 
 from tests.sagas import BookTrip, Trip
 from tests.system.members import member
@@ -60,7 +61,7 @@ async def _held(name: str, ctx: Context) -> None:
 async def swept(begun: Begun, *found: list[Orphan], broken: bool = False) -> tuple[Adoption, module.Sweep]:
     any_begun: Any = begun
     sweep: module.Sweep | None = None
-    adoption = Adoption(Registry([BookTrip()]), any_begun, reports=Reports())
+    adoption = Adoption(Registry([BookTrip()]), any_begun, reports=Reports(SagaTracer()))
     with bare_errors():
         try:
             async with adoption.sweep() as sweep:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -12,13 +13,14 @@ import trio.testing
 from msgspec import Raw
 from sagakit import Context, Failed, Saga, signal, step
 from sagakit.cluster.elsewhere import Elsewhere
+from sagakit.errors import StoreError
 from sagakit.messages.channels import channel_of
 from sagakit.messages.inbox_request import InboxRequest
 from sagakit.store.memory import open_memory
 from sagakit.store.memory_inbox import MemoryInbox
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import Channel, Names
-from sagakit.store.ports import InboundMessage, Store
+from sagakit.store.ports import Burial, InboundMessage, Parking, Store
 from sagakit.system.inbound import in_hand, intake
 from sagakit.system.inbound.applier import read_request
 from sagakit.system.inbound.intake import Intake
@@ -83,9 +85,9 @@ async def test_a_burial_that_waits_holds_up_no_message_of_the_same_type(
     monkeypatch.setattr(in_hand, "MOST_DEAD", 12)
     bury, go_on = MemoryInbox.bury, trio.Event()
 
-    async def wait(inbox: MemoryInbox, message: InboundMessage, reason: str, *, code: str, by: str) -> None:
+    async def wait(inbox: MemoryInbox, burials: Sequence[Burial], *, by: str) -> Sequence[StoreError | None]:
         await go_on.wait()
-        await bury(inbox, message, reason, code=code, by=by)
+        return await bury(inbox, burials, by=by)
 
     monkeypatch.setattr(MemoryInbox, "bury", wait)
     server = MemoryServer()
@@ -119,15 +121,16 @@ async def test_starts_that_another_worker_may_read_hold_up_no_other_start(
         await look.wait()
         return False
 
-    async def park(inbox: MemoryInbox, message: InboundMessage, *, start: bool) -> None:
-        parked.append(message.saga_id)
-        await MemoryInbox.park(inbox, message, start=start)
+    park = MemoryInbox.park
+
+    async def note(inbox: MemoryInbox, parkings: Sequence[Parking]) -> Sequence[StoreError | None]:
+        parked.extend(parking.message.saga_id for parking in parkings)
+        return await park(inbox, parkings)
 
     monkeypatch.setattr(Elsewhere, "can_read", can_read)
+    monkeypatch.setattr(MemoryInbox, "park", note)
     server = MemoryServer()
     async with member(server, Adds()) as running:
-        inbox = running.store.inbox
-        monkeypatch.setattr(inbox, "park", lambda message, *, start: park(inbox, message, start=start))
         with trio.fail_after(2):
             await flood(running.store, 20, JUNK["input"])
             await start_and_signal(running.store, "behind")

@@ -2,49 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from importlib.resources import files
-from unittest.mock import patch
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, ViewportSize
 
+from benchmarks.browser import chromium as chromium
 from tests.cli.processes import SAGAKIT
 from tests.servers import Server
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE = 60_000
 """Milliseconds that a page gets for what it is to show. Only a page that never shows it uses them up."""
 DESK, PHONE = ViewportSize(width=1280, height=900), ViewportSize(width=390, height=844)
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text()
 """axe-core, the checker of accessibility: the script of npm's package, in a wheel."""
-
-
-def find_chromium() -> str:
-    """Return the path of Chromium."""
-    for name in NAMES:
-        if found := shutil.which(name):
-            return found
-    raise FileNotFoundError(
-        "Chromium is missing, in which the pages of the console are tested: install the package `chromium` "
-        "(`apt-get install chromium`; .ci/install does that)"
-    )
-
-
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    """Run a browser. Nothing else of asyncio may run in this thread meanwhile: Playwright has its loop there."""
-    with ExitStack() as stack:
-        # once trio-asyncio is imported, asyncio makes loops that Playwright's greenlets cannot use
-        with patch.object(asyncio, "new_event_loop", asyncio.SelectorEventLoop):
-            playwright = stack.enter_context(sync_playwright())
-        browser = playwright.chromium.launch(executable_path=find_chromium())
-        stack.callback(browser.close)
-        yield browser
 
 
 @contextmanager

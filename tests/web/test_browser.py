@@ -59,8 +59,10 @@ def browser(site: str) -> Iterator[Browser]:  # after the site, which runs async
         yield found
 
 
+LIST = "/sagas?where=type+%3D+Buy&column=status&column=deadline&column=error&column=attributes.%3Cb%3E"
+UNDO = "/sagas/act?verb=compensate&where=status+%3D+stuck"
 PAGES = [
-    "/", "/stuck", "/sagas?where=status+%3D+stuck", url("order-9"), url("order-9", "?at=2"), url("waits"),
+    "/", "/stuck", LIST, UNDO, url("order-9"), url("order-9", "?at=2"), url("waits"),
     "/definitions", "/definitions/Buy", "/definitions/Buy/start", "/workers", "/audit", "/dead-letters",
 ]  # fmt: skip
 
@@ -96,9 +98,17 @@ def test_with_scripts_off_everything_can_be_read(browser: Browser, site: str) ->
     with visiting(browser, site, scripts=False) as visit:
         page = visit.page
         visit.go("/")
+        expect(page.get_by_role("row").filter(has_text="this minute")).to_be_visible()
+        expect(page.locator("#charts")).to_be_hidden()
         page.get_by_role("navigation").get_by_role("link", name="Sagas").click()
         page.get_by_label("Filter").fill("type = Buy and status = running and id = waits")
         page.get_by_role("button", name="Filter").click()
+        expect(page.get_by_role("contentinfo")).to_contain_text("sagakit list --where 'type = Buy and status")
+        page.get_by_text("Columns").click()
+        page.get_by_role("checkbox", name="age").check()
+        page.get_by_role("checkbox", name="error").uncheck()
+        page.get_by_role("button", name="Show these").click()
+        page.wait_for_url("**&column=at&column=age&column=changed")
         page.get_by_role("link", name="waits", exact=True).click()
         expect(page.locator("main")).to_contain_text("approved waits for its signal.")
         expect(page.locator("#diagram li")).to_contain_text(["reserve done", "approved awaiting", "charge pending"])
@@ -116,6 +126,14 @@ def test_with_scripts_off_everything_can_be_read(browser: Browser, site: str) ->
 def test_an_operator_watches_one_saga_finds_the_stuck_and_mends_their_group(browser: Browser, site: str) -> None:
     with visiting(browser, site) as visit:
         page, main = visit.page, visit.page.locator("main")
+        visit.go("/")
+        chart = page.locator("#charts figure").filter(has_text="started")
+        expect(chart).to_contain_text(re.compile(r"^[1-9]\d* started at \d\d:\d\d$"))
+        expect(page.locator("#charts canvas")).to_have_count(4)
+        expect(page.get_by_role("row").filter(has_text="this minute")).to_be_hidden()
+        page.evaluate("window.canvas = document.querySelector('#charts canvas')")
+        page.evaluate("refresh()")
+        assert page.evaluate("window.canvas.isConnected"), "the charts were taken away"
         visit.go(url("watched"))
         expect(main).to_contain_text("approved waits for its signal.")
         node = page.locator("#diagram svg .node")
@@ -134,6 +152,11 @@ def test_an_operator_watches_one_saga_finds_the_stuck_and_mends_their_group(brow
         page.keyboard.press("Enter")
         expect(main.locator("tbody tr")).to_have_count(MANY // 10)
 
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page.get_by_role("button", name="copy").click()
+        expect(page.get_by_role("button", name="copied")).to_be_visible()
+        command = page.evaluate("navigator.clipboard.readText()")
+        assert command == f"sagakit list --where 'status = stuck' --namespace {NAMESPACE}"
         page.get_by_role("navigation").get_by_role("link", name="Stuck").click()
         page.get_by_role("link", name="retry").click()
         expect(main).to_contain_text(f"called again: charge in {MANY // 10} sagas")

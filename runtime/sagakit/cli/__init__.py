@@ -7,6 +7,7 @@ looking_commands  list, describe, history, count, groups, workers
 watching_commands  watch, trace
 history_commands  replay
 store_commands    store: verify, rebuild
+audit_command     audit
 job_commands      jobs
 export_commands   export, sql
 import_command    import
@@ -19,8 +20,10 @@ letter_commands   dead-letters: list, show, edit, resend, delete, audit
 letter_changes    a change of dead letters: plan, question, verdicts
 letter_editing    the new payload of a dead letter
 checking_commands  doctor
+conformance_command  conformance participant
 findings_text     findings of the doctor as text, and for Nagios and Prometheus
 running_commands  worker, setup, permissions, config, metrics
+server_command    server: NATS on the loopback
 console_commands  web, dev
 console_process   `sagakit web`: console and HTTP API as a process
 dev_process       `sagakit dev`: a server, a worker that starts anew, the console
@@ -30,6 +33,7 @@ scaffold          the project that `sagakit init` makes, of the templates in the
 changing          a change of many sagas: plan, question, verdicts
 jobs_at_work      verbs for many sagas, as jobs: written, sent, shown, resumed
 deletions        deletions of single sagas, each with its verdict
+json_arguments    JSON as an argument
 moments           times and delays as arguments
 choosing          the selector: keys, globs, a filter, standard input
 looking_only      the light way to look at sagas: a plain connection under asyncio
@@ -50,6 +54,7 @@ joined_metrics    their metrics as one text
 accounts_command  `sagakit permissions` and `sagakit setup`
 loading           finds the sagas that `module:name` names
 exits             exit codes
+leaving           the end of the process, without freeing each object
 stop              signals
 logs              the log of the worker
 health            health checks and metrics over HTTP
@@ -58,7 +63,11 @@ monitoring        the dashboard and the alert rules
 
 from __future__ import annotations
 
+import gc
 import sys
+
+YOUNGEST = 50_000
+"""Allocations between two looks for garbage. The modules of a command are none, and to search them takes time."""
 
 
 def main() -> None:
@@ -70,3 +79,15 @@ def main() -> None:
             raise
         sys.exit(f"the command needs {error.name}: pip install 'sagakit[cli]'")
     app()
+
+
+def run() -> None:
+    """Be the command `sagakit`: do what `main` does, in a process that does nothing else and ends at once after it."""
+    gc.set_threshold(YOUNGEST, *gc.get_threshold()[1:])
+    try:
+        main()
+    except SystemExit as end:
+        from sagakit.cli.leaving import leave
+
+        leave(end.code)
+        raise

@@ -6,7 +6,6 @@ import getpass
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from pathlib import Path
 
 import msgspec
 import trio
@@ -15,6 +14,7 @@ import typer
 from sagakit.cli.choosing import AT_ONCE, Choice, Chosen, choice_to_change, chosen, key_of_record
 from sagakit.cli.exits import CommandExit, UsageError
 from sagakit.cli.jobs_at_work import CUT_OFF, JobResult, Pace, begin, jobs_of, positions, resume
+from sagakit.cli.json_arguments import json_of
 from sagakit.cli.printing import Columns, OutputFormat, note, print_lines, shown
 from sagakit.cli.session import Session, Work
 from sagakit.client.by_key import PlainAccess, check_message
@@ -285,16 +285,3 @@ def _line(order: Order, key: str, answer: Answer) -> VerdictLine:
         why=answer.refusal or None,
         dry_run=order.dry_run,
     )
-
-
-def json_of(text: str) -> msgspec.Raw:
-    """Return an argument that is JSON, or `@` and the name of a file with JSON. Raises UsageError."""
-    try:
-        data = Path(text[1:]).read_bytes() if text.startswith("@") else text.encode()
-    except OSError as error:
-        raise UsageError(f"{text}: {error.strerror}") from None
-    try:
-        msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{text[:60]!r} is not JSON: {error}; a text has quotes: '\"{text[:20]}\"'") from None
-    return msgspec.Raw(data)

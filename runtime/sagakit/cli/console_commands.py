@@ -48,11 +48,19 @@ def web(
         typer.Option(metavar="NAME", help="The header in which a proxy names the visitor."),
     ] = None,
     proxy_from: Annotated[
-        list[str] | None, typer.Option(metavar="NETWORK", help="A network of that proxy; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            metavar="NETWORK", help="A network of that proxy, or with --tokens of any before it; may be repeated."
+        ),
     ] = None,
     proxy_role_header: Annotated[
         str | None, typer.Option(metavar="NAME", help="The header in which that proxy says the role.")
     ] = None,
+    reads_per_second: Annotated[float, typer.Option(help="Requests of one visitor that look; inf for no limit.")] = 200,
+    acts_per_second: Annotated[float, typer.Option(help="Requests of one visitor that change something.")] = 100,
+    failed_logins_per_minute: Annotated[
+        float, typer.Option(help="Wrong tokens from one address; then none from there is looked at for a while.")
+    ] = 10,
     log_format: LogFormatName = LogFormat.text,
     log_level: LogLevelName = LogLevel.info,
     *,
@@ -75,6 +83,11 @@ def web(
         proxy_header=proxy_header,
         proxy_from=proxy_from or (),
         proxy_role_header=proxy_role_header,
+        rates={
+            "reads_per_second": reads_per_second,
+            "acts_per_second": acts_per_second,
+            "failed_logins_per_minute": failed_logins_per_minute,
+        },
     )
     raise typer.Exit(console_process.run(call))
 

@@ -21,6 +21,7 @@ from sagakit.client.client_opening import ClientOptions, open_client
 from sagakit.system.config import Config
 from sagakit.web.application import app
 from sagakit.web.guard import LOOPBACK_HOSTS
+from sagakit.web.rate_limits import RateLimits
 from sagakit.web.visitors import Authentication, Everyone, Proxy, Rank, Tokens
 
 _log = getLogger("sagakit.web")
@@ -38,12 +39,13 @@ class ConsoleCall(msgspec.Struct, frozen=True, kw_only=True):
     proxy_header: str | None = None
     proxy_from: Sequence[str] = ()
     proxy_role_header: str | None = None
+    rates: dict[str, float] = {}
 
     def authentication(self, listening: socket.socket) -> Authentication:
         """Return the way to know visitors. Raises UsageError where nobody would be asked, InvalidConfig."""
         if self.tokens is not None and self.proxy_header is not None:
             raise UsageError("--tokens and --proxy-header: visitors are known in one way, not in both")
-        if self.proxy_header is None and (self.proxy_from or self.proxy_role_header):
+        if self.proxy_header is None and (self.proxy_role_header or (self.proxy_from and self.tokens is None)):
             raise UsageError(
                 "--proxy-from and --proxy-role-header are about a proxy: give its --proxy-header NAME, too"
             )
@@ -53,6 +55,10 @@ class ConsoleCall(msgspec.Struct, frozen=True, kw_only=True):
             header = self.proxy_role_header
             return Proxy(header=self.proxy_header, addresses=self.proxy_from, rank=self.role, rank_header=header)
         return everyone(self.role, listening, instead="give --tokens FILE or --proxy-header NAME")
+
+    def rate_limits(self) -> RateLimits:
+        """Return the limits of each visitor. Raises InvalidConfig."""
+        return RateLimits(**self.rates, forwarded_by=self.proxy_from)
 
 
 def everyone(rank: Rank, listening: socket.socket, *, instead: str) -> Everyone:
@@ -81,9 +87,9 @@ def run(call: ConsoleCall) -> CommandExit:
     with stop_signals() as stop:
         try:
             with bare_errors():
-                config = Config.load(call.config, **call.options)
+                config, limits = Config.load(call.config, **call.options), call.rate_limits()
                 with listen(call.listen, option="listen") as listening:
-                    trio.run(_serve, call, config, listening, call.authentication(listening), stop)
+                    trio.run(_serve, call, config, limits, listening, call.authentication(listening), stop)
         except BaseException as error:  # every error becomes an exit code and a line in the log
             return failed(error)
     return CommandExit.DRAINED
@@ -98,7 +104,12 @@ def failed(error: BaseException) -> CommandExit:
 
 
 async def _serve(
-    call: ConsoleCall, config: Config, listening: socket.socket, authentication: Authentication, stop: Stop
+    call: ConsoleCall,
+    config: Config,
+    limits: RateLimits,
+    listening: socket.socket,
+    authentication: Authentication,
+    stop: Stop,
 ) -> None:
     stopping = trio.Event()
     host = listening.getsockname()[0]
@@ -107,7 +118,7 @@ async def _serve(
         async with open_client(call.url, **client_options(config)) as client:
             open_to_all = isinstance(authentication, Everyone)
             hosts = LOOPBACK_HOSTS | {host} if open_to_all else None
-            made = app(client, authentication=authentication, read_only=False, hosts=hosts)
+            made = app(client, authentication=authentication, read_only=False, hosts=hosts, rate_limits=limits)
             async with answering(listening, made) as url:
                 stop.then(stopping.set)
                 who = f"everyone is {call.role}" if open_to_all else "visitors are asked who they are"

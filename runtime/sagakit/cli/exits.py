@@ -31,8 +31,8 @@ class CommandExit(IntEnum):
     DRAINED = 0, "a signal came, and the worker drained", False
     NOT_APPLIED = (
         1,
-        "an operator command has no effect on some of the sagas, a check of `doctor` is bad, or records and events "
-        "differ; never from a worker",
+        "an operator command has no effect on some of the sagas, a check of `doctor` is bad, a participant breaks "
+        "a clause, or records and events differ; never from a worker",
         True,
     )
     USAGE = 2, "the command line is wrong: an unknown option, no such module, no sagas in it", False

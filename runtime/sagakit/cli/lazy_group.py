@@ -26,6 +26,7 @@ LATER: Mapping[str, tuple[str, str]] = {
     "watch": ("watching_commands", "Print events as they come."),
     "trace": ("watching_commands", "Draw the family of a saga as a tree."),
     "store": ("store_commands", "Compare records with events, and rebuild what was lost."),
+    "audit": ("audit_command", "List what operators did, with their reasons."),
     "jobs": ("job_commands", "List the jobs: verbs for many sagas."),
     "dead-letters": ("letter_commands", "List, edit, resend and delete messages that could never be applied."),
     "doctor": ("checking_commands", "Check server, streams, fleet and sagas, and say what to do."),
@@ -44,6 +45,7 @@ OTHERS: Mapping[str, tuple[str, str]] = {
     "worker": ("running_commands", "Run sagas in this process until a signal comes, then drain."),
     "web": ("console_commands", "Serve the console and the HTTP API."),
     "dev": ("console_commands", "Run a server, a worker and the console while you write sagas."),
+    "server": ("server_command", "Run a NATS server for this machine, to try things out."),
     "setup": ("running_commands", "Make the buckets and streams that are missing."),
     "permissions": ("running_commands", "Print the least permissions that a role needs."),
     "context": ("context_commands", "List, show and select contexts of the `nats` command."),
@@ -53,6 +55,7 @@ OTHERS: Mapping[str, tuple[str, str]] = {
     "diagram": ("writing_commands", "Print a saga's plan as a Mermaid flowchart."),
     "schema": ("writing_commands", "Print the JSON Schemas of what a saga keeps."),
     "explore": ("writing_commands", "Run a saga with every single fault."),
+    "conformance": ("conformance_command", "Try a participant against the contract, over NATS."),
     "demo": ("writing_commands", "Fulfill orders as sagas, then audit the books."),
 }
 """The other commands: the module of each, and its line in the list of commands."""

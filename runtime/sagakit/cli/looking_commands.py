@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import msgspec
 import typer
@@ -23,6 +23,7 @@ from sagakit.cli.printing import Columns, age, note, print_lines, print_one, utc
 from sagakit.cli.session import Look, Session, Work, in_session
 from sagakit.client.json_lines import detail_of, event_line, group_line, saga_line
 from sagakit.client.json_shapes import CountLine, WorkerLine
+from sagakit.client.list_columns import attribute_of, checked_columns
 from sagakit.engine import Record
 from sagakit.repository.groups import StuckGroup, grouped
 from sagakit.times import moment_of
@@ -45,17 +46,22 @@ def list_(
     where: FilterText = None,
     ended: Ended = False,
     limit: Annotated[int, typer.Option(min=1, help="Print so many at the most.")] = 50,
+    columns: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,...", help="Columns of the table: type,at,attributes.region."),
+    ] = None,
 ) -> None:
     """List sagas, newest first: the unfinished ones, unless the filter or --ended asks for others."""
 
-    def show(records: Sequence[Record], now: float) -> None:
-        lines = [saga_line(record) for record in records[:limit]]
-        print_lines(lines, list_columns(now), session.output, empty="no saga fits")
-        if len(records) > limit:
-            note("there are more: --limit prints them, --where narrows them down")
-
     def prepared() -> Work | Look:
         choice = choice_to_look(sagas, where)
+        names = USUAL if columns is None else checked_columns(columns.split(","))
+
+        def show(records: Sequence[Record], now: float) -> None:
+            lines = [saga_line(record) for record in records[:limit]]
+            print_lines(lines, list_columns(now, names), session.output, empty="no saga fits")
+            if len(records) > limit:
+                note("there are more: --limit prints them, --where narrows them down")
 
         async def by_key(access: PlainAccess) -> None:
             show(await _chosen(access, choice, ended, limit=limit + 1), access.now())
@@ -206,16 +212,29 @@ def _told(found: Chosen) -> Sequence[Record]:
 # ------------------------------------------------------------------------------- lines
 
 
-def list_columns(now: float) -> Columns:
-    """Return the columns of a list."""
-    return {
-        "saga": lambda line: line.key,
+USUAL = ("status", "at", "age", "changed", "error")
+"""The columns of a list, unless --columns says others."""
+
+
+def list_columns(now: float, names: Sequence[str] = USUAL) -> Columns:
+    """Return the columns of a list with these names: the saga first."""
+    known: Columns = {
+        "type": lambda line: line.type,
         "status": lambda line: line.status,
         "at": lambda line: ", ".join(line.at),
         "age": lambda line: age(line.created_at, now),
         "changed": lambda line: age(line.updated_at, now),
+        "deadline": lambda line: utc(line.deadline_at),
         "error": lambda line: line.error or "",
+        "version": lambda line: str(line.version),
+        "owner": lambda line: line.owner,
     }
+    return {"saga": lambda line: line.key, **{name: known.get(name) or _attribute(name) for name in names}}
+
+
+def _attribute(column: str) -> Callable[[Any], str]:
+    name = attribute_of(column)
+    return lambda line: line.attributes.get(name, "")
 
 
 COUNT_COLUMNS: Columns = {

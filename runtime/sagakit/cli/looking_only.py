@@ -10,16 +10,27 @@ from sagakit.jetstream.asyncio_run import run_on_wire
 from sagakit.jetstream.asyncio_wire import AsyncioWire
 from sagakit.jetstream.wire_reading import WireReading
 from sagakit.repository import SagaRepository
+from sagakit.store.names import Names
 from sagakit.store.ports import Wire
 from sagakit.system.config import Config
 
 
 class Looking(Protocol):
-    """The stored sagas, and the server's time: the part of `PlainAccess` that a list needs."""
+    """The stored sagas, the server's time, and the connection: the part of `PlainAccess` that needs no worker."""
 
     @property
     def repository(self) -> SagaRepository:
         """The stored sagas."""
+        ...
+
+    @property
+    def wire(self) -> Wire | None:
+        """The connection itself; None for a store in memory."""
+        ...
+
+    @property
+    def names(self) -> Names:
+        """The names on the wire."""
         ...
 
     def now(self) -> float:
@@ -30,21 +41,23 @@ class Looking(Protocol):
 class Looker:
     """A `Looking` over a plain connection. `opened_at` is the server's time when it was made."""
 
-    def __init__(self, wire: Wire, reading: WireReading, opened_at: float) -> None:
+    def __init__(self, wire: Wire, names: Names, reading: WireReading, opened_at: float) -> None:
         self.repository: SagaRepository = SagaRepository(reading)
-        self._wire = wire
+        self.wire: Wire = wire
+        self.names: Names = names
         self._ahead = opened_at - wire.now()
 
     def now(self) -> float:
         """Return the server's time."""
-        return self._wire.now() + self._ahead
+        return self.wire.now() + self._ahead
 
 
 def look(url: str, config: Config, work: Callable[[Looking], Awaitable[int | None]]) -> int:
     """Connect to a running server, do the work, and return its exit code. Raises the errors of `open_client`."""
 
     async def run(wire: AsyncioWire) -> int:
-        reading = WireReading(wire, await usable_names(wire, wire.server_version, config))
-        return await work(Looker(wire, reading, await reading.now())) or 0
+        names = await usable_names(wire, wire.server_version, config)
+        reading = WireReading(wire, names)
+        return await work(Looker(wire, names, reading, await reading.now())) or 0
 
     return run_on_wire(client_connection(url, config), run)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
 import typer
-from rich.cells import cell_len, set_cell_size
 
 from sagakit.cli.exits import UsageError
 from sagakit.client.json_shapes import ErrorLine
@@ -125,7 +124,7 @@ def table_text(lines: Sequence[LineT], columns: Columns, width: int) -> str:
     """Return a table with a bold head. Where `width` is too narrow, cells are cut: those of the last column first."""
     # a table of rich takes longer to print than it takes to find and read what is in it
     rows = [list(columns), *([shown(text(line)) for text in columns.values()] for line in lines)]
-    widths = [max(map(cell_len, cells)) for cells in zip(*rows, strict=True)]
+    widths = [max(map(_cells, cells)) for cells in zip(*rows, strict=True)]
     fitted = _fitted(widths, width - GAP * (len(widths) - 1))
     head, *body = ((" " * GAP).join(map(_cell, row, fitted)).rstrip() for row in rows)
     return "".join(f"{line}\n" for line in (typer.style(head, bold=True), *body))
@@ -133,7 +132,25 @@ def table_text(lines: Sequence[LineT], columns: Columns, width: int) -> str:
 
 def _cell(text: str, width: int) -> str:
     """Return a text that fills a cell: filled up, or cut."""
-    return set_cell_size(text if cell_len(text) <= width else f"{set_cell_size(text, width - 1)}…", width)
+    return _sized(text, width) if _cells(text) <= width else f"{_sized(text, width - 1)}…"
+
+
+def _cells(text: str) -> int:
+    """Return the number of cells that a text takes on the screen."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _sized(text: str, width: int) -> str:
+    """Return a text that takes so many cells: filled up, or cut."""
+    if text.isascii():
+        return text[:width].ljust(width)
+    from rich.cells import set_cell_size
+
+    return set_cell_size(text, width)
 
 
 def tree_text(tree: Tree) -> str:

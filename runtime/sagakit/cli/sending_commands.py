@@ -6,12 +6,13 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from sagakit.cli.changing import Changing, Order, carry_out, change, json_of, resuming
+from sagakit.cli.changing import Changing, Order, carry_out, change, resuming
 from sagakit.cli.choosing import key_of_record
 from sagakit.cli.command_options import AS_JOB, CHANGING, SagaWords
 from sagakit.cli.completing import offer_types
 from sagakit.cli.deletions import deletion, would_be_deleted
 from sagakit.cli.exits import UsageError
+from sagakit.cli.json_arguments import json_of
 from sagakit.cli.moments import seconds_of, time_of
 from sagakit.cli.printing import note, print_one
 from sagakit.cli.session import Session, Work, in_session

@@ -43,6 +43,7 @@ client_opening  open_client for trio programs, and what opening shares with asyn
 reaching       the connection of a client, and the check that its server can be used
 saga_type    a type of saga, by its class or by its name
 step_wait    the wait for a step of a saga
+list_columns  the columns of a list of sagas, by their names
 lookup       single looks by key
 kept_plans   the plans that the workers keep
 through_outages  waits, and asks again

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sagakit.client.json_shapes import (
+    AuditLine,
     EventLine,
     GroupLine,
     LetterChangeLine,
@@ -71,6 +72,23 @@ def watch_line(position: str, event: CloudEvent) -> WatchLine:
         id=line.id,
         run=line.run,
         data=line.data,
+    )
+
+
+def audit_line(event: CloudEvent) -> AuditLine:
+    """Return the line of an event that tells of an operator's verb."""
+    _, saga_type, kind = event.type.split(".", 2)
+    data = event.data
+    return AuditLine(
+        at=event.time,
+        by=str(data.get("by") or ""),
+        verb=kind.removeprefix("operator."),
+        step=str(data.get("step") or ""),
+        key=str(SagaKey(saga_type, event.subject)),
+        type=saga_type,
+        id=event.subject,
+        sequence=event.sequence,
+        why=str(data.get("reason") or ""),
     )
 
 

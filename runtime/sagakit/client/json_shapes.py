@@ -272,6 +272,20 @@ class LetterVerdictLine(msgspec.Struct, frozen=True, kw_only=True):
     dry_run: bool
 
 
+class AuditLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A verb that an operator gave to a saga, in `sagakit audit`. `sequence` is the number of its event."""
+
+    at: datetime
+    by: str
+    verb: str
+    step: str
+    key: str
+    type: str
+    id: str
+    sequence: int
+    why: str
+
+
 class LetterChangeLine(msgspec.Struct, frozen=True, kw_only=True):
     """A line of `sagakit dead-letters audit`: what somebody has done with a dead letter."""
 
@@ -327,9 +341,18 @@ class ErrorLine(msgspec.Struct, frozen=True, kw_only=True):
     exit: int
 
 
+class ClauseLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A clause in `sagakit conformance`. `verdict` is kept, broken, not shown or not tried."""
+
+    clause: str
+    says: str
+    verdict: str
+    why: Sequence[str]
+
+
 LINES: tuple[type[msgspec.Struct], ...] = (
     SagaLine, SagaDetail, EventLine, ReplayLine, DifferenceLine, RebuiltLine, WatchLine, RelativeLine, CountLine,
     GroupLine, WorkerLine, VerdictLine, JobLine, StartedLine, FindingLine, ContextLine, ErrorLine,
-    LetterLine, LetterDetail, LetterVerdictLine, LetterChangeLine,
+    LetterLine, LetterDetail, LetterVerdictLine, LetterChangeLine, AuditLine, ClauseLine,
 )  # fmt: skip
 """The structs that are printed as they are; the others are parts of these."""

@@ -16,7 +16,7 @@ import msgspec
 
 from sagakit.errors import InvalidInput, NotAllowed, Undecodable, UnknownLetter
 from sagakit.jetstream.answers import PubAck, to_error
-from sagakit.jetstream.puller import Found, refusal
+from sagakit.jetstream.puller import Found, refusal, subjects_of
 from sagakit.jetstream.scan import Scan, window
 from sagakit.jetstream.wire import header_block, header_fields
 from sagakit.jetstream.wire_reading import StoredMessage, last_message
@@ -116,6 +116,11 @@ class Letters:
                     letter = _letter(one)
                     if _fits(letter, subject, reason):
                         yield letter
+
+    async def count(self) -> int:
+        """Return how many dead letters there are."""
+        counts = [await subjects_of(self._wire, self._names.dead, one, refusal) for one in self._names.dead_subjects]
+        return sum(number for count in counts for number in count.values())
 
     async def get(self, sequence: int) -> Letter:
         """Return one dead letter, from the leader. Raises UnknownLetter."""

@@ -17,6 +17,7 @@ from sagakit.jetstream.whereabouts import check_trio
 from sagakit.messages.commands import Command
 from sagakit.system.config import Config
 from sagakit.system.given_options import RuntimeOptions
+from sagakit.tracing import Tracing
 
 if TYPE_CHECKING:
     import asyncio
@@ -31,6 +32,7 @@ async def open_runtime(
     host_loop: asyncio.AbstractEventLoop | None = None,
     adopt: bool = True,
     commands: Sequence[Command] = (),
+    tracing: Tracing | None = None,
     **options: Unpack[RuntimeOptions],
 ) -> AsyncIterator[Runtime]:
     """Open a worker in this trio program: connect, make missing buckets, take over sagas of dead workers.
@@ -51,6 +53,8 @@ async def open_runtime(
     With `commands` the worker also takes messages from streams of your own, which start, signal or cancel sagas: see
     `Command`. All workers that have a command share its durable consumer.
 
+    With `tracing`, such as `sagakit.otel.OtelTracing`, the worker exports a span for each attempt and each saga.
+
     Raises CannotConnect, LoginRefused, NotPermitted, ServerTooOld, JetStreamOff, PayloadTooSmall, OtherDomain,
     BadBucket, BadLayout, StoreFull, InvalidConfig, DefinitionError, PlanChanged, SchemaChanged.
     """
@@ -62,7 +66,13 @@ async def open_runtime(
     settings = Config.of(({} if config is None else structs.asdict(config)) | dict(options))
     with bare_errors():
         async with open_worker(
-            url, sagas=sagas, config=settings, host_loop=host_loop, adopt=adopt, commands=commands
+            url,
+            sagas=sagas,
+            config=settings,
+            host_loop=host_loop,
+            adopt=adopt,
+            commands=commands,
+            tracing=tracing,
         ) as worker:
             try:
                 yield Runtime(worker)

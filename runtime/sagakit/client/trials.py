@@ -28,6 +28,8 @@ class Answer(NamedTuple):
 
 NO_WORKER = "no worker"
 """The verdict to expect from a saga that no live worker can run."""
+UNKNOWN_HERE = "unknown here"
+"""The verdict to expect from a saga whose plan is not kept: only its owner can tell."""
 
 
 def answer_to(
@@ -45,7 +47,7 @@ def answer_to(
     `now` is the server's time. The types of payloads are not checked: only the owner knows them.
     """
     if plan is None:
-        return Answer("unknown here", "its plan is not kept, so only its owner can tell")
+        return Answer(UNKNOWN_HERE, "its plan is not kept, so only its owner can tell")
     verdict = trial(plan, record, Inbound(id="trial", kind=kind, step=step, payload=payload), now, limits)
     if is_taken(kind, verdict):
         return Answer(verdict)

@@ -29,16 +29,19 @@ from sagakit.system.io.unpublished import Unpublished
 from sagakit.system.isolation import Gate
 from sagakit.system.lease_status import LeaseStatus
 from sagakit.system.reports import Reports
+from sagakit.system.saga_tracer import SagaTracer
 from sagakit.system.tally import Tally
+from sagakit.tracing import Tracing
 
 
 class Runs(NamedTuple):
-    """The callers of user code, the clock, and the source of random numbers."""
+    """The callers of user code, the clock, the source of random numbers, and the way out for spans."""
 
     call_asyncio: Callable[..., Awaitable[Any]]
     call_thread: Callable[..., Awaitable[Any]] | None
     now: Callable[[], float]
     random: Callable[[], float]
+    tracing: Tracing | None
 
 
 class WorkerIdentity(NamedTuple):
@@ -62,7 +65,8 @@ class Parts:
         self.runs: Runs = runs
         self.identity: WorkerIdentity = identity
         self.limits: Limits = limits_for(store.max_payload, max_isolated_crashes=config.max_isolated_crashes)
-        self.reports: Reports = Reports()
+        self.tracer: SagaTracer = SagaTracer(runs.tracing)
+        self.reports: Reports = Reports(self.tracer)
         self.tally: Tally = Tally()
         self.unpublished: Unpublished = Unpublished()
         self.gate: Gate = Gate()
@@ -77,7 +81,9 @@ class Parts:
         self.requests: Requests = Requests(store, self.sagas, worker_id, absent=members.ask, stranded=stranded.error_of)
         self.elsewhere: Elsewhere = Elsewhere(store, registry)
         self.notes: Notes = Notes(registry, self.elsewhere, stranded, self.requests)
-        self.children: Children = Children(store, registry, self.starts, self.requests, self.elsewhere.can_read)
+        self.children: Children = Children(
+            store, registry, self.starts, self.requests, self.elsewhere.can_read, self.tracer
+        )
         self.recovery: Recovery = Recovery(
             store=store,
             registry=registry,
@@ -103,6 +109,7 @@ class Parts:
             limits=self.limits,
             reports=self.reports,
             tally=self.tally,
+            tracer=self.tracer,
             persistence=system.ref("persistence"),
             publisher=system.ref("publisher"),
             timers=system.ref("timers"),

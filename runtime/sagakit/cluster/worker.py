@@ -12,6 +12,7 @@ from uuid import uuid4
 import trio
 
 from sagakit.binding.registry import Registry
+from sagakit.binding.traced_binding import registry_of
 from sagakit.cluster.control_endpoint import ControlEndpoint
 from sagakit.cluster.elsewhere import Elsewhere
 from sagakit.cluster.garbage import collecting_less
@@ -43,6 +44,7 @@ from sagakit.system.io.unpublished import Unpublished
 from sagakit.system.lease_status import LeaseStatus
 from sagakit.system.open_store import open_store
 from sagakit.system.watchdog import LoopBlocks, watching
+from sagakit.tracing import Tracing
 
 if TYPE_CHECKING:
     import asyncio
@@ -109,12 +111,13 @@ async def open_worker(
     adopt: bool = True,
     commands: Sequence[Command] = (),
     shards_as_made: bool = False,
+    tracing: Tracing | None = None,
 ) -> AsyncIterator[Worker]:
     """Open a worker on the store at `url`, and drain it at the end. Raises the errors of `sagakit.open_runtime`.
 
     With `shards_as_made` the number of shards is that of the layout, if there is one, whatever the `config` says.
     """
-    registry = Registry(sagas)
+    registry = registry_of(sagas, tracing)
     if is_private(url) and adopt:
         registry.check_complete()
     async with (
@@ -131,6 +134,7 @@ async def open_worker(
                 commands=commands,
                 blame=watchdog.blame,
                 blocks=watchdog.blocks,
+                tracing=tracing,
             ) as worker:
                 yield worker
 
@@ -149,6 +153,7 @@ async def run_worker(
     commands: Sequence[Command] = (),
     blame: Callable[[float], str] = lambda seconds: "",
     blocks: Callable[[], Sequence[LoopBlocks]] = list,
+    tracing: Tracing | None = None,
 ) -> AsyncIterator[Worker]:
     """Run a worker on an open store: first its lease, then its trees with recovery. Drain it when the context is left.
 
@@ -165,7 +170,9 @@ async def run_worker(
     prepared = await prepared_commands(store, registry, commands, adopts=adopt)
     members = Members(worker_id := f"{config.worker_name}-{uuid4().hex[:12]}")
     identity = WorkerIdentity(worker_id, LeaseStatus(config.lease_ttl), members, adopt)
-    parts = Parts(store, registry, config, Runs(call_asyncio, call_thread, now or store.clock.now, random), identity)
+    parts = Parts(
+        store, registry, config, Runs(call_asyncio, call_thread, now or store.clock.now, random, tracing), identity
+    )
     lease = _own_lease(parts, blame)
     # the endpoint is served before the lease exists: who sees the lease and asks must find somebody there
     async with (

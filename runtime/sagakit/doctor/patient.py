@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from sagakit.client.letters import Letters
 from sagakit.cluster.lease_value import Lease, lease_of
 from sagakit.doctor.live_sagas import LiveSagas, record_of
 from sagakit.doctor.monitoring_port import Monitored
 from sagakit.errors import NoResponders, Undecodable
 from sagakit.jetstream.answers import NO_STREAM, ApiError, to_error
-from sagakit.jetstream.puller import refusal, subjects_of
 from sagakit.jetstream.scan import window
 from sagakit.jetstream.wire_reading import WireReading
 from sagakit.store.names import Names
@@ -158,10 +158,8 @@ class Patient:
         What was done with letters is in the same stream, and is not counted.
         """
         found = await window(self.wire, self.names.dead, self.names.dead_subjects, upto=None, want=1)
-        counts = [await subjects_of(self.wire, self.names.dead, one, refusal) for one in self.names.dead_subjects]
-        return sum(number for count in counts for number in count.values()), max(
-            (one.at for one in found.found), default=0.0
-        )
+        number = await Letters(self.wire, self.names).count()
+        return number, max((one.at for one in found.found), default=0.0)
 
     async def streams(self) -> dict[str, StreamInfo]:
         """Return the streams that are there, by name."""

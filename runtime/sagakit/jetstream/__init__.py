@@ -29,6 +29,7 @@ The store
 kv         buckets
 event_log  the event log
 inbox      the work queue of inbound messages
+publishing  single publishes, and dead letters
 step_commands  the work queue of commands to participants
 control    request and reply between workers
 clock      the server's time, as this process knows it

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -17,6 +17,7 @@ from sagakit.errors import Ambiguous, StoreError
 from sagakit.jetstream.answers import ApiError
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.server_check import BATCHES
+from sagakit.jetstream.wire import Message
 from sagakit.store.gathering import BatchDone, BatchRefused, Carrier, Gathering, Pause, T
 
 FOR_GOOD = frozenset({10174, 10177, 10199})
@@ -29,14 +30,6 @@ _MEMBER = b"Nats-Batch-Id: %b\r\nNats-Batch-Sequence: %d\r\n\r\n"
 _COMMIT = b"Nats-Batch-Id: %b\r\nNats-Batch-Sequence: %d\r\nNats-Batch-Commit: 1\r\n\r\n"
 _END = 2
 """Bytes of the empty line that ends a block of headers."""
-
-
-class Message(NamedTuple):
-    """A message of a batch, with a block of headers that has at least one."""
-
-    subject: str
-    headers: bytes
-    payload: bytes
 
 
 class BatchAck(msgspec.Struct, frozen=True):

@@ -11,8 +11,9 @@ import msgspec
 
 from sagakit.errors import BadBucket, InvalidConfig, Refused, StoreError
 from sagakit.jetstream.answers import ApiError
-from sagakit.jetstream.inbox import StreamAcknowledger, dead_headers, publish_dead, stored_at
+from sagakit.jetstream.inbox import StreamAcknowledger, stored_at
 from sagakit.jetstream.link import Link
+from sagakit.jetstream.publishing import dead_headers, publish_dead
 from sagakit.jetstream.pull import Consumer, Pull
 from sagakit.jetstream.wire import header_fields
 from sagakit.store.names import Names

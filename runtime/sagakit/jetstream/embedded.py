@@ -38,11 +38,13 @@ from sagakit.jetstream.server_process import (
     Running,
     Sync,
     listens,
+    port_of,
     read,
     remove_stored,
     spawn,
     stop,
     until_old_one_has_ended,
+    url_at,
     url_to_use,
 )
 
@@ -59,23 +61,31 @@ SUCCEED = 0.2
 
 
 @asynccontextmanager
-async def embedded_server(folder: Path, *, sync: Sync = "always", anew: bool = False) -> AsyncIterator[str]:
+async def embedded_server(
+    folder: Path, *, sync: Sync = "always", anew: bool = False, port: int | None = None
+) -> AsyncIterator[str]:
     """Run a server on `folder` while the context is open, or join the one that runs there; yields its URL.
 
     A process that has joined runs the server itself, at the same URL, once its owner has ended. `sync="always"`: what
     was acknowledged survives a power cut; `relaxed`: it survives `kill -9` only, and is faster; the owner's counts.
-    With `anew` all that was stored is removed first. Raises CannotConnect, also for a folder that cannot be written to,
-    and with `anew` for one whose server another process runs.
+    With `anew` all that was stored is removed first. Without a `port` it takes the one that it had before, or a free
+    one. Raises CannotConnect, also for a folder that cannot be written to, for a port that is taken, with `anew` for a
+    folder whose server another process runs, and with `port` for one whose server listens at another port.
     """
     folder = _made(folder)
     with _lock_file(folder) as lock:
         with _usable(folder):
             owned_elsewhere = await _join(folder, lock)
         if owned_elsewhere is None:
-            async with _own_server(folder, sync, anew) as url:
+            async with _own_server(folder, sync, anew, port) as url:
                 yield url
         elif anew:
             raise CannotConnect(f"another process runs the nats-server of {folder}: end it before its data is removed")
+        elif port not in (None, port_of(owned_elsewhere.url)):
+            raise CannotConnect(
+                f"another process runs the nats-server of {folder} at {owned_elsewhere.url}, not at port {port}: use "
+                "that one, end that process, or choose another folder"
+            )
         else:
             async with _succeeding(folder, lock, owned_elsewhere):
                 yield owned_elsewhere.url
@@ -166,8 +176,8 @@ async def _succeeding(folder: Path, lock: IO[str], joined: Running) -> AsyncIter
 
 
 @asynccontextmanager
-async def _own_server(folder: Path, sync: Sync, anew: bool) -> AsyncIterator[str]:
-    keeper = _Keeper(folder, url_to_use(folder), sync)
+async def _own_server(folder: Path, sync: Sync, anew: bool, port: int | None) -> AsyncIterator[str]:
+    keeper = _Keeper(folder, url_to_use(folder) if port is None else url_at(port), sync)
     why = await why_not_writable(folder)
     if why is not None:
         raise _unwritable(folder, why)

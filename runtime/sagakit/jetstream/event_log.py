@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from sagakit.jetstream.answers import take_ack
-from sagakit.jetstream.batches import Batches, Message
+from sagakit.jetstream.batches import Batches
 from sagakit.jetstream.link import Link
-from sagakit.jetstream.wire import header_block
+from sagakit.jetstream.wire import Message, header_block
 from sagakit.store.gathering import BatchDone
 from sagakit.store.names import Names
 from sagakit.store.ports import Done, EventMessage

@@ -6,7 +6,7 @@ those that wait for an owner, and of the starts that wait for room.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 import msgspec
@@ -17,11 +17,12 @@ from sagakit.jetstream.clock import ServerClock
 from sagakit.jetstream.domains import check_only_ours_captures
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.parser import Delivery
+from sagakit.jetstream.publishing import KEPT_ID, KEPT_SUBJECT, MESSAGE_ID, dead_headers, dead_letter, publish
 from sagakit.jetstream.pull import Consumer, Pull
 from sagakit.jetstream.stored import Stored, StreamReader
-from sagakit.jetstream.wire import header_block, header_fields
+from sagakit.jetstream.wire import Message, header_block, header_field, header_fields
 from sagakit.store.names import Channel, Names, SagaKey
-from sagakit.store.ports import ACK_WAIT, HEADERS_LIMIT, UNKNOWN_TYPE_FOR, InboundMessage, Source
+from sagakit.store.ports import ACK_WAIT, UNKNOWN_TYPE_FOR, Burial, InboundMessage, Parking, Source
 from sagakit.store.starting import is_start
 
 OUT = 20_000
@@ -32,16 +33,12 @@ PAGE_NEW, PAGE_PARKED = 1_024, 64
 turns of everything else that it does, and a message behind a flood waits until all pages before it have come."""
 LOOKED_AT = 8
 """Messages to one saga that are looked at for a start: more than a few before it mean that there is none."""
-NAME_LIMIT = 4 * 1_024
-"""Bytes that the id and the subject of a message have at most, so that its sender can find its dead letter by them."""
 
-_ID = "Nats-Msg-Id"
 _PARKED = "park-"
 """The beginning of the message id of a parked copy. The position of its original follows."""
-_KEPT_ID = "Sagakit-Id"
 _KEPT_CHANNEL = "Sagakit-Channel"
 _KEPT_SINCE = "Sagakit-Since"
-_KEPT_SUBJECT = "Sagakit-Subject"
+_message_id, _kept_id = header_field(MESSAGE_ID), header_field(KEPT_ID)
 
 
 class StreamInbox:
@@ -62,7 +59,7 @@ class StreamInbox:
         could publish another message under that id first, and the server would drop the reverse as a copy.
         """
         key = SagaKey(saga_type, saga_id)
-        headers = {_KEPT_ID: id} if channel == "system" else {_ID: f"{key}/{id}"}
+        headers = {KEPT_ID: id} if channel == "system" else {MESSAGE_ID: f"{key}/{id}"}
         await publish(self._link, self._names.inbound_subject(channel, key), payload, headers)
 
     async def check_only_ours(self) -> None:
@@ -80,26 +77,13 @@ class StreamInbox:
             for delivery in pull.left():
                 StreamAcknowledger(self._link, delivery.reply).defer(0)
 
-    async def park(self, message: InboundMessage, *, start: bool) -> None:
-        """Copy a message to where it waits, then acknowledge it."""
-        headers = {
-            _ID: f"{_PARKED}{message.position}",
-            _KEPT_ID: message.id,
-            _KEPT_CHANNEL: message.channel,
-            _KEPT_SINCE: repr(message.since),
-            _KEPT_SUBJECT: message.subject,
-        }
-        await publish(self._link, self._names.parked_subject(message.address, start=start), message.payload, headers)
-        message.acknowledger.ack()
+    async def park(self, parkings: Sequence[Parking]) -> Sequence[StoreError | None]:
+        """Copy messages to where they wait, then acknowledge them."""
+        return await self._move([(message, self._parked(message, start)) for message, start in parkings])
 
-    async def bury(self, message: InboundMessage, reason: str, *, code: str, by: str) -> None:
-        """Write the dead letter, then acknowledge it."""
-        position = _first_position(message)
-        headers = dead_headers(
-            self._names.inbox, position, message.subject, message.id, message.headers, reason, code, by
-        )
-        await publish_dead(self._link, self._names.dead_subject("inbox", message.saga_type), message.payload, headers)
-        message.acknowledger.ack()
+    async def bury(self, burials: Sequence[Burial], *, by: str) -> Sequence[StoreError | None]:
+        """Write the dead letters, then acknowledge the messages."""
+        return await self._move([(burial.message, self._letter(burial, by)) for burial in burials])
 
     async def start_waits(self, message: InboundMessage) -> bool:
         """Return True if a start is stored for the same saga; a start that waits for room has its own subject."""
@@ -161,6 +145,36 @@ class StreamInbox:
 
     # ------------------------------------------------------------- private
 
+    async def _move(self, moved: Sequence[tuple[InboundMessage, Message]]) -> list[StoreError | None]:
+        """Write the copies of messages, and acknowledge each whose copy is durable. Return the error of each."""
+        answers = await self._link.request_all([copy for _, copy in moved])
+        troubles: list[StoreError | None] = []
+        for (message, copy), answer in zip(moved, answers, strict=True):
+            result = decode_ack(answer, copy.subject, None) if isinstance(answer, bytes) else answer
+            troubles.append(result if isinstance(result, StoreError) else None)
+            if troubles[-1] is None:
+                message.acknowledger.ack()
+        return troubles
+
+    def _parked(self, message: InboundMessage, start: bool) -> Message:
+        headers = {
+            MESSAGE_ID: f"{_PARKED}{message.position}",
+            KEPT_ID: message.id,
+            _KEPT_CHANNEL: message.channel,
+            _KEPT_SINCE: repr(message.since),
+            KEPT_SUBJECT: message.subject,
+        }
+        subject = self._names.parked_subject(message.address, start=start)
+        return Message(subject, header_block(headers), message.payload)
+
+    def _letter(self, burial: Burial, by: str) -> Message:
+        message, reason, code = burial
+        headers = dead_headers(
+            self._names.inbox, _first_position(message), message.subject, message.id, message.headers, reason, code, by
+        )
+        subject = self._names.dead_subject("inbox", message.saga_type)
+        return dead_letter(self._link, subject, message.payload, headers)
+
     def _consumer(self, saga_type: str, source: Source) -> Consumer:
         names = self._names
         waits, starts = source != "new", source == "parked starts"
@@ -195,8 +209,9 @@ class StreamInbox:
         acknowledger: StreamAcknowledger | _Remover,
         saga_type: str = "",
     ) -> InboundMessage:
-        fields = dict(header_fields(headers))
-        message_id = fields.get(_ID, f"seq-{position}")
+        message_id = _message_id(headers)
+        if message_id is None:
+            message_id = f"seq-{position}"
         channel: Channel | None = "client"
         saga_id = fault = ""
         parked = False
@@ -205,11 +220,13 @@ class StreamInbox:
             saga_type, saga_id = key.saga_type, key.saga_id
             message_id = message_id.removeprefix(f"{key}/")
             if channel == "system":  # only workers publish there
-                message_id = fields.get(_KEPT_ID, message_id)
+                kept_id = _kept_id(headers)
+                message_id = message_id if kept_id is None else kept_id
             parked = channel is None
         except ValueError as error:
             fault = str(error)
         if parked:
+            fields = dict(header_fields(headers))
             channel, message_id, since, subject, fault = _kept(fields, position, since, subject)
         return InboundMessage(
             message_id, channel or "client", saga_type, saga_id, position, payload, since, subject, acknowledger,
@@ -234,36 +251,6 @@ class StreamInbox:
     def _from_store(self, found: Stored) -> InboundMessage:
         remover = _Remover(self._link, self._names.inbox, found.position)
         return self._read(found.subject, found.headers, found.payload, found.position, found.stored_at, remover)
-
-
-async def publish_dead(link: Link, subject: str, payload: bytes, headers: dict[str, str]) -> None:
-    """Write a dead letter; its payload is cut to what fits. Raises StoreError."""
-    room, size = link.max_payload - HEADERS_LIMIT, len(payload)
-    cut = {"Sagakit-Cut": f"{size} bytes"} if size > room else {}
-    await publish(link, subject, payload[: max(0, room)], headers | cut)
-
-
-def dead_headers(
-    stream: str, position: int, subject: str, id: str, headers: bytes, reason: str, code: str, by: str
-) -> dict[str, str]:
-    """Return the headers of the dead letter of a message, which has this place in its stream."""
-    return {
-        _ID: f"dead-{stream}-{position}",
-        "Sagakit-Reason": _line(reason),
-        "Sagakit-Code": code,
-        "Sagakit-By": by,
-        _KEPT_SUBJECT: _whole(subject),
-        _KEPT_ID: _whole(id),
-        "Sagakit-Headers": _line(_told(headers)),
-    }
-
-
-async def publish(link: Link, subject: str, payload: bytes, headers: dict[str, str]) -> None:
-    """Write a message to the stream of its subject; it is durable on return. Raises StoreError."""
-    answer = await link.request(subject, payload, headers=header_block(headers))
-    result = decode_ack(answer, key=subject, expected=None)
-    if isinstance(result, StoreError):
-        raise result
 
 
 class StreamAcknowledger:
@@ -335,7 +322,7 @@ def _first_position(message: InboundMessage) -> int:
     On a busy worker a message may come again before it knows that its copy is stored. If both are buried, they make one
     dead letter.
     """
-    first = dict(header_fields(message.headers)).get(_ID, "") if message.parked else ""
+    first = (_message_id(message.headers) or "") if message.parked else ""
     number = first.removeprefix(_PARKED)
     return int(number) if number.isdecimal() else message.position
 
@@ -344,8 +331,8 @@ def _kept(
     fields: Mapping[str, str], position: int, since: float, subject: str
 ) -> tuple[Channel | None, str, float, str, str]:
     """Return channel, id, time and subject of a message before it was parked, and what is wrong with that."""
-    channel, id = fields.get(_KEPT_CHANNEL, ""), fields.get(_KEPT_ID, f"seq-{position}")
-    kept = fields.get(_KEPT_SUBJECT, subject)
+    channel, id = fields.get(_KEPT_CHANNEL, ""), fields.get(KEPT_ID, f"seq-{position}")
+    kept = fields.get(KEPT_SUBJECT, subject)
     for known in _CHANNELS:
         if known == channel:
             try:
@@ -356,18 +343,3 @@ def _kept(
 
 
 _CHANNELS: tuple[Channel, ...] = ("client", "operator", "system", "reply")
-
-
-def _line(text: str) -> str:
-    """Return text that may be a header's value, shortened."""
-    return text.encode("ascii", "backslashreplace").decode().replace("\r", " ").replace("\n", " ")[:400]
-
-
-def _whole(name: str) -> str:
-    """Return a name that may be a header's value, as it is. A longer one than any that can be applied is cut."""
-    return name.replace("\r", " ").replace("\n", " ").encode(errors="replace")[:NAME_LIMIT].decode(errors="ignore")
-
-
-def _told(headers: bytes) -> str:
-    """Return a block of headers as one line of JSON."""
-    return msgspec.json.encode(dict(header_fields(headers))).decode()

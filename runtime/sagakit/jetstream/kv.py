@@ -14,12 +14,12 @@ from nats.aio.msg import Msg
 
 from sagakit.errors import StoreError
 from sagakit.jetstream.answers import decode_ack, take_ack
-from sagakit.jetstream.batches import Batches, Message
+from sagakit.jetstream.batches import Batches
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.link_wire import LinkWire
 from sagakit.jetstream.quota import usage_of_stream
 from sagakit.jetstream.scan import LAST_OF_EACH, Scan
-from sagakit.jetstream.wire import header_block
+from sagakit.jetstream.wire import Message, header_block
 from sagakit.jetstream.wire_reading import StoredMessage, is_deletion, last_message, last_request
 from sagakit.store.bucket import BucketBase
 from sagakit.store.gathering import BatchDone

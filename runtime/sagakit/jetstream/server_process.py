@@ -200,11 +200,29 @@ def url_to_use(folder: Path) -> str:
     """Return the URL of the server before, which others may still have joined; another one if its port is taken."""
     try:
         before = (folder / "url").read_text()
-        if is_free(int(before.rpartition(":")[2])):
+        if is_free(port_of(before)):
             return before
     except (OSError, ValueError):  # there was none, or its end came while it was written
         pass
-    return f"nats://127.0.0.1:{free_port()}"
+    return _url(free_port())
+
+
+def url_at(port: int) -> str:
+    """Return the URL of a server at this port of the loopback. Raises CannotConnect if the port is taken."""
+    if not is_free(port):
+        raise CannotConnect(
+            f"port {port} of 127.0.0.1 is taken, perhaps by another nats-server: use that one, or choose another port"
+        )
+    return _url(port)
+
+
+def port_of(url: str) -> int:
+    """Return the port of a URL that `url_to_use` or `url_at` has made. Raises ValueError for anything else."""
+    return int(url.rpartition(":")[2])
+
+
+def _url(port: int) -> str:
+    return f"nats://127.0.0.1:{port}"
 
 
 def _write_config(folder: Path, url: str, monitoring: int, sync: Sync) -> None:
@@ -216,7 +234,7 @@ def _write_config(folder: Path, url: str, monitoring: int, sync: Sync) -> None:
     disk = shutil.disk_usage(folder).total
     lines = [
         "host: 127.0.0.1",
-        f"port: {url.rpartition(':')[2]}",
+        f"port: {port_of(url)}",
         f'http: "127.0.0.1:{monitoring}"',
         "max_payload: 1MB",
         "jetstream {",

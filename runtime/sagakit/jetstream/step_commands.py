@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from sagakit.errors import LayoutMissing
-from sagakit.jetstream.inbox import publish
 from sagakit.jetstream.layout import NOT_FOUND
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.one_stream import ask_stream
+from sagakit.jetstream.publishing import publish
 from sagakit.store.names import Names
 
 

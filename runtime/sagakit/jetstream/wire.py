@@ -6,20 +6,28 @@ Source: the NATS client protocol, `PUB` and `HPUB`. Measured: 8.3 instead of 11 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 LINE = b"\r\n"
 _HEAD = "NATS/1.0\r\n"
 
 
+class Message(NamedTuple):
+    """A message to publish. `headers` is a whole block (see `header_block`)."""
+
+    subject: str
+    headers: bytes
+    payload: bytes
+
+
 def header_block(fields: Mapping[str, str]) -> bytes:
     """The headers of one message. Raises ValueError for what would break out of its line."""
-    block = _HEAD
-    for name, value in fields.items():
-        if "\r" in value or "\n" in value:
-            raise ValueError(f"a line break in header {name}: {value!r}")
-        block += f"{name}: {value}\r\n"
-    return (block + "\r\n").encode()
+    block = _HEAD + "".join([f"{name}: {value}\r\n" for name, value in fields.items()]) + "\r\n"
+    if not len(fields) + 2 == block.count("\r") == block.count("\n"):
+        broken = [(name, value) for name, value in fields.items() if "\r" in value or "\n" in value]
+        raise ValueError(f"a line break in a header: {broken}")
+    return block.encode()
 
 
 def header_fields(block: bytes) -> Iterator[tuple[str, str]]:
@@ -27,6 +35,17 @@ def header_fields(block: bytes) -> Iterator[tuple[str, str]]:
     lines = block.decode(errors="replace").split("\r\n")[1:]
     pairs = [line.partition(":") for line in lines if line]
     return ((name, value.strip()) for name, _, value in reversed(pairs))
+
+
+def header_field(name: str) -> Callable[[bytes], str | None]:
+    """Return a function that finds the first field of a name in a block of headers; None if there is none."""
+    search = re.compile(rb"\r\n%b:(.*?)\r\n" % re.escape(name.encode()), re.DOTALL).search
+
+    def find(block: bytes) -> str | None:
+        found = search(block)
+        return None if found is None else found[1].decode(errors="replace").strip()
+
+    return find
 
 
 _UNSENT = re.compile(rb"\r\nNats-Pending-Messages: *(\d+)\r\n")

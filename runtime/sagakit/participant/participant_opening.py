@@ -7,45 +7,60 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Unpack
 
+from sagakit.client.bare_errors import bare_errors
 from sagakit.client.client_opening import ClientOptions, client_config
 from sagakit.client.reaching import client_connection, usable_names
 from sagakit.jetstream.asyncio_wire import open_asyncio_wire
 from sagakit.participant.key_store import Keys
 from sagakit.participant.service import Service
 from sagakit.participant.serving import Serving
+from sagakit.tracing import CommandTracing
 
 AT_ONCE = 16
 
 
 @asynccontextmanager
 async def open_asyncio_participant(
-    url: str, participant: Service, *, keys: Keys, at_once: int = AT_ONCE, **options: Unpack[ClientOptions]
+    url: str,
+    participant: Service,
+    *,
+    keys: Keys,
+    at_once: int = AT_ONCE,
+    tracing: CommandTracing | None = None,
+    **options: Unpack[ClientOptions],
 ) -> AsyncIterator[None]:
     """Serve a participant on this asyncio program's loop while the context is open. No trio is loaded.
 
-    `keys` keeps what was done; `at_once` commands of each endpoint are worked on at a time. Leaving the context takes
-    no more commands, and waits until those in hand are answered. Raises as `open_client`, and BadBucket.
+    `keys` keeps what was done; `at_once` commands of each endpoint are worked on at a time. With `tracing`, such as
+    `sagakit.otel.OtelTracing`, each command has a span, the current one in its handler. Leaving the context takes no
+    more commands, and waits until those in hand are answered. Raises as `open_client`, and BadBucket.
     """
     config = client_config(options)
-    async with open_asyncio_wire(client_connection(url, config)) as wire:
-        names = await usable_names(wire, wire.server_version, config)
-        serving = Serving(wire, names, participant, keys, at_once=at_once)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(serving.run())
-            try:
-                yield
-            finally:
-                serving.stop()
+    with bare_errors():
+        async with open_asyncio_wire(client_connection(url, config)) as wire:
+            names = await usable_names(wire, wire.server_version, config)
+            serving = Serving(wire, names, participant, keys, at_once=at_once, tracing=tracing)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(serving.run())
+                try:
+                    yield
+                finally:
+                    serving.stop()
 
 
 @asynccontextmanager
 async def open_participant(
-    url: str, participant: Service, *, keys: Keys, at_once: int = AT_ONCE, **options: Unpack[ClientOptions]
+    url: str,
+    participant: Service,
+    *,
+    keys: Keys,
+    at_once: int = AT_ONCE,
+    tracing: CommandTracing | None = None,
+    **options: Unpack[ClientOptions],
 ) -> AsyncIterator[None]:
     """Serve a participant in this trio program while the context is open. As `open_asyncio_participant`."""
     import trio
 
-    from sagakit.client.bare_errors import bare_errors
     from sagakit.jetstream.connecting import open_link
     from sagakit.jetstream.link_wire import LinkWire
 
@@ -54,7 +69,7 @@ async def open_participant(
         async with open_link(client_connection(url, config)) as link:
             wire = LinkWire(link)
             names = await usable_names(wire, link.server_version, config)
-            serving = Serving(wire, names, participant, keys, at_once=at_once)
+            serving = Serving(wire, names, participant, keys, at_once=at_once, tracing=tracing)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(serving.run)
                 try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from logging import getLogger
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ from sagakit.participant.service import Service, ServiceEndpoint
 from sagakit.participant.work import reply_to
 from sagakit.store.names import Names
 from sagakit.store.ports import Wire, WireEvent, WireMessage
+from sagakit.tracing import CommandTracing, HandledCommand
 
 _log = getLogger("sagakit.participant")
 
@@ -78,7 +80,7 @@ def endpoints_of(participant: Service) -> Mapping[str, _Served]:
 class Serving:
     """Serves one participant over one connection. For tasks of the program that opened the connection.
 
-    `at_once` commands of an endpoint are worked on at a time.
+    `at_once` commands of an endpoint are worked on at a time. With `tracing` each has a span.
     """
 
     def __init__(
@@ -89,9 +91,11 @@ class Serving:
         keys: Keys,
         *,
         at_once: int,
+        tracing: CommandTracing | None = None,
     ) -> None:
         self._wire = wire
         self._names = names
+        self._tracing = tracing
         self._participant = participant
         self._keys = keys
         self._time = ServerTime(wire, names)
@@ -123,10 +127,26 @@ class Serving:
         except StoreError as error:
             _log.warning("%s: not begun, and tried again: %s", message.subject, error)
             return False
-        reply = await reply_to(served.endpoint, command, self._keys, now)
+        with self._span(message, command) as span:
+            reply = await reply_to(served.endpoint, command, self._keys, now)
+            if span is not None:
+                span.answered(reply.answer, reply.reason or reply.code or "")
         id = f"{key}/{command.key}/{command.attempt}/{reply.answer}"
         payload = msgspec.json.encode(reply)
         return await self._store(command.reply_to, payload, {"Nats-Msg-Id": id})
+
+    def _span(self, message: WireMessage, command: StepCommand) -> AbstractContextManager[HandledCommand | None]:
+        """Return the span of a command, which ends with the block; nothing if this participant does not trace."""
+        if self._tracing is None:
+            return nullcontext()
+        endpoint = message.subject.rpartition(".")[2]
+        attributes: dict[str, str | int] = {
+            "sagakit.run": command.run,
+            "sagakit.kind": command.kind,
+            "sagakit.key": command.key,
+            "sagakit.call": command.attempt,
+        }
+        return self._tracing.handling(f"{self._participant.service}.{endpoint}", command.trace, attributes)
 
     def _saga_of(self, command: StepCommand) -> SagaKey:
         """Return the saga that a command comes from. Raises ValueError for a `reply_to` that is not for replies."""

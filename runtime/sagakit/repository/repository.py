@@ -41,6 +41,8 @@ STUCK = Comparison("status", "=", "stuck")
 LIVE_AT_MOST = 1_000
 """Live records that a page of ended sagas looks at, of each shard, before it prefers the archive: records of sagas that
 have just ended are among the newest."""
+LOOKED_THROUGH = 1_000
+"""Acts of operators that are looked through for those of one."""
 
 
 class SagaRepository:
@@ -107,14 +109,14 @@ class SagaRepository:
             return await self._all(streams, wanted, as_of)
         return await self._page(streams, places, wanted, limit, as_of)
 
-    async def count(self, wanted: Wanted, *, exact: bool = False) -> SagaCounts:
+    async def count(self, wanted: Wanted, *, exact: bool = False, few: int = FEW) -> SagaCounts:
         """Return how many sagas fit, by type and status. Raises StoreError.
 
-        Where more than FEW records would have to be read, and only types and statuses are asked for, the numbers come
+        Where more than `few` records would have to be read, and only types and statuses are asked for, the numbers come
         from the leases and the log; with `exact` the records are read in any case.
         """
         now = await self._reading.now()
-        if not exact and await self._counting.messages(ended=wanted.ended) > FEW:
+        if not exact and await self._counting.messages(ended=wanted.ended) > few:
             told = await self._counting.quick(wanted, now)
             if told is not None:
                 return told
@@ -141,16 +143,20 @@ class SagaRepository:
             found = [lease async for lease in leases if not lease.says.handed_back]
         return sorted(found, key=lambda lease: lease.says.worker)
 
-    async def operator_acts(self, limit: int) -> Sequence[CloudEvent]:
-        """Return the events of the verbs that operators gave, newest first: so many at the most. Raises StoreError."""
+    async def operator_acts(self, limit: int, *, by: str = "") -> Sequence[CloudEvent]:
+        """Return the events of the verbs that operators gave, newest first: so many at the most. Raises StoreError.
+
+        With `by` those of one operator, among the last LOOKED_THROUGH.
+        """
         pattern = self._reading.names.subject("saga.*" if self._reading.names.shards == 1 else "saga.*.*")
         lanes = [StreamWalk(stream, [f"{pattern}.operator.*"], None) for stream in self._reading.events]
-        walk, seen = Walk(lanes, want=limit), dict[str, CloudEvent]()
-        while len(seen) < limit and (value := await walk.next()) is not None:
+        most = max(limit, LOOKED_THROUGH) if by else limit
+        walk, seen = Walk(lanes, want=most), dict[str, CloudEvent]()
+        while len(seen) < most and (value := await walk.next()) is not None:
             event = decode_event(value.value)
             if event is not None:
                 seen.setdefault(event.id, event)  # after a crash an event may be stored twice
-        return list(seen.values())
+        return [event for event in seen.values() if not by or event.data.get("by") == by][:limit]
 
     def _streams(self, wanted: Wanted) -> Sequence[StreamReading]:
         """Return the streams to read.

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from math import inf
 
 import trio
 
-from sagakit.errors import Unavailable
+from sagakit.errors import StoreError, Unavailable
 from sagakit.store.memory_connection import MemoryConnection
 from sagakit.store.memory_server import DeadLetter, Queued
 from sagakit.store.names import Channel, Names, SagaKey
-from sagakit.store.ports import ACK_WAIT, DUPLICATES, InboundMessage, Source
+from sagakit.store.ports import ACK_WAIT, DUPLICATES, Burial, InboundMessage, Parking, Source
 from sagakit.store.starting import is_start
 
 
@@ -44,9 +44,14 @@ class MemoryInbox:
         async with aclosing(self._messages(saga_type, "" if source == "new" else source)) as messages:
             yield messages
 
-    async def park(self, message: InboundMessage, *, start: bool) -> None:
-        """Append a copy to the queue of waiting messages, then acknowledge the message."""
-        await self._reached()
+    async def park(self, parkings: Sequence[Parking]) -> Sequence[StoreError | None]:
+        """Append copies to the queues of waiting messages, then acknowledge the messages."""
+        await trio.lowlevel.checkpoint()
+        return [self._park(message, start) for message, start in parkings]
+
+    def _park(self, message: InboundMessage, start: bool) -> StoreError | None:
+        if self._connection.away:
+            return Unavailable("disconnected")
         self._append(
             Queued(
                 message.id,
@@ -60,12 +65,20 @@ class MemoryInbox:
             )
         )
         message.acknowledger.ack()
+        return None
 
-    async def bury(self, message: InboundMessage, reason: str, *, code: str, by: str) -> None:
-        """Keep a message as a dead letter, then acknowledge it."""
-        await self._reached()
+    async def bury(self, burials: Sequence[Burial], *, by: str) -> Sequence[StoreError | None]:
+        """Keep messages as dead letters, then acknowledge them."""
+        await trio.lowlevel.checkpoint()
+        return [self._bury(burial, by) for burial in burials]
+
+    def _bury(self, burial: Burial, by: str) -> StoreError | None:
+        if self._connection.away:
+            return Unavailable("disconnected")
+        message, reason, code = burial
         self._connection.server.dead.append(DeadLetter(message, reason, by, code))
         message.acknowledger.ack()
+        return None
 
     async def start_waits(self, message: InboundMessage) -> bool:
         """Return True if a start of the same saga is in the inbox."""

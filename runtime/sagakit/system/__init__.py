@@ -12,6 +12,7 @@ isolation     gives a suspect saga the worker to itself
 turns         the rules of isolation, as a table
 lease_status  the status of the worker's own lease, by its own clock
 tally         what has happened to the worker's sagas, in counts and histograms
+saga_tracer   hands the spans of attempts and sagas to whatever exports them
 reports       the log lines on single sagas, each of which is told once
 config        the options of a runtime
 given_options  the same options as keywords, for editors and type checkers

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
@@ -211,6 +210,8 @@ def _check_variable(name: str, options: Iterable[str]) -> None:
 
 
 def _table(path: str | Path) -> dict[str, Any]:
+    import tomllib  # compiles a page of regular expressions
+
     try:
         found: object = tomllib.loads(Path(path).read_text()).get("sagakit")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

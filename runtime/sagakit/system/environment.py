@@ -28,6 +28,7 @@ from sagakit.system.lease_status import LeaseStatus
 from sagakit.system.places import Places
 from sagakit.system.reports import Reports
 from sagakit.system.saga.activation import Passivated
+from sagakit.system.saga_tracer import SagaTracer, Written
 from sagakit.system.tally import Tally
 from sagakit.system.timers import TimersMessage
 
@@ -87,6 +88,7 @@ class Environment:
         limits: Limits,
         reports: Reports,
         tally: Tally,
+        tracer: SagaTracer,
         persistence: Ref[PersistenceMessage],
         publisher: Ref[PublishEvents],
         timers: Ref[TimersMessage],
@@ -108,6 +110,9 @@ class Environment:
         self.limits = limits
         self.reports = reports
         self.tally: Tally = tally
+        self.tracer: SagaTracer = tracer
+        self.written: Written = tracer.after(tally.written)
+        """Counts and exports what a durable record has that the one before it had not."""
         self.persistence = persistence
         self.publisher = publisher
         self.timers = timers

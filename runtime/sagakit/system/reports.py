@@ -23,6 +23,7 @@ from sagakit.engine.forward import TOO_LARGE, error_of
 from sagakit.engine.table import HELD
 from sagakit.errors import SagaStuck
 from sagakit.ration import Ration
+from sagakit.system.saga_tracer import SagaTracer
 
 _log = getLogger("sagakit.recovery")
 _sagas = getLogger("sagakit.saga")
@@ -35,7 +36,8 @@ REMEMBERED = 10_000
 class Reports:
     """The reports of one worker. Several parts may meet the same record; the first one reports it."""
 
-    def __init__(self) -> None:
+    def __init__(self, tracer: SagaTracer) -> None:
+        self._tracer = tracer
         self._reported: set[str] = set()
         self._stuck: set[str] = set()
         self._failing: set[tuple[str, str, str]] = set()
@@ -57,9 +59,10 @@ class Reports:
             self._stuck.add(key)
             error = stuck(key, record)
             extra = {"saga": key, "step": ", ".join(error.steps), "attempt": max(error.steps.values(), default=0)}
+            extra |= self._tracer.log_ids(record)
             self._of_sagas.say(ERROR, "%s", error, kind=record.saga_type, extra=extra)
 
-    def attempted(self, key: str, call: Call, result: AttemptResult) -> None:
+    def attempted(self, call: Call, record: Record, result: AttemptResult) -> None:
         """Log a failed attempt: the first failure of a call as a warning, later ones and what a step raises as info."""
         text = error_of(result)
         if not text:
@@ -68,8 +71,9 @@ class Reports:
             text = _at(text, result.where)
         said = f"{_name(call)} failed at attempt {call.attempt}: {text}"
         fails = isinstance(result, Error | ArgumentsUnreadable)
-        if not fails or not self._warn_once(key, call.step, call.kind, said, attempt=call.attempt):
-            extra = {"saga": key, "step": call.step, "attempt": call.attempt}
+        key, ids = f"{record.saga_type}.{record.saga_id}", self._tracer.log_ids(record, call.step, call.call)
+        if not fails or not self._warn_once(key, call.step, call.kind, said, ids, attempt=call.attempt):
+            extra = {"saga": key, "step": call.step, "attempt": call.attempt, **ids}
             _steps.info("%s: %s attempt %d: %s", key, _name(call), call.attempt, text, extra=extra)
 
     def folded(self, key: str, event: AttemptEnded, record: Record) -> None:
@@ -78,11 +82,13 @@ class Reports:
         error = log.error
         if error is not None and isinstance(event.result, Complete) and error.startswith(TOO_LARGE):
             said = f"{event.step} failed at attempt {log.attempt}: {error}"
-            self._warn_once(key, event.step, "result", said, attempt=log.attempt)
+            ids = self._tracer.log_ids(record, event.step, event.call)
+            self._warn_once(key, event.step, "result", said, ids, attempt=log.attempt)
 
-    def command_refused(self, key: str, command: SendCommand, error: Exception) -> None:
+    def command_refused(self, key: str, command: SendCommand, record: Record, error: Exception) -> None:
         """Log that the server does not take a command."""
-        self._warn_once(key, command.step, "command", f"{command.step}: the command to {command.endpoint}: {error}")
+        said = f"{command.step}: the command to {command.endpoint}: {error}"
+        self._warn_once(key, command.step, "command", said, self._tracer.log_ids(record, command.step, command.attempt))
 
     def answered(self, key: str, answer: Decided | Prepared | OutputMade, record: Record) -> None:
         """Log a user's function that could not answer a question of the engine. `record` has the reason."""
@@ -92,9 +98,9 @@ class Reports:
             step, error = answer.step, record.steps[answer.step].error
         if error is not None:
             begins = f"{step} cannot begin: " if step != "output" else ""
-            self._warn_once(key, step, "begin", f"{begins}{_at(error, answer.where)}")
+            self._warn_once(key, step, "begin", f"{begins}{_at(error, answer.where)}", self._tracer.log_ids(record))
 
-    def _warn_once(self, key: str, step: str, kind: str, text: str, *, attempt: int = 0) -> bool:
+    def _warn_once(self, key: str, step: str, kind: str, text: str, ids: dict[str, str], *, attempt: int = 0) -> bool:
         """Warn of the first failure of this kind of the saga's step. Return False, unlogged, for later ones."""
         failing = (key, step, kind)
         if failing in self._failing:
@@ -102,7 +108,7 @@ class Reports:
         if len(self._failing) >= REMEMBERED:
             self._failing.clear()
         self._failing.add(failing)
-        extra = {"saga": key, "step": step, "attempt": attempt}
+        extra = {"saga": key, "step": step, "attempt": attempt, **ids}
         ration = f"{key.partition('.')[0]} {kind} {step.partition(ITEM)[0]}"
         self._of_steps.say(WARNING, "%s: %s", key, text, kind=ration, extra=extra)
         return True

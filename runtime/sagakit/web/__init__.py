@@ -8,6 +8,9 @@ docs/console.md.
 
 application    app: the ASGI app
 visitors       who visits, with which role; tokens, an authenticating proxy
+addresses      the addresses of visitors, also behind a proxy
+rate_limits    how many requests one visitor may send
+gcra           the algorithm of these limits
 guard          what stands before every request: hosts, visitors, other sites, headers
 problems       errors as problem+json
 bodies         the bodies of requests, bounded and checked
@@ -21,12 +24,21 @@ job_work       jobs as requests run them
 letter_endpoints  the endpoints of dead letters
 api_shapes     the JSON that only the API has
 streaming      events as they come, as server-sent events
-pages          the pages of the console
+overview_page  the overview
+backlog        the messages that wait
+shared_looks   the looks at many sagas that visitors share
+rates          what happened in each of the last minutes
+pages          the pages of stuck sagas and of one saga
+list_page      the page of sagas by filter
+saga_columns   the columns that a visitor has chosen for it
 replay_page    the page of a saga as it was after one of its events
 saga_view      what these two have in common
 time_axis      the attempts of a saga on an axis of time
 drawn_nodes    the nodes of the diagrams of sagas and definitions
-group_acts     acts on a group of stuck sagas, as jobs
+many_acts      acts on many sagas: the preview, then a job
+group_acts     those on a group of stuck sagas
+filter_acts    those on all sagas that fit a filter
+job_page       the page of a job
 fleet_pages    the pages of definitions and workers
 start_page     the page that starts a saga
 input_form     the form for an input, from its JSON Schema
@@ -37,6 +49,7 @@ time_zones     in which zone pages tell times
 zone_page      the page on which a visitor chooses it
 forms          the forms of pages
 page_acts      the acts that the page of a saga offers, and why not
+terminal       the command on a terminal for what a page shows
 rendering      templates, assets, and values made visible
 openapi        the description of the API, made from the table and the schemas of the workers
 """
@@ -45,6 +58,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sagakit.web.application import app as app
+    from sagakit.web.rate_limits import RateLimits as RateLimits
     from sagakit.web.visitors import Authentication as Authentication
     from sagakit.web.visitors import Everyone as Everyone
     from sagakit.web.visitors import Proxy as Proxy
@@ -57,6 +71,7 @@ else:
         __name__,
         {
             "sagakit.web.application": "app",
+            "sagakit.web.rate_limits": "RateLimits",
             "sagakit.web.visitors": "Authentication Everyone Proxy Tokens Visitor",
         },
     )

@@ -18,14 +18,29 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from sagakit.errors import SagakitError
-from sagakit.web import audit_page, fleet_pages, group_acts, letter_pages, pages, start_page, zone_page
+from sagakit.web import (
+    audit_page,
+    filter_acts,
+    fleet_pages,
+    group_acts,
+    job_page,
+    letter_pages,
+    list_page,
+    overview_page,
+    pages,
+    start_page,
+    zone_page,
+)
 from sagakit.web.endpoints import ENDPOINTS, Handler
 from sagakit.web.guard import Guard
 from sagakit.web.looking import as_json, wait_of
 from sagakit.web.openapi import describe_api
 from sagakit.web.pages import as_page
 from sagakit.web.problems import Problem, as_answer
-from sagakit.web.visitors import Authentication, Everyone, Rank, check_may
+from sagakit.web.rate_limits import RateLimits, RequestLimiter
+from sagakit.web.rates import Rates
+from sagakit.web.shared_looks import Looks
+from sagakit.web.visitors import Authentication, Everyone, Rank, Visitor, check_may
 
 if TYPE_CHECKING:
     from sagakit.client.client import Client
@@ -34,12 +49,14 @@ ClientSource: TypeAlias = "Client | Callable[[], Client]"
 """A client, or a function that returns one, for an app that is made before the client is open."""
 Telling: TypeAlias = Callable[[Request, Problem | SagakitError], Response]
 PAGES: tuple[tuple[str, str, Rank, Handler], ...] = (
-    ("GET", "/", "viewer", pages.show_overview),
+    ("GET", "/", "viewer", overview_page.show_overview),
     ("GET", "/stuck", "viewer", pages.show_stuck),
     ("GET", "/stuck/act", "operator", group_acts.preview_act),
     ("POST", "/stuck/act", "operator", group_acts.run_act),
-    ("GET", "/jobs/{id}", "viewer", group_acts.show_job),
-    ("GET", "/sagas", "viewer", pages.show_sagas),
+    ("GET", "/jobs/{id}", "viewer", job_page.show_job),
+    ("GET", "/sagas", "viewer", list_page.show_sagas),
+    ("GET", "/sagas/act", "operator", filter_acts.preview_act),
+    ("POST", "/sagas/act", "operator", filter_acts.run_act),
     ("GET", "/sagas/{type}/{id}", "viewer", pages.show_saga),
     ("GET", "/definitions", "viewer", fleet_pages.show_definitions),
     ("GET", "/definitions/{type}", "viewer", fleet_pages.show_definition),
@@ -71,6 +88,7 @@ def app(
     read_only: bool = True,
     hosts: Collection[str] | None = None,
     secret: str | None = None,
+    rate_limits: RateLimits | None = None,
 ) -> Starlette:
     """Return the console and the HTTP API over a client, as an ASGI app for asyncio or trio: where the client is open.
 
@@ -80,9 +98,11 @@ def app(
     With `read_only` nobody changes anything, whatever the role. Without an `authentication` everyone who reaches the
     app is a viewer: put it behind the login of your service. `hosts` are the names that requests may be for, without
     ports; None for all. Give a `secret` text where several processes serve one console: its forms are signed with it.
+    `rate_limits` are for each visitor of this process; the default ones are far above what people need.
     """
     whose = Everyone() if authentication is None else authentication
-    common = _Common(client, read_only, secrets.token_bytes(32) if secret is None else secret.encode())
+    limiter = RequestLimiter(RateLimits() if rate_limits is None else rate_limits)
+    common = _Common(client, read_only, secrets.token_bytes(32) if secret is None else secret.encode(), limiter)
     routes = [
         Route(one.path, _Served(one.handler, one.rank, common), methods=[one.method], name=one.name)
         for one in ENDPOINTS
@@ -93,7 +113,7 @@ def app(
     routes.append(Route("/openapi.json", _Served(show_description, "viewer", common), methods=["GET"]))
     return Starlette(
         routes=routes,
-        middleware=[Middleware(Guard, authentication=whose, hosts=hosts)],
+        middleware=[Middleware(Guard, authentication=whose, hosts=hosts, limiter=limiter, tell=as_told)],
         exception_handlers={HTTPException: _not_routed},
     )
 
@@ -101,6 +121,15 @@ def app(
 def as_problem(request: Request, error: Problem | SagakitError) -> Response:
     """Return the answer of the API for an error."""
     return as_answer(error)
+
+
+def as_told(request: Request, error: Problem) -> Response:
+    """Return the answer for a request that has not got past the guard: a page for a browser, except from the API."""
+    path = request.url.path.removeprefix(request.scope.get("root_path", ""))
+    if path.startswith("/api/") or "text/html" not in request.headers.get("accept", ""):
+        return as_problem(request, error)
+    request.scope["sagakit.visitor"], request.scope["sagakit.read_only"] = Visitor("", known=False), True
+    return as_page(request, error)
 
 
 async def show_description(request: Request, client: Client) -> Response:
@@ -117,11 +146,14 @@ async def _not_routed(request: Request, error: Exception) -> Response:
 class _Common:
     """The things that all endpoints of one app share."""
 
-    def __init__(self, source: ClientSource, read_only: bool, secret: bytes) -> None:
+    def __init__(self, source: ClientSource, read_only: bool, secret: bytes, limiter: RequestLimiter) -> None:
         self._source = source
+        self.limiter = limiter
         self.read_only = read_only
         self.secret = secret
         self.streams: set[object] = set()
+        self.looks = Looks()
+        self.rates = Rates()
 
     def client(self) -> Client:
         source = self._source
@@ -140,7 +172,8 @@ class _Served:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         common = self._common
         scope["sagakit.streams"], scope["sagakit.secret"] = common.streams, common.secret
-        scope["sagakit.read_only"] = common.read_only
+        scope["sagakit.read_only"], scope["sagakit.looks"] = common.read_only, common.looks
+        scope["sagakit.rates"] = common.rates
         begun = False
 
         async def noting(message: Message) -> None:
@@ -166,10 +199,13 @@ class _Served:
                 await self._tell(Request(scope), error)(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
+        if self._handler is not pages.send_asset:  # which costs no more than a refusal
+            self._common.limiter.check_request(request)
         check_may(request.scope["sagakit.visitor"], self._rank, read_only=self._common.read_only)
         try:
             with anyio.fail_after(PATIENCE + (wait_of(request) or 0)):
-                return await self._handler(request, self._common.client())
+                client = request.scope["sagakit.client"] = self._common.client()
+                return await self._handler(request, client)
         except TimeoutError:
             text = "no answer in time: NATS is away, or too much has to be read; a change may still be carried out"
             raise Problem(504, "Timeout", text) from None

@@ -5,16 +5,17 @@ Each answer gets the headers that keep a browser from running anything but the c
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sagakit.web.problems import Problem, as_answer
+from sagakit.web.problems import Problem
+from sagakit.web.rate_limits import SAFE_METHODS, RequestLimiter
 from sagakit.web.visitors import Authentication
 
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 """Names of a server on loopback. Another name means that a foreign site has had its own name lead here."""
 HEADERS = {
@@ -32,12 +33,22 @@ HEADERS = {
 
 
 class Guard:
-    """Middleware of ASGI. `hosts` are the names that a request may be for, None for all."""
+    """Middleware of ASGI. `hosts` are the names that a request may be for, None for all. `tell` makes refusals."""
 
-    def __init__(self, app: ASGIApp, *, authentication: Authentication, hosts: Collection[str] | None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        authentication: Authentication,
+        hosts: Collection[str] | None,
+        limiter: RequestLimiter,
+        tell: Callable[[Request, Problem], Response],
+    ) -> None:
         self._app = app
         self._authentication = authentication
         self._hosts = hosts
+        self._limiter = limiter
+        self._tell = tell
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer why not."""
@@ -55,7 +66,7 @@ class Guard:
         try:
             self._check(Request(scope))
         except Problem as error:
-            await as_answer(error)(scope, receive, guarded)
+            await self._tell(Request(scope), error)(scope, receive, guarded)
             return
         await self._app(scope, receive, guarded)
 
@@ -68,8 +79,11 @@ class Guard:
             )
         if request.method not in SAFE_METHODS:
             check_same_site(headers, host)
-        visitor = self._authentication.visitor(HTTPConnection(request.scope))
+        connection = HTTPConnection(request.scope)
+        self._limiter.check_login(connection)
+        visitor = self._authentication.visitor(connection)
         if visitor is None:
+            self._limiter.note_failure(connection)
             challenge = self._authentication.challenge
             more = {"WWW-Authenticate": challenge} if challenge else {}
             raise Problem(401, "NotAuthenticated", "say who you are: docs/http.md, Who may do what?", headers=more)

@@ -20,7 +20,7 @@ from sagakit.repository.listing import Records
 from sagakit.web.acting import name_of
 from sagakit.web.api_shapes import JobList, JobReport, PlanAnswer
 from sagakit.web.bodies import JobBody, ResumeBody, json_body
-from sagakit.web.group_acts import job_id_of
+from sagakit.web.job_page import job_id_of
 from sagakit.web.job_work import AT_ONCE, expected_of, run_new_job, work_on
 from sagakit.web.looking import applied, as_json, number_of, wait_of, wanted_where_text
 from sagakit.web.page_acts import VERBS

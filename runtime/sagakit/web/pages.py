@@ -1,82 +1,44 @@
-"""The pages of the console. They are made on the server, and can be read with JavaScript off."""
+"""The pages of stuck sagas and of one saga, and what all pages share."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from sagakit.client.description import described
-from sagakit.client.json_lines import group_line, saga_line
+from sagakit.client.json_lines import group_line
 from sagakit.client.json_shapes import GroupLine
 from sagakit.engine import ENDS, InboundKind, Record
 from sagakit.engine.record import NOTHING
-from sagakit.errors import UNREADABLE, InvalidId, InvalidInput, NotAllowed, SagakitError, UnknownSaga
-from sagakit.messages.validation import check_id
-from sagakit.naming import SagaKey
-from sagakit.repository.filters import STATUSES
+from sagakit.errors import UNREADABLE, InvalidInput, NotAllowed, SagakitError
 from sagakit.repository.groups import GroupName, group_of
-from sagakit.repository.leases import LeaseAt
-from sagakit.repository.wanted import Wanted
-from sagakit.times import moment_of
 from sagakit.web.acting import act
 from sagakit.web.drawn_nodes import drawn_saga
 from sagakit.web.forms import read_form
 from sagakit.web.group_acts import GROUP_VERBS, group_query
-from sagakit.web.looking import LIMIT, address_of, wanted_by
+from sagakit.web.looking import address_of
 from sagakit.web.page_acts import STEP_VERBS, VERBS, acts_on
 from sagakit.web.problems import Problem, as_answer
-from sagakit.web.rendering import LISTED, ONE, WHOLE, asset, check_form_token, form_token, page, place_of
+from sagakit.web.rendering import ONE, WHOLE, asset, check_form_token, form_token, page, place_of
 from sagakit.web.replay_page import show_replay
 from sagakit.web.saga_view import operator_acts, reasons_of, shown_event, shown_steps
+from sagakit.web.shared_looks import Looks
 from sagakit.web.time_axis import time_axis
 from sagakit.web.time_zones import chosen_zone, zone_of
 
 if TYPE_CHECKING:
     from sagakit.client.client import Client
 
-FILTERS = (
-    ("unfinished", ""),
-    ("stuck", "status = stuck"),
-    ("waiting for hours", "updated < -2h"),
-    ("failed", "status = failed"),
-    ("completed", "status = completed"),
-)
-
-
-async def show_overview(request: Request, client: Client) -> Response:
-    """Show how many sagas there are, by status and type."""
-    now = await client.now()
-    told = await client.repository.count(Wanted(ended=True))
-    groups, leases = await client.repository.groups(Wanted()), await client.repository.leases()
-    totals = Counter[str]()
-    types: dict[str, Counter[str]] = {}
-    for (saga_type, status), number in told.counts.items():
-        totals[status] += number
-        types.setdefault(saga_type, Counter())[status] += number
-    return page(
-        request, "overview", page="Overview", now=now, refresh=WHOLE, exact=told.exact, as_of=moment_of(told.as_of),
-        totals=[(name, totals[name]) for name in STATUSES], names=STATUSES, types=dict(sorted(types.items())),
-        workers=[_worker(lease) for lease in leases], stuck=len(groups),
-        oldest=moment_of(min((group.oldest_at for group in groups), default=None)),
-    )  # fmt: skip
-
-
-def _worker(lease: LeaseAt) -> dict[str, Any]:
-    says = lease.says
-    sagas = None if says.counts is None else sum(sum(numbers.values()) for numbers in says.counts.values())
-    return {"id": says.worker, "renewed": moment_of(lease.at), "sagas": sagas, "types": says.definitions}
-
 
 async def show_stuck(request: Request, client: Client) -> Response:
     """Show the groups of stuck sagas."""
-    groups = [group_line(group) for group in await client.repository.groups(Wanted())]
+    looks: Looks = request.scope["sagakit.looks"]
+    groups = [group_line(group) for group in await looks.groups.get(client)]
     acts = {} if request.scope["sagakit.read_only"] else _acts_on_groups(request, groups)
     return page(request, "stuck", page="Stuck", now=await client.now(), refresh=WHOLE, groups=groups, acts=acts)
 
@@ -87,37 +49,6 @@ def _acts_on_groups(request: Request, groups: Sequence[GroupLine]) -> Mapping[in
     verbs: list[InboundKind] = [verb for verb in GROUP_VERBS if visitor.may(VERBS[verb][0])]
     names = [GroupName(group.type, group.step, group.error) for group in groups]
     return {number: [(verb, group_query(name, verb)) for verb in verbs] for number, name in enumerate(names)}
-
-
-async def show_sagas(request: Request, client: Client) -> Response:
-    """Show the sagas that fit a filter, newest first."""
-    where, cursor = request.query_params.get("where", ""), request.query_params.get("cursor") or None
-    shown: dict[str, Any] = {"items": [], "unreadable": (), "cursor": None, "problem": ""}
-    try:
-        found = await client.repository.records(await wanted_by(request, client), limit=LIMIT, cursor=cursor)
-        shown |= {
-            "items": [saga_line(one) for one in found.records],
-            "unreadable": found.unreadable,
-            "cursor": found.cursor,
-        }
-    except InvalidInput as error:
-        if address := await _with_id(client, where.strip()):
-            return RedirectResponse(place_of(request, address), 303)
-        shown["problem"] = str(error)
-    return page(
-        request, "sagas", page="Sagas", now=await client.now(), refresh=0 if cursor or shown["problem"] else LISTED,
-        status=422 if shown["problem"] else 200, where=where, before=cursor, quick=FILTERS, **shown,
-    )  # fmt: skip
-
-
-async def _with_id(client: Client, text: str) -> SagaKey | None:
-    """Return the saga whose id a text is that is not a filter; None if there is none."""
-    for saga_type in await client.schemas():
-        with suppress(UnknownSaga, InvalidId):
-            address = SagaKey(saga_type, check_id(text))
-            await client.repository.get(str(address))
-            return address
-    return None
 
 
 async def show_saga(request: Request, client: Client) -> Response:
@@ -202,5 +133,5 @@ def as_page(request: Request, error: Problem | SagakitError) -> Response:
     place = error.docs_page if isinstance(error, SagakitError) else ""
     shown = {"title": told["title"], "detail": told["detail"], "docs_page": place}
     made = page(request, "problem", page="", status=answer.status_code, **shown)
-    made.headers.update({name: value for name, value in answer.headers.items() if name == "retry-after"})
+    made.headers.update({name: value for name, value in answer.headers.items() if not name.startswith("content-")})
     return made

@@ -17,9 +17,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sagakit.client.json_shapes import GroupLine
+from sagakit.client.list_columns import attribute_of
 from sagakit.naming import SagaKey, encode_id
 from sagakit.repository.groups import VARYING_SIGN
 from sagakit.web.problems import Problem
+from sagakit.web.terminal import command_for
 from sagakit.web.time_zones import clock, zone_of
 
 SHAPES: Mapping[str, str] = {
@@ -120,7 +122,7 @@ def _environment() -> Environment:
     found.filters.update(
         visible=visible, visible_lines=visible_lines, json=as_text, clock=clock, ago=ago, since=since, lasted=lasted,
         token=encode_id, group_filter=group_filter, tone=lambda state: TONES.get(state, ""),
-        shape=lambda state: SHAPES.get(TONES.get(state, ""), "·"),
+        shape=lambda state: SHAPES.get(TONES.get(state, ""), "·"), attribute=attribute_of,
     )  # fmt: skip
     found.globals["shapes"] = SHAPES
     return found
@@ -138,6 +140,7 @@ def page(request: Request, template: str, *, status: int = 200, tag: str = "", *
             tag=tag,
             zone=zone_of(request),
             way_back=_way_back(request),
+            command=_command(request) if status == 200 and request.method == "GET" else "",
             **values,
         )
     )
@@ -148,8 +151,16 @@ def _way_back(request: Request) -> str:
     """Return the address of a page below the prefix of the app, as a value in a query."""
     if request.method != "GET":
         return ""
-    path, query = request.url.path.removeprefix(request.scope.get("root_path", "")), request.url.query
-    return quote(f"{path}?{query}" if query else path)
+    query = request.url.query
+    return quote(f"{_path(request)}?{query}" if query else _path(request))
+
+
+def _command(request: Request) -> str:
+    return command_for(_path(request), request.query_params, request.scope["sagakit.client"].names.namespace)
+
+
+def _path(request: Request) -> str:
+    return request.url.path.removeprefix(request.scope.get("root_path", ""))
 
 
 def place_of(request: Request, address: SagaKey) -> str:

@@ -11,7 +11,6 @@ import binascii
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias, get_args
 
@@ -19,6 +18,7 @@ import msgspec
 from starlette.requests import HTTPConnection
 
 from sagakit.errors import InvalidConfig
+from sagakit.web.addresses import comes_from, networks_of
 from sagakit.web.problems import Problem
 
 Rank: TypeAlias = Literal["viewer", "operator", "admin"]
@@ -139,30 +139,20 @@ class Proxy:
     ) -> None:
         if not addresses:
             raise InvalidConfig(f"from which addresses may {header} come? Name the networks of the proxy")
-        try:
-            self._networks = [ip_network(address) for address in addresses]
-        except ValueError as error:
-            raise InvalidConfig(f"{error}: write a network such as 10.0.0.0/8 or 127.0.0.1") from None
+        self._networks = networks_of(addresses)
         self._header = header
         self._rank: Rank = checked_rank(rank)
         self._rank_header = rank_header
 
     def visitor(self, connection: HTTPConnection) -> Visitor | None:
         """Return the visitor whom the proxy has named."""
-        if not self._is_proxy(connection):
+        if not comes_from(connection, self._networks):
             return None
         names = connection.headers.getlist(self._header)
         if len(names) != 1 or not is_visible_name(names[0]):
             return None
         said = "" if self._rank_header is None else connection.headers.get(self._rank_header, "")
         return Visitor(names[0], checked_rank(said) if said in RANKS else self._rank)
-
-    def _is_proxy(self, connection: HTTPConnection) -> bool:
-        try:
-            address = ip_address("" if connection.client is None else connection.client.host)
-        except ValueError:
-            return False
-        return any(address in network for network in self._networks)
 
 
 def checked_rank(rank: str) -> Rank:

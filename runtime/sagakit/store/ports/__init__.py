@@ -35,8 +35,10 @@ from sagakit.store.ports.inbox_port import DUPLICATES as DUPLICATES
 from sagakit.store.ports.inbox_port import HEADERS_LIMIT as HEADERS_LIMIT
 from sagakit.store.ports.inbox_port import UNKNOWN_TYPE_FOR as UNKNOWN_TYPE_FOR
 from sagakit.store.ports.inbox_port import Acknowledger as Acknowledger
+from sagakit.store.ports.inbox_port import Burial as Burial
 from sagakit.store.ports.inbox_port import InboundMessage as InboundMessage
 from sagakit.store.ports.inbox_port import Inbox as Inbox
+from sagakit.store.ports.inbox_port import Parking as Parking
 from sagakit.store.ports.inbox_port import Source as Source
 from sagakit.store.ports.reading_port import Extent as Extent
 from sagakit.store.ports.reading_port import StoredValue as StoredValue

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
+from sagakit.errors import StoreError
 from sagakit.store.names import Channel, SagaKey
 
 
@@ -54,6 +55,21 @@ class InboundMessage(msgspec.Struct, frozen=True):
         return SagaKey(self.saga_type, self.saga_id)
 
 
+class Parking(NamedTuple):
+    """A message that has to wait: a `start` for room, any other one for an owner."""
+
+    message: InboundMessage
+    start: bool
+
+
+class Burial(NamedTuple):
+    """A message that can never be applied, and why. `code` names the kind of the reason: the class of the error."""
+
+    message: InboundMessage
+    reason: str
+    code: str
+
+
 Source: TypeAlias = Literal["new", "parked", "parked starts"]
 """The three queues of one type: new messages; messages that wait for an owner; starts that wait for room.
 
@@ -98,20 +114,18 @@ class Inbox(Protocol):
         """
         ...
 
-    async def park(self, message: InboundMessage, *, start: bool) -> None:
-        """Move a message to the queue of those that wait for an owner, or a start to those that wait for room.
+    async def park(self, parkings: Sequence[Parking]) -> Sequence[StoreError | None]:
+        """Move messages to the queue of those that wait for an owner, and starts to those that wait for room.
 
         The copy is durable before the message is acknowledged, so that a crash leaves two copies rather than none.
-        Raises StoreError.
+        Return the error of each, or None.
         """
         ...
 
-    async def bury(self, message: InboundMessage, reason: str, *, code: str, by: str) -> None:
-        """Keep a message that can never be applied as a dead letter, with its reason and the worker that gave it up.
+    async def bury(self, burials: Sequence[Burial], *, by: str) -> Sequence[StoreError | None]:
+        """Keep messages as dead letters, with their reasons and the worker that gave them up.
 
-        `code` names the kind of the reason, for programs: the class of the error.
-
-        The dead letter is durable before the message is acknowledged. Raises StoreError.
+        The dead letter is durable before the message is acknowledged. Return the error of each, or None.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 intake        takes messages from the inbox
 lane          one type's messages of one sort
+disposal      handles in groups what nobody waits for
 in_hand       the messages that were taken from the inbox and are not done with
 applier       applies one message: starts a saga, or passes it to its owner
 absences      the sagas that a look has just not found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from logging import getLogger
+from typing import NamedTuple
 
 import msgspec
 
@@ -19,6 +20,7 @@ from sagakit.errors import (
     NotRegistered,
     RuntimeClosed,
     SagakitError,
+    StoreError,
     TooLarge,
     Undecodable,
     UnknownSaga,
@@ -44,6 +46,14 @@ class Unowned(SagakitError):
 
 class LeftToOthers(SagakitError):
     """The input of a start cannot be read here, but another worker, with a newer or an older schema, may read it."""
+
+
+class Spoilt(NamedTuple):
+    """A start whose input cannot be read here, and why."""
+
+    message: InboundMessage
+    input: msgspec.Raw
+    why: str
 
 
 def is_final(error: Exception) -> bool:
@@ -107,13 +117,28 @@ class Applier:
         if told.kind == "reply" and verdict in ("ended", "other run"):
             await self._check_known(str(message.address), told, verdict)
 
-    def is_spoilt(self, message: InboundMessage, request: InboxRequest) -> bool:
-        """Return True for a start whose input cannot be read here. Few of them can be read by another worker."""
+    def is_absent(self, message: InboundMessage) -> bool:
+        """Return True if the saga of a message is not stored, by a look of a moment ago."""
+        return self._requests.is_absent(str(message.address))
+
+    def find_spoilt(self, message: InboundMessage, request: InboxRequest) -> Spoilt | None:
+        """Return a start if its input cannot be read here. Few of them can be read by another worker.
+
+        Return None for every start of a child: its parent has to be told.
+        """
+        if request.parent is None:
+            try:
+                self._registry.latest(message.saga_type).definition.input.decode(request.input)
+            except UnreadableValue as error:
+                return Spoilt(message, request.input, str(error))
+        return None
+
+    async def judge(self, spoilt: Spoilt) -> SagakitError:
+        """Return InvalidInput for a start that nobody can read, LeftToOthers or StoreError for one that has to wait."""
         try:
-            self._registry.latest(message.saga_type).definition.input.decode(request.input)
-        except UnreadableValue:
-            return True
-        return False
+            return await self._unreadable(spoilt.message.saga_type, spoilt.input, spoilt.why)
+        except StoreError as error:
+            return error
 
     async def _tell(self, key: str, message: Inbound, *, sparing: bool = False) -> str:
         verdict = await self._requests.anywhere(key, message, sparing=sparing)
@@ -174,9 +199,12 @@ class Applier:
         try:
             return binding.definition.input.decode(raw)
         except UnreadableValue as error:
-            if await self._can_read_elsewhere(binding.plan.saga_type, raw):
-                raise LeftToOthers(str(error)) from None
-            raise InvalidInput(f"the input is not what the saga takes: {error}") from None
+            raise await self._unreadable(binding.plan.saga_type, raw, str(error)) from None
+
+    async def _unreadable(self, saga_type: str, raw: msgspec.Raw, why: str) -> InvalidInput | LeftToOthers:
+        if await self._can_read_elsewhere(saga_type, raw):
+            return LeftToOthers(why)
+        return InvalidInput(f"the input is not what the saga takes: {why}")
 
     async def _is_awaited(self, parent: Parent) -> bool:
         """Return True if a parent still waits for its child."""

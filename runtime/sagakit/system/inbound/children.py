@@ -53,6 +53,7 @@ from sagakit.store.ports import Store
 from sagakit.system.inbound.requests import Requests
 from sagakit.system.inbound.starts import Starts
 from sagakit.system.io.persistence import read, through_outage
+from sagakit.system.saga_tracer import SagaTracer
 
 FORESTALLED_FOR = 3600.0
 """Seconds for which an end marker keeps a child from starting that was undone before it began. A start that waits in
@@ -77,13 +78,20 @@ class Children:
     """Carries words and calls between the sagas of a family. For tasks of one worker's trio thread."""
 
     def __init__(
-        self, store: Store, registry: Registry, starts: Starts, requests: Requests, can_read_elsewhere: CanRead
+        self,
+        store: Store,
+        registry: Registry,
+        starts: Starts,
+        requests: Requests,
+        can_read_elsewhere: CanRead,
+        tracer: SagaTracer,
     ) -> None:
         self._store = store
         self._registry = registry
         self._starts = starts
         self._requests = requests
         self._can_read_elsewhere = can_read_elsewhere
+        self._tracer = tracer
 
     async def call(self, call: Call, record: Record, child_type: str) -> AttemptResult:
         """Make one attempt to start or to undo a child, and return its result within `call.timeout` seconds."""
@@ -102,7 +110,7 @@ class Children:
         context = StartContext(
             correlation_id=record.correlation_id or record.saga_id,
             causation_id=record.run,
-            trace=record.trace,
+            trace=self._tracer.trace_of(record, call.step, call.call),
             parent=parent,
         )
         given = record.steps[call.step].given

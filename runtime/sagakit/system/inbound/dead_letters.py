@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from functools import partial
 from logging import DEBUG, ERROR, INFO, getLogger
+from typing import NamedTuple
 
 import trio
 
-from sagakit.errors import InvalidInput, NotRegistered, StoreError, StreamMissing
+from sagakit.errors import Ambiguous, InvalidInput, NotRegistered, StoreError, StreamMissing, Unavailable
 from sagakit.ration import Ration
-from sagakit.store.ports import UNKNOWN_TYPE_FOR, InboundMessage, Store
-from sagakit.system.io.persistence import through_outage
+from sagakit.store.ports import UNKNOWN_TYPE_FOR, Burial, InboundMessage, Store
 
 _log = getLogger("sagakit.intake")
 
 REPORTED = 1_000
 """Number of types without a worker that are reported, at most."""
+
+
+class Dead(NamedTuple):
+    """A message that can never be applied, with the error that says why."""
+
+    message: InboundMessage
+    error: Exception
 
 
 class DeadLetters:
@@ -35,21 +41,21 @@ class DeadLetters:
         self._reported: set[str] = set()
         self._told = Ration(_log)
 
-    async def bury(self, message: InboundMessage, error: Exception) -> bool:
-        """Keep a message as a dead letter, with the error, and acknowledge it. Return False if the store refuses.
+    async def bury(self, group: Sequence[Dead]) -> Sequence[StoreError | None]:
+        """Keep messages as dead letters and acknowledge them. Return the error of each that is not kept, else None.
 
-        Waits in an outage.
+        An error that is Unavailable or Ambiguous is not reported: the message can be buried again.
         """
-        reason, code = str(error), type(error).__name__
-        bury = partial(self._store.inbox.bury, message, reason, code=code, by=self._worker_id)
-        try:
-            await through_outage(self._store, bury)
-        except StoreError as refused:
-            _log.error("%s: message %s cannot be applied, nor kept as a dead letter: %s", *_name(message), refused)
-            return False
-        self._buried(message.saga_type)
-        self._told.say(ERROR, "%s: message %s is a dead letter: %s", *_name(message), reason)
-        return True
+        burials = [Burial(message, str(error), type(error).__name__) for message, error in group]
+        refusals = await self._store.inbox.bury(burials, by=self._worker_id)
+        for (message, reason, _), refused in zip(burials, refusals, strict=True):
+            if refused is None:
+                self._buried(message.saga_type)
+                self._told.say(ERROR, "%s: message %s is a dead letter: %s", *_name(message), reason)
+            elif not isinstance(refused, Unavailable | Ambiguous):
+                text = "%s: message %s cannot be applied, nor kept as a dead letter: %s"
+                self._told.say(ERROR, text, *_name(message), refused, kind="refused")
+        return refusals
 
     async def mind_strays(self) -> None:
         """Look about every `interval` seconds for messages that name no saga, or a type that no worker has known."""
@@ -65,9 +71,10 @@ class DeadLetters:
 
     async def _mind_stray(self, message: InboundMessage) -> None:
         if message.fault:
-            await self.bury(message, InvalidInput(message.fault))
+            await self.bury([Dead(message, InvalidInput(message.fault))])
         elif self._store.inbox.age(message) > UNKNOWN_TYPE_FOR:
-            await self.bury(message, NotRegistered(f"no worker has ever known the saga type {message.saga_type}"))
+            error = NotRegistered(f"no worker has ever known the saga type {message.saga_type}")
+            await self.bury([Dead(message, error)])
         elif message.saga_type not in self._reported and len(self._reported) < REPORTED:
             self._reported.add(message.saga_type)
             _log.warning(

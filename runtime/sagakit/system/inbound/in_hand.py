@@ -70,7 +70,8 @@ class InHand:
 
     def set_aside(self, message: InboundMessage) -> None:
         """Stop working on a message: from now on it waits to be parked or buried."""
-        self._extended.pop(message.position, None)
+        if self._extended.pop(message.position, None) is None:
+            return
         positions, done = self._starts.get(message.address, (set(), None))
         if done is not None and message.position in positions:
             positions.discard(message.position)

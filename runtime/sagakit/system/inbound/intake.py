@@ -14,36 +14,43 @@ holds up anything else. A message that finds its lane full is parked. What is to
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from logging import WARNING, getLogger
-from math import inf
 from typing import TypeAlias, TypeVar
 
 import trio
 from sagakit_actors import Actor, ActorContext, Backoff
 
-from sagakit.errors import InvalidInput, SagakitError, StoreError, TooLarge, UnknownSaga
+from sagakit.errors import Ambiguous, InvalidInput, SagakitError, StoreError, TooLarge, Unavailable, UnknownSaga
 from sagakit.messages.inbox_request import InboxRequest
 from sagakit.ration import Ration
-from sagakit.store.ports import InboundMessage, Source, Store
-from sagakit.system.inbound.applier import Applier, LeftToOthers, Unowned, is_final, may_be_hopeless, read_request
-from sagakit.system.inbound.dead_letters import DeadLetters
+from sagakit.store.ports import InboundMessage, Parking, Source, Store
+from sagakit.system.inbound.applier import (
+    Applier,
+    LeftToOthers,
+    Spoilt,
+    Unowned,
+    is_final,
+    may_be_hopeless,
+    read_request,
+)
+from sagakit.system.inbound.dead_letters import Dead, DeadLetters
+from sagakit.system.inbound.disposal import Disposal
 from sagakit.system.inbound.in_hand import InHand
 from sagakit.system.inbound.lane import Lane
-from sagakit.system.io.persistence import through_outage
 
 _log = getLogger("sagakit.intake")
 
 AT_ONCE, WAITING = 256, 256
 """Numbers of messages of one type and sort that are handled at the same time, and that wait in the lane."""
-DISPOSING, PARKING_MOST, BURYING_MOST, DISPOSED_PER_SECOND = 16, 256, 64, 1_000.0
-"""Number of messages that are parked at the same time, and of those that are buried. It is small: nobody waits for a
-burial, and the messages that are handled need the processor. It grows where the server answers slowly, to keep the
-rate. More are parked than buried at the most: what waits to be parked takes room from what comes in."""
+PARKED_AT_ONCE, BURIED_AT_ONCE = 128, 32
+"""Numbers of messages that are parked in one group, and that are buried in one. A saga takes dozens of turns of the
+loop, and a turn takes as long as all that is done in it. So little of what nobody waits for is done in one turn: on a
+busy worker burials fall behind, and catch up after the flood. What waits to be parked takes room from what comes in."""
 LARGE = 16 * 1024
 """Bytes of a payload above which a message that is parked or buried goes before those that wait for that."""
-TAKEN_AT_ONCE = 256
+TAKEN_AT_ONCE = 64
 """Number of new messages that are taken without a turn for others."""
 RETRYING = 32
 """Number of messages that were parked and are tried again at the same time. It is small: new messages need the
@@ -52,6 +59,7 @@ PATIENCE = 3.0
 """Seconds that a message gets here before it is parked."""
 CROWD = 128
 """Number of messages in hand above which a message to a saga that is not stored is parked at its first try."""
+TRY_AGAIN = Backoff(initial_interval=0.05, max_interval=1.0)
 UNKNOWN_TRIES = 2
 """Number of further tries, within a quarter of a second, for a saga that is not stored: its start may come a moment
 later."""
@@ -92,24 +100,22 @@ class Intake(Actor[None]):
         self._in_hand = InHand()
         self._ration = Ration(_log, now=trio.current_time)
         self._nursery: trio.Nursery
-        self._parkings: Lane[tuple[InboundMessage, bool]]
-        self._burials: Lane[tuple[InboundMessage, Exception]]
-        self._spoilt: _Lane
-        """Starts whose input cannot be read here. Whether another worker can read it takes a while to find out."""
+        self._parkings = Disposal(store, self._park, most=PARKED_AT_ONCE)
+        self._burials = Disposal(store, self._bury, most=BURIED_AT_ONCE)
+        self._spoilt = Disposal(store, self._judge, most=BURIED_AT_ONCE)
+        """Starts whose input cannot be read here. It may take a while to find out if another worker can read it."""
 
     async def run(self, ctx: ActorContext[None]) -> None:
         """Run until stopped; then give back the messages that are not done with."""
         self._nursery = ctx.nursery
-        self._parkings = self._disposal(self._park, most=PARKING_MOST)
-        self._burials = self._disposal(self._bury, most=BURYING_MOST)
-        self._spoilt = self._lane(partial(self._handle, start=True), waiting=inf)
         for saga_type in self._saga_types:
-            starts = self._lane(partial(self._handle, start=True))
-            others = self._lane(partial(self._handle, start=False))
-            parked = self._lane(partial(self._handle, start=False), at_once=RETRYING, waiting=0)
+            starts, others = self._lane(start=True), self._lane(start=False)
+            parked = self._lane(start=False, at_once=RETRYING, waiting=0)
             ctx.nursery.start_soon(self._take_new, saga_type, starts, others)
             ctx.nursery.start_soon(self._take_parked, saga_type, "parked", parked)
             ctx.nursery.start_soon(self._take_parked, saga_type, "parked starts", starts)
+        for disposal in (self._parkings, self._burials, self._spoilt):
+            ctx.nursery.start_soon(disposal.run)
         ctx.nursery.start_soon(self._in_hand.extend)
         ctx.nursery.start_soon(self._dead_letters.mind_strays)
         try:
@@ -118,13 +124,8 @@ class Intake(Actor[None]):
         finally:
             self._in_hand.give_back()
 
-    def _lane(
-        self, handle: Callable[[T], Awaitable[None]], *, at_once: int = AT_ONCE, waiting: float = WAITING
-    ) -> Lane[T]:
-        return Lane(self._nursery, handle, at_once=at_once, waiting=waiting)
-
-    def _disposal(self, handle: Callable[[T], Awaitable[None]], *, most: int) -> Lane[T]:
-        return Lane(self._nursery, handle, at_once=DISPOSING, waiting=inf, rate=DISPOSED_PER_SECOND, most=most)
+    def _lane(self, *, start: bool, at_once: int = AT_ONCE, waiting: int = WAITING) -> _Lane:
+        return Lane(self._nursery, partial(self._handle, start=start), at_once=at_once, waiting=waiting)
 
     # -------------------------------------------------------------- taking
 
@@ -139,20 +140,35 @@ class Intake(Actor[None]):
                 if request is None:
                     continue
                 start = request.kind == "start"
-                if start and self._is_crowded and self._applier.is_spoilt(message, request):
-                    self._condemn(message, self._spoilt, request)
+                if start and self._is_crowded and (spoilt := self._applier.find_spoilt(message, request)):
+                    self._condemn(message, self._spoilt, spoilt)
                     continue
                 if start:
                     self._in_hand.works_on_start(message)
+                elif self._is_crowded and self._waits_in_vain(message):
+                    self._set_aside(message, start)
+                    continue
                 if not (starts if start else others).offer((message, request)):
                     self._set_aside(message, start)
 
     async def _take_parked(self, saga_type: str, source: Source, lane: _Lane) -> None:
         async with self._store.inbox.receive(saga_type, source) as messages:
             async for message in messages:
+                if source == "parked" and self._waits_in_vain(message):
+                    message.acknowledger.defer(self._pause(message, unknown=True))
+                    continue
                 request = await self._hold(message)
                 if request is not None:
                     await lane.put((message, request))
+
+    def _waits_in_vain(self, message: InboundMessage) -> bool:
+        """Return True if a message cannot be applied yet, nor be given up: its saga was not stored a moment ago.
+
+        In a flood this spares a message all that is done to handle it.
+        """
+        if not self._applier.is_absent(message) or self._in_hand.has_start(message.address):
+            return False
+        return self._store.inbox.age(message) < UNKNOWN_FOR
 
     async def _hold(self, message: InboundMessage) -> InboxRequest | None:
         """Take a message in hand and return its request; None if it is in hand already or can never be applied."""
@@ -162,8 +178,18 @@ class Intake(Actor[None]):
         try:
             return read_request(message)
         except SagakitError as error:
-            self._condemn(message, self._burials, error)
+            self._condemn(message, self._burials, Dead(message, error))
             return None
+
+    async def _judge(self, group: Sequence[Spoilt]) -> Sequence[Spoilt]:
+        """Have starts buried that no other worker can read either, and have all others parked."""
+        for spoilt in group:
+            trouble = await self._applier.judge(spoilt)
+            if is_final(trouble):
+                self._condemn(spoilt.message, self._burials, Dead(spoilt.message, trouble))
+            else:
+                self._set_aside(spoilt.message, start=True)
+        return ()
 
     # ------------------------------------------------------------ handling
 
@@ -178,11 +204,12 @@ class Intake(Actor[None]):
             self._set_aside(message, start)
         else:
             at_once = start and not isinstance(trouble, LeftToOthers)
-            self._in_hand.let_go(message).defer(0 if at_once else self._pause(message, trouble))
+            pause = 0 if at_once else self._pause(message, unknown=isinstance(trouble, UnknownSaga))
+            self._in_hand.let_go(message).defer(pause)
 
     async def _apply(self, message: InboundMessage, request: InboxRequest, *, once: bool) -> SagakitError | None:
         """Apply a message, with several tries within PATIENCE unless `once`. Return None, or the error that is left."""
-        pause, failures = Backoff(initial_interval=0.05, max_interval=1.0), 0
+        failures = 0
         trouble: SagakitError = Unowned(f"{message.subject}: it takes longer than {PATIENCE:g} s")
         with trio.move_on_after(PATIENCE):
             while True:
@@ -200,7 +227,7 @@ class Intake(Actor[None]):
                 unknown = isinstance(trouble, UnknownSaga) and failures > tries
                 if once or unknown or isinstance(trouble, LeftToOthers) or is_final(trouble):
                     break
-                await trio.sleep(pause.delay(failures))
+                await trio.sleep(TRY_AGAIN.delay(failures))
         return trouble
 
     async def _refuse(self, message: InboundMessage, request: InboxRequest, error: SagakitError) -> None:
@@ -213,7 +240,7 @@ class Intake(Actor[None]):
                 self._in_hand.let_go(message).defer(LATEST)
                 return
             error = InvalidInput(f"{error}; its parent cannot be told: {trouble}")
-        self._condemn(message, self._burials, error)
+        self._condemn(message, self._burials, Dead(message, error))
 
     async def _is_hopeless(self, message: InboundMessage, request: InboxRequest, trouble: SagakitError) -> bool:
         """Return True if a message has waited for too long for a saga that is not stored or not readable.
@@ -234,9 +261,9 @@ class Intake(Actor[None]):
         """True if so many messages are in hand that one to a saga that is not stored gives way at once."""
         return len(self._in_hand) > CROWD
 
-    def _pause(self, message: InboundMessage, trouble: SagakitError) -> float:
+    def _pause(self, message: InboundMessage, *, unknown: bool) -> float:
         age = self._store.inbox.age(message)
-        if isinstance(trouble, UnknownSaga):
+        if unknown:
             return min(LATEST_UNKNOWN, max(SOONEST, age))
         return min(LATEST, max(SOONEST, age / 4))
 
@@ -245,35 +272,42 @@ class Intake(Actor[None]):
     def _set_aside(self, message: InboundMessage, start: bool) -> None:
         """Have a message parked, without waiting for that. A large one is first: it makes room for others."""
         self._in_hand.set_aside(message)
-        self._parkings.offer((message, start), first=len(message.payload) > LARGE)
+        self._parkings.add(Parking(message, start), first=len(message.payload) > LARGE)
 
-    def _condemn(self, message: InboundMessage, lane: Lane[tuple[InboundMessage, T]], why: T) -> None:
+    def _condemn(self, message: InboundMessage, disposal: Disposal[T], item: T) -> None:
         """Have a message buried, without waiting for that; or give it back if too many wait."""
         if self._in_hand.condemn(message):
-            lane.offer((message, why), first=len(message.payload) > LARGE)
+            disposal.add(item, first=len(message.payload) > LARGE)
         else:
             self._in_hand.let_go(message).defer(random.uniform(*AGAIN))
 
-    async def _park(self, disposed: tuple[InboundMessage, bool]) -> None:
-        message, start = disposed
-        try:
-            await through_outage(self._store, partial(self._store.inbox.park, message, start=start))
-        except TooLarge as error:
-            await self._bury((message, error))
-        except StoreError as error:
-            text = "%s: message %s cannot wait in the inbox: %s"
-            self._ration.say(WARNING, text, message.subject, message.id, error)
-            self._in_hand.let_go(message).defer(LATEST)
-        else:
-            self._in_hand.let_go(message)
+    async def _park(self, group: Sequence[Parking]) -> Sequence[Parking]:
+        again: list[Parking] = []
+        for parking, error in zip(group, await self._store.inbox.park(group), strict=True):
+            message = parking.message
+            if error is None:
+                self._in_hand.let_go(message)
+            elif isinstance(error, Unavailable | Ambiguous):
+                again.append(parking)
+            elif isinstance(error, TooLarge):
+                self._condemn(message, self._burials, Dead(message, error))
+            else:
+                text = "%s: message %s cannot wait in the inbox: %s"
+                self._ration.say(WARNING, text, message.subject, message.id, error)
+                self._in_hand.let_go(message).defer(LATEST)
+        return again
 
     def _count_buried(self, saga_type: str) -> None:
         # the types of strays come from outside, and there may be any number of them
         self._buried(saga_type if saga_type in self._saga_types else "")
 
-    async def _bury(self, disposed: tuple[InboundMessage, Exception]) -> None:
-        message, error = disposed
-        if await self._dead_letters.bury(message, error):
-            self._in_hand.let_go(message)
-        else:
-            self._in_hand.let_go(message).defer(LATEST)
+    async def _bury(self, group: Sequence[Dead]) -> Sequence[Dead]:
+        again: list[Dead] = []
+        for dead, error in zip(group, await self._dead_letters.bury(group), strict=True):
+            if error is None:
+                self._in_hand.let_go(dead.message)
+            elif isinstance(error, Unavailable | Ambiguous):
+                again.append(dead)
+            else:
+                self._in_hand.let_go(dead.message).defer(LATEST)
+        return again

@@ -14,8 +14,7 @@ T = TypeVar("T")
 class Lane(Generic[T]):
     """Runs `handle` for each item, in at most `at_once` tasks of `nursery`. For tasks of one trio thread.
 
-    `waiting` is the number of items that may wait; infinite where something else bounds them. With `rate`, there are
-    more tasks while an item takes long, as many as handle `rate` items a second (Little's law), and at most `most`.
+    `waiting` is the number of items that may wait.
     """
 
     def __init__(
@@ -24,18 +23,11 @@ class Lane(Generic[T]):
         handle: Callable[[T], Awaitable[None]],
         *,
         at_once: int,
-        waiting: float,
-        rate: float = 0.0,
-        most: int = 0,
+        waiting: int,
     ) -> None:
         self._nursery = nursery
         self._handle = handle
-        self._least = at_once
         self._at_once = at_once
-        self._rate = rate
-        self._most = most
-        self._took = 0.0
-        """Seconds that an item takes, averaged over about the last ten."""
         self._most_waiting = waiting
         self._waiting: deque[T] = deque()
         self._putting: deque[tuple[T, trio.Event]] = deque()
@@ -44,13 +36,13 @@ class Lane(Generic[T]):
         """True if the last item came from `_waiting`."""
         self._running = 0
 
-    def offer(self, item: T, *, first: bool = False) -> bool:
-        """Take an item, unless the lane is full; return False if it is. With `first`, it does not wait in line."""
+    def offer(self, item: T) -> bool:
+        """Take an item, unless the lane is full; return False if it is."""
         if self._running < self._at_once:
             self._running += 1
             self._nursery.start_soon(self._run, item)
         elif len(self._waiting) < self._most_waiting:
-            (self._waiting.appendleft if first else self._waiting.append)(item)
+            self._waiting.append(item)
         else:
             return False
         return True
@@ -72,24 +64,14 @@ class Lane(Generic[T]):
     async def _run(self, item: T) -> None:
         try:
             while True:
-                began = trio.current_time()
                 await self._handle(item)
-                self._learn(trio.current_time() - began)
                 # a task that has ended leaves a free place only when nothing waits. So an item that comes to a lane
                 # with a free place never overtakes one that waits
-                if (not self._waiting and not self._putting) or self._running > self._at_once:
+                if not self._waiting and not self._putting:
                     return
                 item = self._next()
         finally:
             self._running -= 1
-
-    def _learn(self, took: float) -> None:
-        """Have as many tasks from now on as the rate needs."""
-        self._took += (took - self._took) / 10
-        self._at_once = max(self._least, min(self._most, round(self._took * self._rate)))
-        while self._waiting and self._running < self._at_once:
-            self._running += 1
-            self._nursery.start_soon(self._run, self._next())
 
     def _next(self) -> T:
         """Return the next item, from `offer` and from `put` in turn, so that neither holds up the other."""

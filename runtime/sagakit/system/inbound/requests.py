@@ -109,6 +109,10 @@ class Requests:
             return verdict
         return await self._pass_on(record.owner, PassedOn(key, message))
 
+    def is_absent(self, key: str) -> bool:
+        """Return True if a saga is not here, and a look of a moment ago has not found it anywhere."""
+        return self._absences.has(key) and not self._sagas.has(key)
+
     async def post(self, key: str, message: Inbound) -> str | None:
         """Apply a message, or leave it in the inbox for the next owner; durable either way. Raises UnknownSaga.
 

@@ -50,6 +50,7 @@ ARCHIVE_AGAIN = 1.0
 """Delay, in seconds, before retrying a write that the archive has refused."""
 TAKEN_AGAIN = 10.0
 """Seconds between two looks at an archive that has another run's record, which only a person can remove."""
+OUTAGE_AGAIN = Backoff(initial_interval=0.02, max_interval=1.0)
 T = TypeVar("T")
 
 
@@ -342,7 +343,6 @@ def marker_of_other(archived: Entry | None, run: str) -> bytes | None:
 
 async def through_outage(store: Store, operation: Callable[[], Awaitable[T]]) -> T:
     """Run an idempotent operation, again and again during an outage. Raises its other errors."""
-    pause = Backoff(initial_interval=0.02, max_interval=1.0)
     failures = 0
     while True:
         await store.until_connected()
@@ -350,7 +350,7 @@ async def through_outage(store: Store, operation: Callable[[], Awaitable[T]]) ->
             return await operation()
         except (Unavailable, Ambiguous):
             failures += 1
-            await trio.sleep(pause.delay(failures))
+            await trio.sleep(OUTAGE_AGAIN.delay(failures))
 
 
 def _run_of(value: bytes) -> str:

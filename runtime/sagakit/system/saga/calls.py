@@ -70,5 +70,5 @@ class Calls:
             environment = self._environment
             environment.tally.attempted(record.saga_type, call.step, call.kind, environment.trio_time() - began)
             if not isinstance(result, Complete):
-                environment.reports.attempted(f"{record.saga_type}.{record.saga_id}", call, result)
+                environment.reports.attempted(call, record, result)
         return Attempted(AttemptEnded(call.step, call.call, result, random))

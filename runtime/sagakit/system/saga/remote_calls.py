@@ -89,7 +89,8 @@ class RemoteCalls:
     async def _hand_over(self, effect: SendCommand, record: Record) -> None:
         environment, service = self._environment, effect.endpoint.partition(".")[0]
         reply_to = environment.store.names.inbound_subject("reply", SagaKey.parse(self._key), service=service)
-        command = StepCommand.of(effect, run=record.run, reply_to=reply_to, trace=record.trace)
+        trace = environment.tracer.trace_of(record, effect.step, effect.attempt)
+        command = StepCommand.of(effect, run=record.run, reply_to=reply_to, trace=trace)
         send = partial(
             environment.store.commands.send,
             effect.endpoint,
@@ -104,7 +105,7 @@ class RemoteCalls:
                 return
             except StoreError as error:  # its time goes on meanwhile, and then the step's policy decides
                 failures += 1
-                environment.reports.command_refused(self._key, effect, error)
+                environment.reports.command_refused(self._key, effect, record, error)
                 await trio.sleep(pause.delay(failures))
 
     async def _missing(self, over: list[Unanswered], record: Record) -> list[Unanswered]:

@@ -132,9 +132,9 @@ class Writes:
         self._phase.move("durable")
         proposal, self._proposal = self._proposal, None
         if proposal is None:
-            self._environment.tally.written(None, record)
+            self._environment.written(None, record)
         else:
-            self._environment.tally.written(proposal.base, record)
+            self._environment.written(proposal.base, record)
             if proposal.asked:
                 self._waiters.answer_asked(proposal.asked, record)
         if first:

@@ -6,7 +6,8 @@ let tag = document.body.dataset.tag || "";
 
 function busy() {
   const at = document.activeElement;
-  const writes = at && (at.matches("input, textarea, select")) && at.form && at.form.matches("[method=post]");
+  const form = at && at.matches("input, textarea, select") && at.form;
+  const writes = form && form.matches("[method=post], .boxes");
   return document.hidden || writes || String(document.getSelection()) !== "";
 }
 
@@ -20,8 +21,10 @@ async function refresh() {
   const found = new DOMParser().parseFromString(text, "text/html");
   const open = new Set([...document.querySelectorAll("details[open]")].map((one) => one.id));
   if (window.drawDiagram) drawDiagram(found, room());
-  for (const one of found.querySelectorAll("details")) if (open.has(one.id)) one.open = true;
-  Idiomorph.morph(document.querySelector("main"), found.querySelector("main"), { ignoreActiveValue: true });
+  for (const one of found.querySelectorAll("details")) one.open = open.has(one.id);
+  const callbacks = { beforeNodeMorphed: (one) => one.id !== "charts" };
+  Idiomorph.morph(document.querySelector("main"), found.querySelector("main"), { ignoreActiveValue: true, callbacks });
+  if (window.drawCharts) drawCharts();
 }
 
 if (pause) {
@@ -66,5 +69,18 @@ document.addEventListener("keydown", (event) => {
 const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const guessed = [...document.querySelectorAll("select[data-guess] option")].find((one) => one.value === own);
 if (guessed) guessed.selected = true;
+
+// The command of the page can be copied where the browser lets a page do that.
+const command = document.querySelector("#command");
+if (command && navigator.clipboard) {
+  const copy = document.createElement("button");
+  copy.textContent = "copy";
+  copy.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(command.textContent);
+    copy.textContent = "copied";
+    setTimeout(() => (copy.textContent = "copy"), 2000);
+  });
+  command.after(copy);
+}
 
 document.querySelector("nav.replay input")?.addEventListener("change", (event) => event.target.form.submit());

@@ -1,0 +1,1 @@
+"""Step 8 of the tutorial: a step in another service."""

@@ -1,0 +1,100 @@
+"""Looks that are shared by visitors: what costs much to read is read at most once at a time, and not all the time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+
+import anyio
+
+from sagakit.repository import Wanted
+from sagakit.repository.counting import SagaCounts
+from sagakit.repository.groups import StuckGroup, grouped
+
+if TYPE_CHECKING:
+    from sagakit.client.client import Client
+
+T = TypeVar("T")
+FEW = 1_000
+"""Values that are read for one visitor alone. A look that reads more of them is shared for some time."""
+SHARE = 5
+"""Such a look is shared for so many times the time that it took: so a fifth of the time is spent on it at the most."""
+
+
+STILL_TRUE = 60.0
+"""Seconds for which a look is shown in place of one that is under way."""
+PATIENCE = 60.0
+"""Seconds that a look may take for those who come later."""
+
+
+class Looked(NamedTuple, Generic[T]):
+    """The result of a look, and the number of values that were read for it."""
+
+    found: T
+    read: int
+
+
+class SharedLook(Generic[T]):
+    """A look that all visitors of one app share. For tasks of one event loop; `clock` is monotonic, in seconds.
+
+    A visitor gets what was found by a look that began after they had asked, so nobody misses what they have done
+    themselves. Where that takes many values, it may be older: up to SHARE times as old as the look has taken.
+    """
+
+    def __init__(
+        self, look: Callable[[Client], Awaitable[Looked[T]]], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._look = look
+        self._clock = clock
+        self._lock = anyio.Lock()
+        self._last: Looked[T] | None = None
+        self._began = 0.0
+        self._lasts = 0.0
+
+    async def get(self, client: Client) -> T:
+        """Return what is found. Raises what the look raises; a cancelled one is begun again for the next visitor."""
+        asked = self._clock()
+        async with self._lock:
+            if self._last is None or self._began <= asked - self._lasts:
+                began = self._clock()
+                self._last = await self._look(client)
+                self._began = began
+                self._lasts = SHARE * (self._clock() - began) if self._last.read > FEW else 0.0
+            return self._last.found
+
+    async def soon(self, client: Client, seconds: float) -> tuple[T | None, bool]:
+        """Return what is found within some seconds, and True if it took longer: then call `finish` once there is time.
+
+        If it took longer it is what was found in the last minute, or else None. Raises what the look raises.
+        """
+        asked = self._clock()
+        with anyio.move_on_after(seconds):
+            return await self.get(client), False
+        last = self._last
+        return (None if last is None or self._began < asked - STILL_TRUE else last.found), True
+
+    async def finish(self, client: Client) -> None:
+        """Look for those who come later, for a minute at the most. Raises what the look raises."""
+        with anyio.move_on_after(PATIENCE):
+            await self.get(client)
+
+
+class Looks:
+    """The looks of one app."""
+
+    def __init__(self) -> None:
+        self.counts: SharedLook[SagaCounts] = SharedLook(_count)
+        """All sagas, by type and status."""
+        self.groups: SharedLook[Sequence[StuckGroup]] = SharedLook(_group)
+        """The stuck, by type, step and error."""
+
+
+async def _count(client: Client) -> Looked[SagaCounts]:
+    told = await client.repository.count(Wanted(ended=True), few=FEW)
+    return Looked(told, sum(told.counts.values()) if told.exact else 0)
+
+
+async def _group(client: Client) -> Looked[Sequence[StuckGroup]]:
+    found = await client.repository.records(Wanted(status="stuck"))
+    return Looked(grouped(found.records), found.read)
