@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 import trio
 from sagakit.engine import Record, SagaStatus, encode
+from sagakit.engine.carried import payload_of
 from sagakit.engine.events import make_event
 from sagakit.engine.record import NOTHING, PersistedSagaState, SagaOutcome, StepLog
 from sagakit.jetstream.store import JetStreamStore
@@ -90,7 +91,7 @@ def _events(records: Iterable[Record], now: float, suffixes: tuple[str, ...]) ->
         key = f"{record.saga_type}.{record.saga_id}"
         for number, suffix in enumerate(suffixes, 1):
             event = make_event(msgspec.structs.replace(record, next_event=number), suffix, {}, now=now)
-            yield key, suffix, f"{record.run}.{number}", bytes(event.event)
+            yield key, suffix, f"{record.run}.{number}", payload_of(record, event)
 
 
 def _append(store: JetStreamStore, event: tuple[str, str, str, bytes], done: Callable[[Any], None]) -> None:

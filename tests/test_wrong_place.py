@@ -34,6 +34,8 @@ from sagakit import (
 from sagakit.asyncio import AsyncioRuntime
 from sagakit.definition.plan import Kind
 from sagakit.errors import CannotConnect, InvalidConfig, InvalidInput, WrongContext
+from sagakit.jetstream import whereabouts
+from sagakit.jetstream.whereabouts import Home
 
 from tests.sagas import BookTrip, Trip
 
@@ -231,20 +233,26 @@ def test_an_asyncio_runtime_works_only_on_the_loop_that_opened_it(run: Callable[
     assert all("asyncio.run_coroutine_threadsafe" in text for text in found.values())
 
 
-def test_after_a_fork_each_call_names_the_fork(monkeypatch: pytest.MonkeyPatch) -> None:
-    pid = os.getpid()
+def test_a_process_that_was_forked_knows_it() -> None:
+    home = Home("runtime", None)
+    if not (child := os.fork()):
+        os._exit(10 + home.forked)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 11
+    assert not home.forked
 
+
+def test_after_a_fork_each_call_names_the_fork(monkeypatch: pytest.MonkeyPatch) -> None:
     async def in_trio() -> None:
         async with sagakit.open_runtime("memory:", sagas=[BookTrip()]) as runtime:
             with monkeypatch.context() as forked:
-                forked.setattr(os, "getpid", lambda: pid + 1)
+                forked.setattr(whereabouts, "_forks", 1)
                 with pytest.raises(WrongContext, match=r"forked.*open one here"):
                     await runtime.start(BookTrip, "one", Trip())
 
     async def in_asyncio() -> None:
         async with sagakit.asyncio.open_runtime("memory:", sagas=[BookTrip()]) as runtime:
             with monkeypatch.context() as forked:
-                forked.setattr(os, "getpid", lambda: pid + 1)
+                forked.setattr(whereabouts, "_forks", 1)
                 with pytest.raises(WrongContext, match=r"forked.*open one here"):
                     await runtime.start(BookTrip, "one", Trip())
 

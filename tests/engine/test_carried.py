@@ -20,7 +20,7 @@ from sagakit.engine import (
     create,
     migrated,
 )
-from sagakit.engine.carried import whole
+from sagakit.engine.carried import payload_of
 from sagakit.engine.inputs import OutputMade
 
 PLAN = Plan(
@@ -54,7 +54,7 @@ def refused() -> Record:
 
 
 def payloads(record: Record) -> dict[int, bytes]:
-    return {event.seq: bytes(whole(record, event).event) for event in record.outbox}
+    return {event.seq: payload_of(record, event) for event in record.outbox}
 
 
 def data(record: Record) -> list[dict[str, Any]]:
@@ -69,7 +69,7 @@ def test_each_value_is_carried_once_and_is_not_twice_in_the_record() -> None:
     assert told[0]["parent"] == {"key": "P.1", "run": "pr", "node": "kid"}
     assert (told[0]["attributes"], told[0]["start_id"]) == (ATTRIBUTES, "s")
     assert data(refused())[-1]["detail"] == {"why": 1}
-    kept = b"".join(bytes(event.event) for event in done().outbox)
+    kept = b"".join(bytes(event.data) for event in done().outbox)
     assert not [value for value in (b"Rome", b"region", b"start_id", b"parent") if value in kept]
     assert [event.carries for event in done().outbox] == ["start", "result", "result", "output"]
 

@@ -99,7 +99,7 @@ def test_a_terminated_record_is_cut_in_the_order_of_the_table() -> None:
         assert found.record.outbox == whole.record.outbox, "events stay (P9)"
         loaded = found
     assert cut(PLAN, loaded, size(loaded) - 1) is None
-    events = sum(len(bytes(event.event)) for event in whole.record.outbox)
+    events = sum(len(bytes(event.data)) for event in whole.record.outbox)
     assert size(loaded) < events + 2_000, "beside its events hardly anything is left"
     assert isinstance(decode("T.1", encode(loaded.record)), Loaded)
 

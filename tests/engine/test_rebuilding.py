@@ -24,7 +24,7 @@ from sagakit.engine import (
     create,
     effects,
 )
-from sagakit.engine.carried import whole
+from sagakit.engine.carried import payload_of
 from sagakit.engine.events import CloudEvent, decode_event
 from sagakit.engine.rebuilding import rebuilt
 from sagakit.engine.replay import replay
@@ -78,7 +78,7 @@ def lived(plan: Plan, record: Record, services: Services, calls: int = 1000) -> 
     now = record.updated_at
     while True:
         for one in record.outbox:
-            event = decode_event(bytes(whole(record, one).event))
+            event = decode_event(payload_of(record, one))
             assert event is not None
             told[one.seq] = event
         open_calls = [effect for effect in effects(plan, record) if isinstance(effect, Call)]

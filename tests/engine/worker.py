@@ -38,7 +38,7 @@ from sagakit.engine import (
     questions,
     stamped,
 )
-from sagakit.engine.carried import whole
+from sagakit.engine.carried import payload_of
 from sagakit.engine.keys import key_of
 from sagakit.naming import encode_id
 
@@ -240,7 +240,7 @@ class Worker(Judge):
 
     def _publish(self, events: Any) -> None:
         for event in events:
-            body = msgspec.json.decode(whole(self.record, event).event)
+            body = msgspec.json.decode(payload_of(self.record, event))
             if self.durable is None or self.durable.next_event <= body["sequence"]:
                 raise Broken(f"P9: event {body['sequence']} is published before the record that has it")
             known = next((one for one in self.published if one["sequence"] == body["sequence"]), None)

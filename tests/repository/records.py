@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import msgspec
 import trio
 from sagakit.engine import Record, SagaStatus, encode, encode_marker
+from sagakit.engine.carried import payload_of
 from sagakit.engine.events import make_event
 from sagakit.engine.record import EndMarker, Failure, PersistedSagaState, SagaOutcome, StepLog
 from sagakit.store import EventMessage, KeyValue, Store
@@ -43,7 +44,7 @@ async def publish(store: Store, suffix: str, records: Iterable[Record]) -> None:
     for one in records:
         key = f"{one.saga_type}.{one.saga_id}"
         done = trio.Event()
-        payload = bytes(make_event(one, suffix, {}, now=1000.0).event)
+        payload = payload_of(one, make_event(one, suffix, {}, now=1000.0))
         subject = store.names.event_subject(key, one.saga_type, suffix)
         store.events.submit(EventMessage(key, subject, f"{one.run}.{suffix}", payload), lambda _, done=done: done.set())  # type: ignore[misc]  # a default binds
         await done.wait()

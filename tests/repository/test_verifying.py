@@ -11,7 +11,7 @@ import trio.testing
 from msgspec import structs
 from sagakit.definition.plan import NodePlan, Plan
 from sagakit.engine import AttemptEnded, Complete, EndMarker, Published, Record, apply, create, marker_of
-from sagakit.engine.carried import whole
+from sagakit.engine.carried import payload_of
 from sagakit.engine.codec import decode_known, encode
 from sagakit.engine.events import make_event
 from sagakit.engine.record import PersistedSagaState, SagaOutcome, StepLog
@@ -43,7 +43,7 @@ def first() -> Record:
 def running() -> Kept:
     """Return a saga that is at its second step; the last event is not confirmed yet."""
     record = apply(PLAN, first(), [AttemptEnded("hotel", 1, Complete(ONE))], 1001.0)
-    log = [bytes(whole(record, event).event) for event in record.outbox]
+    log = [payload_of(record, event) for event in record.outbox]
     later = apply(PLAN, record, [Published(1), AttemptEnded("flight", 1, Complete(ONE))], 1002.0)
     return Kept(StoredSaga(live=later), log)
 
@@ -52,7 +52,7 @@ def ended() -> Kept:
     """Return a saga that has ended, with its end marker."""
     record = apply(PLAN, first(), [AttemptEnded("hotel", 1, Complete(ONE))], 1001.0)
     record = apply(PLAN, record, [AttemptEnded("flight", 1, Complete(ONE))], 1002.0)
-    log = [bytes(whole(record, event).event) for event in record.outbox]
+    log = [payload_of(record, event) for event in record.outbox]
     record = apply(PLAN, record, [Published(record.next_event - 1)], 1003.0)
     marker = decode_known(KEY, marker_of(record))
     assert isinstance(marker, EndMarker)
@@ -163,7 +163,7 @@ def test_an_unpublished_event_is_not_missed_and_another_one_in_its_place_is_foun
     record = kept.stored.live
     assert isinstance(record, PersistedSagaState)
     forged = make_event(structs.replace(record, next_event=3), "step.flight", {"attempt": 9}, now=1.0)
-    found = judged(Kept(kept.stored, [*kept.log, bytes(forged.event)]))
+    found = judged(Kept(kept.stored, [*kept.log, payload_of(record, forged)]))
     assert found == Difference(KEY, 3, "the log has another event than the record")
 
 

@@ -123,6 +123,6 @@ async def test_a_passivated_saga_keeps_the_places_of_its_events(autojump_clock: 
 def test_a_record_keeps_the_places_of_its_first_event_and_of_the_last_ones() -> None:
     logged: list[int] = []
     for seq in range(1, 301):
-        event = OutboxEvent(seq, "x", Raw(b"{}"))
+        event = OutboxEvent(seq, "x", 0.0, Raw(b"{}"))
         logged = with_logged(logged, [event], Published(seq, (1000 + seq,)))
     assert logged == [1001, *range(1202, 1301)]

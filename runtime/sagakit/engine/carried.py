@@ -14,8 +14,10 @@ from __future__ import annotations
 from math import inf
 
 import msgspec
+from msgspec import structs
 
 from sagakit.definition.plan import ITEM, item_name
+from sagakit.engine.events import encode_event
 from sagakit.engine.record import NOTHING, OutboxEvent, Parent, Record
 
 
@@ -29,25 +31,34 @@ class _Start(msgspec.Struct, omit_defaults=True):
 _encoder = msgspec.json.Encoder()
 
 
-def whole(record: Record, event: OutboxEvent, *, most: float = inf) -> OutboxEvent:
-    """Return an event of the record's outbox as it is published. It has the same bytes each time (P9).
+def payload_of(record: Record, event: OutboxEvent, *, most: float = inf) -> bytes:
+    """Return an event of the record's outbox as it is published: the same bytes each time (P9).
 
     A value is left out if it was cut out of a record which had become too large, or if the event would have more than
     `most` bytes: the server takes smaller messages than it did.
     """
     fields = carried(record, event)
-    if not fields:
-        return event
-    known = bytes(event.event)
-    if len(known) + len(fields) + 1 > most:
-        return event
-    head = known[:-2]  # without the end of `data`, and of the event
-    comma = b"" if head.endswith(b"{") else b","
-    return OutboxEvent(event.seq, event.suffix, msgspec.Raw(b"%b%b%b}}" % (head, comma, fields)))
+    if fields:
+        payload = encode_event(record, event, _joined(event.data, fields))
+        if len(payload) <= most:
+            return payload
+    return encode_event(record, event, event.data)
+
+
+def filled(record: Record, event: OutboxEvent) -> OutboxEvent:
+    """Return an event that has the value itself which it carries, if the record has it."""
+    fields = carried(record, event)
+    return structs.replace(event, data=_joined(event.data, fields), carries="") if fields else event
+
+
+def _joined(data: msgspec.Raw, fields: bytes) -> msgspec.Raw:
+    """Return the JSON object `data` with more fields at its end."""
+    head = bytes(data)[:-1]
+    return msgspec.Raw(b"%b%b%b}" % (head, b"" if head == b"{" else b",", fields))
 
 
 def carried(record: Record, event: OutboxEvent) -> bytes:
-    """Return the fields that an event of the outbox has in `data` besides those in its bytes, as JSON without braces.
+    """Return the fields that an event of the outbox has in `data` once it is published, as JSON without braces.
 
     They are empty if it carries nothing, or if the record does not have the value any more.
     """

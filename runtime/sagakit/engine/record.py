@@ -98,13 +98,14 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
 class OutboxEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """An event that is not yet known to be in the log.
 
-    `event` has its bytes, without the value that the event `carries`: that one is in the record already, and is added
-    when the event is published, see `engine.carried`.
+    It has what the record does not tell otherwise. `engine.carried.payload_of` adds the rest: the attributes that all
+    events of the run have, and the value that the event `carries`.
     """
 
     seq: int
     suffix: str
-    event: msgspec.Raw
+    at: Time
+    data: msgspec.Raw
     carries: str = ""
 
 

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from sagakit.definition.plan import ITEM, NodePlan, Plan, Retries
 from sagakit.definition.raised import shorten as shorten
-from sagakit.engine.carried import carried, whole
+from sagakit.engine.carried import carried, filled
 from sagakit.engine.details import fitting_detail
 from sagakit.engine.events import make_event
 from sagakit.engine.record import NOTHING, Failure, Record, StepLog
@@ -234,7 +234,7 @@ class Turn:
         for name, value in fields.items():
             setattr(self.record, name, value)
         self.record.outbox = [
-            event if carried(self.record, event) == carried(before, event) else whole(before, event)
+            event if carried(self.record, event) == carried(before, event) else filled(before, event)
             for event in before.outbox
         ]
 

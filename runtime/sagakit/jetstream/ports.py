@@ -39,9 +39,3 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-@cache
-def _order() -> Iterator[int]:
-    """Return the ports in random order, without end. Made on demand: most processes open none."""
-    return cycle(random.Random().sample(PORTS, len(PORTS)))  # processes differ, whatever seed `random` has

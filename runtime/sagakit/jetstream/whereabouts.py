@@ -65,20 +65,32 @@ def check_no_loop(what: str) -> None:
         raise WrongContext(f"{what} is for plain scripts, and asyncio runs here: use sagakit.asyncio.open_runtime")
 
 
+_forks = 0
+"""The forks that lie between the first process and this one. Counted, since each look at the pid is a system call."""
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_count_fork)
+
+
 class Home:
     """The process, and the loop, that a runtime or client belongs to: `token` is trio's, or the asyncio loop."""
 
-    __slots__ = ("_pid", "_thing", "_token")
+    __slots__ = ("_forks", "_thing", "_token")
 
     def __init__(self, thing: Thing, token: Any) -> None:
         self._thing = thing
         self._token = token
-        self._pid = os.getpid()
+        self._forks = _forks
 
     @property
     def forked(self) -> bool:
         """True if this process is a child of the one that opened the thing."""
-        return os.getpid() != self._pid
+        return self._forks != _forks
 
     def check_trio(self) -> None:
         """Raise WrongContext unless a task of the trio program that opened the thing calls."""

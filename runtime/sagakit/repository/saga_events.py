@@ -7,7 +7,7 @@ from contextlib import aclosing
 from math import inf
 
 from sagakit.engine import Record
-from sagakit.engine.carried import whole
+from sagakit.engine.carried import payload_of
 from sagakit.engine.events import CloudEvent, decode_event
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import StoreReading, StreamReading
@@ -69,7 +69,7 @@ class _Events:
     def __init__(self, record: Record) -> None:
         self._record = record
         self._found: dict[int, CloudEvent] = {}
-        self.add(bytes(whole(record, waiting).event) for waiting in record.outbox)
+        self.add(payload_of(record, waiting) for waiting in record.outbox)
 
     def add(self, payloads: Iterable[bytes]) -> None:
         for event in map(decode_event, payloads):

@@ -14,7 +14,7 @@ from zlib import crc32
 import msgspec
 
 from sagakit.engine import ENDS, EndMarker, Loaded, Record, decode
-from sagakit.engine.carried import whole
+from sagakit.engine.carried import payload_of
 from sagakit.engine.record import NOTHING
 from sagakit.engine.table import StepState
 from sagakit.errors import Undecodable
@@ -125,7 +125,7 @@ def _in_numbers(record: Record, told: ToldSaga) -> Iterator[tuple[int, str]]:
         yield record.next_event, f"the log has events up to {told.last}, and the record does not know them"
     for event in record.outbox:
         sum = told.numbers.get(event.seq)
-        if sum is not None and sum != crc32(bytes(whole(record, event).event)):
+        if sum is not None and sum != crc32(payload_of(record, event)):
             yield event.seq, "the log has another event than the record"
 
 

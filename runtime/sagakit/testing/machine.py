@@ -53,7 +53,7 @@ from sagakit.engine import (
     questions,
     stamped,
 )
-from sagakit.engine.carried import whole
+from sagakit.engine.carried import payload_of
 from sagakit.naming import SagaKey
 from sagakit.testing.judge import Judge
 from sagakit.testing.schedule import Faults
@@ -266,7 +266,7 @@ class SagaMachine(RuleBasedStateMachine):
                     self._call(worker, effect)
                 case Publish():
                     for event in worker.record.outbox:
-                        payload = bytes(whole(worker.record, event).event)
+                        payload = payload_of(worker.record, event)
                         if self._events.setdefault(f"{event.seq}", payload) != payload:
                             self.judge.broke(f"P9: event {event.seq} has changed")
                 case _:

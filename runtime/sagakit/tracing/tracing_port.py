@@ -44,5 +44,5 @@ class CommandTracing(Protocol):
     def handling(
         self, name: str, trace_context: Mapping[str, str] | None, attributes: Mapping[str, str | int]
     ) -> AbstractContextManager[HandledCommand]:
-        """Begin the span of a command, a child of the attempt that `trace_context` names, make it current, and end it."""
+        """Have a span, the current one, for a command: a child of the attempt that `trace_context` names."""
         ...

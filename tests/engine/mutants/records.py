@@ -67,7 +67,7 @@ def event_rewritten(patch: Patch) -> None:
     def adopted(turn: Turn, event: Any) -> None:
         ADOPTED(turn, event)
         turn.record.outbox = [
-            structs.replace(one, event=make_event(turn.record, one.suffix, {"again": 1}, now=turn.now).event)
+            structs.replace(one, data=make_event(turn.record, one.suffix, {"again": 1}, now=turn.now).data)
             for one in turn.record.outbox
         ]
 

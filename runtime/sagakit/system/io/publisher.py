@@ -15,12 +15,12 @@ import msgspec
 import trio
 from sagakit_actors import Actor, ActorContext, Backoff, Down
 
-from sagakit.engine import OutboxEvent, event_id
+from sagakit.engine import event_id
 from sagakit.errors import Ambiguous, StoreError, Unavailable
 from sagakit.ration import Ration
 from sagakit.store.ports import EventMessage, Store
 from sagakit.system.io.receipt import Receipt
-from sagakit.system.io.unpublished import Unpublished
+from sagakit.system.io.unpublished import Unpublished, Unsent
 
 _log = getLogger("sagakit.publisher")
 
@@ -39,7 +39,7 @@ class PublishEvents(msgspec.Struct, frozen=True):
     key: str
     saga_type: str
     run: str
-    events: Sequence[OutboxEvent]
+    events: Sequence[Unsent]
     receipt: Receipt
     alone: bool = False
 
@@ -51,7 +51,7 @@ class _Queue(msgspec.Struct):
     """The message that came last: it names the saga, and has the receipt that is read."""
     last: int
     """The number of the last event that is queued or in the log."""
-    events: deque[OutboxEvent]
+    events: deque[Unsent]
     failures: int = 0
     alone_to: int = 0
     """The number of the last event that goes alone; 0 if none does."""
@@ -110,7 +110,7 @@ class Publisher(Actor[PublishEvents]):
         event, of = queue.events[0], queue.of
         seq, key = event.seq, of.key
         subject = self._subject_of(key, of.saga_type, event.suffix)
-        message = EventMessage(key, subject, event_id(of.run, seq), bytes(event.event), seq <= queue.alone_to)
+        message = EventMessage(key, subject, event_id(of.run, seq), event.payload, seq <= queue.alone_to)
         self._submit(message, partial(self._sent, queue))
 
     def _sent(self, queue: _Queue, result: int | StoreError) -> None:

@@ -9,18 +9,26 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Protocol
 
-from sagakit.engine import OutboxEvent
-from sagakit.engine.events import decode_event
+import msgspec
 
 LOOKED_AT = 100
 """Number of queues whose first event is looked at, those that have been waiting for longest."""
+
+
+class Unsent(msgspec.Struct, frozen=True):
+    """Event number `seq` of a run, as it is published. `at` is its time, in seconds since the epoch."""
+
+    seq: int
+    suffix: str
+    at: float
+    payload: bytes
 
 
 class EventQueue(Protocol):
     """The events of one saga that are not in the log yet, the oldest first."""
 
     @property
-    def events(self) -> deque[OutboxEvent]:
+    def events(self) -> deque[Unsent]:
         """The events."""
         ...
 
@@ -42,10 +50,9 @@ class Unpublished:
         An event that is held up keeps its queue near the front, since all others come and go.
         """
         times = [
-            event.time.timestamp()
+            head.at
             for queue in tuple(self.queues.values())[:LOOKED_AT]
             # a copy, since the publisher may take the event away meanwhile
             for head in tuple(queue.events.copy())[:1]
-            if (event := decode_event(bytes(head.event))) is not None
         ]
         return min(times, default=None)

@@ -8,10 +8,11 @@ from functools import partial
 from sagakit_actors import Ref
 
 from sagakit.engine import Published, Record
-from sagakit.engine.carried import whole
+from sagakit.engine.carried import payload_of
 from sagakit.engine.events import count_up_to
 from sagakit.system.io.publisher import PublishEvents
 from sagakit.system.io.receipt import Receipt
+from sagakit.system.io.unpublished import Unsent
 from sagakit.system.saga.proposal import HEADERS
 
 
@@ -55,7 +56,10 @@ class Outbox:
     def publish(self, record: Record) -> None:
         """Hand in the events of a durable record that were not handed in yet."""
         outbox, receipt = record.outbox, self._receipt
-        new = tuple([whole(record, event, most=self._most) for event in outbox[count_up_to(outbox, self._handed_in) :]])
+        new = [
+            Unsent(event.seq, event.suffix, event.at, payload_of(record, event, most=self._most))
+            for event in outbox[count_up_to(outbox, self._handed_in) :]
+        ]
         if len(receipt.at) > len(outbox):  # the record has those of the events that have left it
             del receipt.at[: len(receipt.at) - len(outbox)]
         if new:

@@ -6,15 +6,11 @@ See docs/architecture.md, "Sagas that wait".
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-
-from sagakit_actors import Ref
 
 from sagakit.engine import Record, goes_on
 from sagakit.system.environment import Environment
 from sagakit.system.saga.outbox import Outbox
 from sagakit.system.saga.reminders import Reminders
-from sagakit.system.saga.saga_messages import SagaMessage, Wake
 from sagakit.system.saga.slot import SagaSlot
 
 
@@ -24,14 +20,14 @@ class Passivation:
     __slots__ = ("_environment", "_key", "_outbox", "_plan", "_reminders", "_told", "_wake")
 
     def __init__(
-        self, environment: Environment, slot: SagaSlot, ref: Ref[SagaMessage], outbox: Outbox, reminders: Reminders
+        self, environment: Environment, slot: SagaSlot, wake: Callable[[], None], outbox: Outbox, reminders: Reminders
     ) -> None:
         self._environment = environment
         self._key = slot.key
         self._plan = slot.binding.plan
         self._outbox = outbox
         self._reminders = reminders
-        self._wake: Callable[[], None] = partial(ref.signal, Wake())
+        self._wake = wake
         self._told = False
 
     def told(self) -> None:

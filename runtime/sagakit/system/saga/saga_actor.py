@@ -127,9 +127,9 @@ class SagaActor(Reactor[SagaMessage]):
         self._ctx = ctx
         self._journal = journal = Journal(environment, slot, ref)
         self._folding = folding = Folding(environment, slot, ref)
-        self._writes = Writes(environment, slot, ref, self._phase, journal, folding, waiters, self._outbox)
+        self._writes = writes = Writes(environment, slot, ref, self._phase, journal, folding, waiters, self._outbox)
         self._reminders = Reminders(environment.timers, ref)
-        self._passivation = Passivation(environment, slot, ref, self._outbox, self._reminders)
+        self._passivation = Passivation(environment, slot, writes.wake, self._outbox, self._reminders)
         self._alone = Alone(environment.isolation, ref, ctx.incarnation)
         self._calls = Calls(ctx, self._binding, environment)
         self._remote = RemoteCalls(ctx, environment, slot, self._reminders)
