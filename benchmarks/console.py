@@ -49,6 +49,7 @@ BENCH = Bench(
         "answers_per_s": "answers to the open pages, a second",
         "answer_p50_ms": "from request to answer of an open page beside the sagas, median",
         "answer_p99_ms": "the same, 99th percentile",
+        "refused": "answers to open pages that were errors, of all pairs",
         "sagas_per_s": "sagas that ended, a second",
     },
     "a network; the browser's work for pages that stay open; pages of sagas with thousands of items. The open pages "

@@ -7,22 +7,26 @@ more of the machine than all that is measured.
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from math import inf
 from statistics import median
 
 import msgspec
 
 from benchmarks.result import Figures, quantile
 from benchmarks.servers import Servers, cpu_of, servers
-from benchmarks.web import Answer, Console, ask, console, visitor
+from benchmarks.web import Answer, Console, Refused, ask, console, visitor
 from benchmarks.worker import Task, Worker, worker
 
 WATCHED = 10
 """Waiting sagas, whose pages are looked at in turn."""
 MIX = ("overview", "sagas", "sagas", "saga", "saga")
 """The pages that are open, again and again."""
+EVERY = 2
+"""Seconds after which a page that was refused is asked for again."""
 REFRESH = re.compile(r'<body data-refresh="(\d+)"')
 
 
@@ -96,16 +100,20 @@ def _open(address: str, paths: Sequence[str], answers: list[float]) -> Iterator[
     closing, faults = threading.Event(), list[BaseException]()
 
     def stay(number: int, path: str) -> None:
+        tag, every = "", float(EVERY)
+        wait = every * number / len(paths)  # they were opened one after the other
         try:
-            found = _look(address, path)
-            pause = REFRESH.search(found.text)
-            assert pause is not None, path
-            every, tag = float(pause[1]), found.tag
-            wait = every * number / len(paths)  # they were opened one after the other
             while not closing.wait(wait):
-                found = _look(address, path, tag)
+                wait = every
+                try:
+                    found = _look(address, path, tag)
+                except Refused as error:  # the script of the console tries again, too
+                    print(error, file=sys.stderr)
+                    answers.append(inf)
+                    continue
                 answers.append(found.ms)
-                tag, wait = found.tag, every
+                tag, says = found.tag, REFRESH.search(found.text)
+                wait = every = every if says is None else float(says[1])
         except BaseException as error:
             faults.append(error)
 
@@ -130,7 +138,7 @@ def _look(address: str, path: str, tag: str = "") -> Answer:
 def _figures(pairs: Sequence[tuple[_Round, _Round]]) -> Figures:
     """Return the figures of pairs: with the pages, and without."""
     opened = [one for one, _ in pairs]
-    answers = sorted(ms for one in opened for ms in one.answers)
+    answers = sorted(ms for one in opened for ms in one.answers if ms < inf)
     ratios = [one.worker / other.worker for one, other in pairs]
     return {
         "worker_cpu_ratio": median(ratios),
@@ -143,5 +151,6 @@ def _figures(pairs: Sequence[tuple[_Round, _Round]]) -> Figures:
         "answers_per_s": len(answers) / sum(one.seconds for one in opened),
         "answer_p50_ms": quantile(answers, 0.5),
         "answer_p99_ms": quantile(answers, 0.99),
+        "refused": float(sum(ms == inf for one in opened for ms in one.answers)),
         "sagas_per_s": median(one.sagas / one.seconds for pair in pairs for one in pair),
     }

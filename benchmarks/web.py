@@ -19,6 +19,7 @@ READY = 60.0
 """Seconds until the console has to be there."""
 ANSWER = 60.0
 """Seconds that an answer may take."""
+DETAIL = re.compile(r"<pre>(.*?)</pre>", re.DOTALL)
 LISTENS = re.compile(r"the console is at (\S+);")
 
 
@@ -57,11 +58,19 @@ def visitor(address: str) -> Iterator[HTTPConnection]:
         yield http
 
 
+class Refused(Exception):
+    """An answer that is an error."""
+
+
 def ask(http: HTTPConnection, path: str, tag: str = "") -> Answer:
-    """Ask for a page as the script of the console does: if it is the one with this tag, the text is empty."""
+    """Ask for a page as the script of the console does: if it is the one with this tag, the text is empty.
+
+    Raises Refused.
+    """
     began = time.perf_counter()
     http.request("GET", path, headers={"If-None-Match": tag} if tag else {})
     answer = http.getresponse()
     text = answer.read().decode()
-    assert answer.status in (200, 304), f"{path}: {answer.status} {text[:300]}"
+    if answer.status not in (200, 304):
+        raise Refused(f"{path}: {answer.status} {DETAIL.findall(text) or text}")
     return Answer(text, answer.headers.get("ETag", ""), 1e3 * (time.perf_counter() - began))

@@ -38,6 +38,7 @@ from sagakit import (
 from sagakit.asyncio import AsyncioRuntime
 from sagakit.client.metrics import MetricReading
 from sagakit.engine import Record
+from sagakit.otel import OtelTracing
 from sagakit.repository.listing import History
 from sagakit.system.given_options import RuntimeOptions
 
@@ -139,6 +140,7 @@ async def a_trio_program(config: Config) -> None:
         host_loop=asyncio.get_running_loop(),
         adopt=True,
         commands=COMMANDS,
+        tracing=OtelTracing(),
         **OPTIONS,
     ) as runtime:
         assert_type(runtime, Runtime)
@@ -155,6 +157,7 @@ async def an_asyncio_program(config: Config) -> None:
         config=config,
         adopt=False,
         commands=COMMANDS,
+        tracing=OtelTracing(),
         **OPTIONS,
     ) as runtime:
         assert_type(runtime, AsyncioRuntime)

@@ -6,7 +6,10 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec import structs
+from sagakit.definition.plan import Plan
 from sagakit.engine import (
     ENDS,
     AttemptEnded,
@@ -14,16 +17,21 @@ from sagakit.engine import (
     Complete,
     Error,
     InputEvent,
+    Loaded,
     NotHappened,
     Record,
     RetryLater,
     StepLog,
+    decode,
+    encode,
 )
 from sagakit.engine.table import UNDER_WAY
+from sagakit.naming import encode_id
 from sagakit.tracing import SagaSpan, TraceParent, attempt_ref, parent_in, root_ref, spans_between
 
 from tests.engine.draws import Dice
 from tests.engine.plans import drawn_plan
+from tests.engine.remote_world import RemoteWorld, remote_plans
 from tests.engine.world import World
 from tests.repository.records import record as stored
 
@@ -32,6 +40,13 @@ STARTER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 def made(**fields: Any) -> Record:
     return structs.replace(stored("1"), run="r", **fields)
+
+
+def reread(record: Record) -> Record:
+    """Return a record as another worker reads it."""
+    loaded = decode(f"T.{encode_id(record.saga_id)}", encode(record))
+    assert isinstance(loaded, Loaded)
+    return loaded.record
 
 
 class TracedWorld(World):
@@ -45,6 +60,8 @@ class TracedWorld(World):
 
     def _write(self, record: Record) -> None:
         ended = spans_between(self.before, record)
+        before = None if self.before is None else reread(self.before)
+        assert ended == spans_between(before, reread(record)), "another worker has other spans"
         self.spans += ended
         self.before = record
         super()._write(record)
@@ -91,9 +108,10 @@ def test_each_attempt_has_one_span_and_the_saga_has_one(first: int) -> None:
         world = TracedWorld(drawn_plan(dice), dice)
         world.run()
         _judge(world)
+        assert world.wrong == []
 
 
-def _judge(world: TracedWorld) -> None:
+def _judge(world: TracedWorld | TracedRemoteWorld) -> None:
     record = world.record
     expected = Counter[int]()
     for step, log in record.steps.items():
@@ -104,7 +122,28 @@ def _judge(world: TracedWorld) -> None:
     assert Counter(span.ref.span_id for span in world.spans) == expected
     assert set(expected.values()) <= {1}
     assert all(span.start <= span.end for span in world.spans)
-    assert world.wrong == []
+
+
+class TracedRemoteWorld(RemoteWorld):
+    """A world of remote steps in which each durable write is turned into spans."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.spans: list[SagaSpan] = []
+        self.before: Record | None = None
+        super().__init__(*args, **options)
+
+    def _write(self, record: Record) -> None:
+        self.spans += spans_between(self.before, record)
+        self.before = record
+        super()._write(record)
+
+
+@settings(max_examples=40)
+@given(plan=remote_plans(), data=st.data())
+def test_each_attempt_of_another_service_has_one_span(plan: Plan, data: Any) -> None:
+    world = TracedRemoteWorld(plan, data)
+    world.run()
+    _judge(world)
 
 
 def test_the_ids_are_the_same_in_every_release() -> None:

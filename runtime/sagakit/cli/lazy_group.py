@@ -26,7 +26,7 @@ LATER: Mapping[str, tuple[str, str]] = {
     "watch": ("watching_commands", "Print events as they come."),
     "trace": ("watching_commands", "Draw the family of a saga as a tree."),
     "store": ("store_commands", "Compare records with events, and rebuild what was lost."),
-    "audit": ("audit_command", "List what operators did, with their reasons."),
+    "audit": ("audit_command", "List the verbs that operators gave, with their reasons."),
     "jobs": ("job_commands", "List the jobs: verbs for many sagas."),
     "dead-letters": ("letter_commands", "List, edit, resend and delete messages that could never be applied."),
     "doctor": ("checking_commands", "Check server, streams, fleet and sagas, and say what to do."),
