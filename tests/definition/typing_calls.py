@@ -38,9 +38,9 @@ from sagakit import (
 from sagakit.asyncio import AsyncioRuntime
 from sagakit.client.metrics import MetricReading
 from sagakit.engine import Record
-from sagakit.otel import OtelTracing
 from sagakit.repository.listing import History
 from sagakit.system.given_options import RuntimeOptions
+from sagakit.tracing import Tracing
 
 from tests.definition.typing_nodes import Order, Ship
 
@@ -132,7 +132,7 @@ def a_script(order: Order) -> None:
         assert_type(str(stuck), str)
 
 
-async def a_trio_program(config: Config) -> None:
+async def a_trio_program(config: Config, tracing: Tracing) -> None:
     async with sagakit.open_runtime(
         "nats://localhost",
         sagas=[Ship()],
@@ -140,7 +140,7 @@ async def a_trio_program(config: Config) -> None:
         host_loop=asyncio.get_running_loop(),
         adopt=True,
         commands=COMMANDS,
-        tracing=OtelTracing(),
+        tracing=tracing,
         **OPTIONS,
     ) as runtime:
         assert_type(runtime, Runtime)
@@ -150,14 +150,14 @@ async def a_trio_program(config: Config) -> None:
         pass
 
 
-async def an_asyncio_program(config: Config) -> None:
+async def an_asyncio_program(config: Config, tracing: Tracing) -> None:
     async with sagakit.asyncio.open_runtime(
         "embedded:",
         sagas=[Ship()],
         config=config,
         adopt=False,
         commands=COMMANDS,
-        tracing=OtelTracing(),
+        tracing=tracing,
         **OPTIONS,
     ) as runtime:
         assert_type(runtime, AsyncioRuntime)
