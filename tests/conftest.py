@@ -18,7 +18,7 @@ from tests.servers import Server, running_server
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-settings.register_profile("default", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("default", max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("nightly", parent=settings.get_profile("default"), max_examples=2000)
 settings.register_profile(
     "hunt",  # For a planted bug: the same examples each time, no shrinking, no memory of the last run.

@@ -10,8 +10,9 @@ from typing import Any, Literal
 import httpx
 import msgspec
 import pytest
-from sagakit import Client
+from sagakit import Client, Context, Saga, remote
 from sagakit.errors import InvalidInput
+from sagakit.web.fleet_pages import PARTS, schema_parts
 from sagakit.web.input_form import PREFIX, fields_of, input_of
 from sagakit.web.rendering import page
 from sagakit.web.visitors import Everyone, Visitor
@@ -30,6 +31,8 @@ def test_a_saga_is_started_by_the_form_of_its_type_and_its_mending_is_audited(
     monkeypatch.setattr(Buy, "broken", True)
 
     async def body(http: httpx.AsyncClient, client: Client) -> None:
+        assert {"/stuck", "/sagas"} <= set((await read(http, "/audit")).links[-2:]), "the empty audit says how to act"
+        assert "send it again" in (await read(http, "/dead-letters")).text
         found = await read(http, "/definitions")
         assert "version 1: 1 worker" in found.text
         one = await read(http, "/definitions/Buy")
@@ -66,6 +69,8 @@ def test_a_saga_is_started_by_the_form_of_its_type_and_its_mending_is_audited(
         assert "operator.terminate" in (await read(http, after)).text
         assert "no use" in (await read(http, "/audit?by=ann")).text
         assert "No operator has acted under this name" in (await read(http, "/audit?by=bob")).text
+        empty = await read(http, "/dead-letters?subject=x")
+        assert ("no dead letter that fits" in empty.text, "/dead-letters" in empty.links) == (True, True)
         await client.start(Buy, "two", Order(asks=True), wait="step:reserve")
         fields = (await read(http, url("two"))).fields
         sent = {"token": fields["token"], "run": fields["run"], "why": "they called"}
@@ -111,6 +116,28 @@ def test_who_may_not_start_is_told_why(server: Server, namespace: str) -> None:
 
 
 # ------------------------------------------------------------------------- without a client
+
+
+def whole(order: Order, ctx: Context) -> Order:
+    return order
+
+
+class Pack(Saga[Order]):
+    """A saga whose step is done by another program."""
+
+    packed = remote("stock.pack", str, send=whole, compensate=None)
+
+
+def test_a_definition_shows_the_schema_of_each_value() -> None:
+    schema = Pack.schema()
+    shown = dict(schema_parts(schema))
+    nodes = {name for kind, part in schema.items() if kind in PARTS for name in part}
+    assert {name.rpartition(" ")[2] for name in shown} == {"input", "output", *nodes}
+    assert set(schema) == {"saga", "version", "input", "output", *PARTS}, "a new kind of values is shown, too"
+    commands = [name for name in shown if name.startswith("command of ")]
+    assert commands == ["command of packed"]
+    older = {name: part for name, part in schema.items() if name != "commands"}
+    assert set(shown) - set(dict(schema_parts(older))) == set(commands)
 
 
 SCHEMA: dict[str, Any] = {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
 
 import msgspec
 
@@ -43,6 +45,7 @@ class _Encoded(Attributes, omit_defaults=True, kw_only=True):
     data: msgspec.Raw
 
 
+_number = attrgetter("seq")
 _decoder = msgspec.json.Decoder(CloudEvent)
 
 
@@ -60,8 +63,8 @@ def event_id(run: str, seq: int) -> str:
 
 
 def count_up_to(events: Sequence[OutboxEvent], seq: int) -> int:
-    """Return how many of a record's events have a number up to `seq`. Their numbers have no gaps (P9)."""
-    return min(max(seq - events[0].seq + 1, 0), len(events)) if events else 0
+    """Return how many of a record's events, which are in order, have a number up to `seq`."""
+    return bisect_right(events, seq, key=_number)
 
 
 def with_logged(logged: list[int], events: Sequence[OutboxEvent], published: Published) -> list[int]:

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from sagakit.client.client import Client
 
 
+PARTS: Mapping[str, str] = {
+    "signals": "signal", "steps": "result of", "items": "items of", "children": "child", "commands": "command of",
+}  # fmt: skip
+"""The values of a definition's nodes, by their kinds in its schemas, each with the words for it."""
+
+
 async def show_workers(request: Request, client: Client) -> Response:
     """Show the workers by their leases: the one with the most sagas comes first."""
     leases = await client.repository.leases()
@@ -62,7 +68,7 @@ async def show_definition(request: Request, client: Client) -> Response:
     newest: int = max(versions, default=0) if schema is None else max([*versions, int(schema["version"])])
     return page(
         request, "definition", page="Definitions", type=saga_type, schema=schema, versions=versions,
-        parts=[] if schema is None else _parts(schema),
+        parts=[] if schema is None else schema_parts(schema),
         diagram=drawn_definition(await kept_plan(client, saga_type, newest)),
     )  # fmt: skip
 
@@ -86,9 +92,10 @@ def versions_of(saga_type: str, leases: Sequence[LeaseAt]) -> Mapping[int, Seque
     return dict(sorted(found.items(), reverse=True))
 
 
-def _parts(schema: SagaSchema) -> Sequence[tuple[str, str]]:
+def schema_parts(schema: SagaSchema) -> Sequence[tuple[str, str]]:
     """Return the schemas of a definition's values as text, with what each is of."""
     found = [("input", schema["input"]), ("output", schema["output"])]
-    for kind, name in (("signals", "signal"), ("steps", "result of"), ("items", "items of"), ("children", "child")):
-        found += [(f"{name} {node}", part) for node, part in schema[kind].items()]
+    for kind, name in PARTS.items():
+        # a worker of an older release has kept schemas without the newest kinds
+        found += [(f"{name} {node}", part) for node, part in schema.get(kind, {}).items()]
     return [(name, msgspec.json.format(msgspec.json.encode(part), indent=2).decode()) for name, part in found]

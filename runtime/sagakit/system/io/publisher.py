@@ -13,12 +13,12 @@ from logging import WARNING, getLogger
 
 import msgspec
 import trio
+from msgspec import structs
 from sagakit_actors import Actor, ActorContext, Backoff, Down
 
-from sagakit.engine import event_id
 from sagakit.errors import Ambiguous, StoreError, Unavailable
 from sagakit.ration import Ration
-from sagakit.store.ports import EventMessage, Store
+from sagakit.store.ports import Store
 from sagakit.system.io.receipt import Receipt
 from sagakit.system.io.unpublished import Unpublished, Unsent
 
@@ -37,7 +37,6 @@ class PublishEvents(msgspec.Struct, frozen=True):
     """
 
     key: str
-    saga_type: str
     run: str
     events: Sequence[Unsent]
     receipt: Receipt
@@ -74,8 +73,7 @@ class Publisher(Actor[PublishEvents]):
 
     def __init__(self, store: Store, unpublished: Unpublished) -> None:
         self._store = store
-        self._submit = store.events.submit  # bound once, as the next: they are called for each event
-        self._subject_of = store.names.event_subject
+        self._submit = store.events.submit  # bound once: it is called for each event
         self._queues: dict[str, _Queue] = {}
         unpublished.queues = self._queues
         self._pause = Backoff(initial_interval=0.05, max_interval=10.0)
@@ -107,11 +105,10 @@ class Publisher(Actor[PublishEvents]):
             self._send_head(queue)
 
     def _send_head(self, queue: _Queue) -> None:
-        event, of = queue.events[0], queue.of
-        seq, key = event.seq, of.key
-        subject = self._subject_of(key, of.saga_type, event.suffix)
-        message = EventMessage(key, subject, event_id(of.run, seq), event.payload, seq <= queue.alone_to)
-        self._submit(message, partial(self._sent, queue))
+        event = queue.events[0]
+        if event.seq <= queue.alone_to:
+            event = structs.replace(event, alone=True)
+        self._submit(event, partial(self._sent, queue))
 
     def _sent(self, queue: _Queue, result: int | StoreError) -> None:
         if self._nursery is None:

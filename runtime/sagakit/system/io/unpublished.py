@@ -9,19 +9,17 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Protocol
 
-import msgspec
+from sagakit.store.ports import EventMessage
 
 LOOKED_AT = 100
 """Number of queues whose first event is looked at, those that have been waiting for longest."""
 
 
-class Unsent(msgspec.Struct, frozen=True):
-    """Event number `seq` of a run, as it is published. `at` is its time, in seconds since the epoch."""
+class Unsent(EventMessage, frozen=True, kw_only=True):
+    """Event number `seq` of a run. `at` is its time, in seconds since the epoch."""
 
     seq: int
-    suffix: str
     at: float
-    payload: bytes
 
 
 class EventQueue(Protocol):

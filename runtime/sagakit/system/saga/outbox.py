@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from sagakit_actors import Ref
-
-from sagakit.engine import Published, Record
+from sagakit.engine import OutboxEvent, Published, Record, event_id
 from sagakit.engine.carried import payload_of
 from sagakit.engine.events import count_up_to
+from sagakit.system.environment import Environment
 from sagakit.system.io.publisher import PublishEvents
 from sagakit.system.io.receipt import Receipt
 from sagakit.system.io.unpublished import Unsent
@@ -19,17 +18,16 @@ from sagakit.system.saga.proposal import HEADERS
 class Outbox:
     """Hands events in and waits for them. Belongs to one incarnation of a saga's actor.
 
-    An event that has more than `max_payload` bytes with the value that it carries goes out without it. The events of an
+    An event that is too large for the server with the value that it carries goes out without it. The events of an
     incarnation that is `in_doubt` about what was published go in no batch: they may be stored already.
     """
 
-    __slots__ = ("_handed_in", "_in_doubt", "_key", "_last", "_most", "_publisher", "_receipt", "_then")
+    __slots__ = ("_handed_in", "_in_doubt", "_key", "_last", "_most", "_publisher", "_receipt", "_subject_of", "_then")
 
-    def __init__(
-        self, publisher: Ref[PublishEvents], key: str, published: Published, max_payload: int, *, in_doubt: bool
-    ) -> None:
-        self._most = max_payload - HEADERS
-        self._publisher = publisher
+    def __init__(self, environment: Environment, key: str, published: Published, *, in_doubt: bool) -> None:
+        self._most = environment.store.max_payload - HEADERS
+        self._subject_of = environment.store.names.event_subject
+        self._publisher = environment.publisher
         self._key = key
         self._receipt = Receipt(confirmed=published.seq, at=published.at)
         self._handed_in = published.seq
@@ -56,18 +54,24 @@ class Outbox:
     def publish(self, record: Record) -> None:
         """Hand in the events of a durable record that were not handed in yet."""
         outbox, receipt = record.outbox, self._receipt
-        new = [
-            Unsent(event.seq, event.suffix, event.at, payload_of(record, event, most=self._most))
-            for event in outbox[count_up_to(outbox, self._handed_in) :]
-        ]
+        new = [self._unsent(record, event) for event in outbox[count_up_to(outbox, self._handed_in) :]]
         if len(receipt.at) > len(outbox):  # the record has those of the events that have left it
             del receipt.at[: len(receipt.at) - len(outbox)]
         if new:
             self._handed_in = new[-1].seq
-            self._publisher.tell_nowait(
-                PublishEvents(self._key, record.saga_type, record.run, new, receipt, self._in_doubt)
-            )
+            self._publisher.tell_nowait(PublishEvents(self._key, record.run, new, receipt, self._in_doubt))
             self._in_doubt = False
+
+    def _unsent(self, record: Record, event: OutboxEvent) -> Unsent:
+        key, seq = self._key, event.seq
+        return Unsent(
+            key,
+            self._subject_of(key, record.saga_type, event.suffix),
+            event_id(record.run, seq),
+            payload_of(record, event, most=self._most),
+            seq=seq,
+            at=event.at,
+        )
 
     def publish_again(self, record: Record) -> None:
         """Hand in again what the publisher, which was lost, has not confirmed."""

@@ -98,13 +98,8 @@ class SagaActor(Reactor[SagaMessage]):
         self._activation = activation = slot.next_activation()
         self._waiters = Waiters(self._plan, environment.limits)
         published = activation.published if isinstance(activation, Reactivate) else Published(0)
-        self._outbox = Outbox(
-            environment.publisher,
-            slot.key,
-            published,
-            environment.store.max_payload,
-            in_doubt=not isinstance(activation, Fresh | Reactivate),
-        )
+        in_doubt = not isinstance(activation, Fresh | Reactivate)
+        self._outbox = Outbox(environment, slot.key, published, in_doubt=in_doubt)
 
     def begin(self, ctx: ReactorContext[SagaMessage]) -> None:
         """Write the first record, or the adoption. A later incarnation looks for its record."""

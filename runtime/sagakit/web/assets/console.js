@@ -78,7 +78,6 @@ if (command && navigator.clipboard) {
   copy.addEventListener("click", async () => {
     await navigator.clipboard.writeText(command.textContent);
     copy.textContent = "copied";
-    setTimeout(() => (copy.textContent = "copy"), 2000);
   });
   command.after(copy);
 }
