@@ -26,6 +26,10 @@ import msgspec
 import trio
 from sagakit import Context, RetryPolicy, Saga, open_runtime, step
 from sagakit.client.by_key import open_plain
+from sagakit.engine import PersistedSagaState
+from sagakit.engine.codec import decode_known
+from sagakit.engine.events import CloudEvent, decode_event
+from sagakit.store.ports import StoreReading
 from sagakit.system.config import Config
 from sagakit.system.open_store import open_store
 
@@ -135,12 +139,30 @@ class Depot:
         return trio.run(self._retried)
 
     async def _retried(self) -> Counter[str]:
-        found: Counter[str] = Counter()
         with trio.fail_after(PATIENCE):
             async with open_store(self.url, Config()) as store:
-                async for page in store.reading.events[0].values(["saga.Post.operator.retry"]):
-                    found.update(msgspec.json.decode(one.value)["subject"] for one in page)
-        return found
+                written = await _events_by_records(store.reading)
+                while True:
+                    events = await _events(store.reading)
+                    if written <= Counter(event.run for event in events):
+                        return Counter(one.subject for one in events if one.type.endswith(".operator.retry"))
+                    await trio.sleep(0.05)  # a verdict is known before the worker has published the events
+
+
+async def _events_by_records(reading: StoreReading) -> Counter[str]:
+    """Return the number of events that the records name, by run."""
+    found: Counter[str] = Counter()
+    for stream in (reading.state[0], reading.archive[0]):
+        async for page in stream.values(["Post.*"]):
+            records = [decode_known(one.key, one.value) for one in page]
+            found |= Counter({one.run: one.next_event - 1 for one in records if isinstance(one, PersistedSagaState)})
+    return found
+
+
+async def _events(reading: StoreReading) -> list[CloudEvent]:
+    pages = [page async for page in reading.events[0].values(["saga.Post.>"])]
+    found = [decode_event(one.value) for page in pages for one in page]
+    return [event for event in found if event is not None]
 
 
 @contextmanager

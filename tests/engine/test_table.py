@@ -10,6 +10,7 @@ import pytest
 from msgspec import structs
 from sagakit.definition.plan import Kind, NodePlan, Plan
 from sagakit.engine import AttemptEnded, Inbound, Sender, apply, beginning, create
+from sagakit.engine.carried import payload_of
 from sagakit.engine.codec import Loaded, decode, digest, encode
 from sagakit.engine.rebuilding import rebuilt
 from sagakit.engine.results import Complete, Error
@@ -199,20 +200,16 @@ def test_the_bytes_of_the_record_and_the_event_on_the_wire(simple: Plan) -> None
         "recoveries": 0,
         "next_event": 2,
     }
-    assert event == {
-        "seq": 1,
-        "suffix": "started",
-        "event": {
-            "specversion": "1.0",
-            "id": "r.1",
-            "source": "sagakit/T",
-            "type": "saga.T.started",
-            "subject": "1",
-            "time": "1970-01-01T00:00:00Z",
-            "datacontenttype": "application/json",
-            "run": "r",
-            "sequence": 1,
-            "data": {"version": 1},
-        },
-        "carries": "start",
+    assert event == {"seq": 1, "suffix": "started", "at": 0.0, "data": {"version": 1}, "carries": "start"}
+    assert msgspec.json.decode(payload_of(record, record.outbox[0])) == {
+        "specversion": "1.0",
+        "id": "r.1",
+        "source": "sagakit/T",
+        "type": "saga.T.started",
+        "subject": "1",
+        "time": "1970-01-01T00:00:00Z",
+        "datacontenttype": "application/json",
+        "run": "r",
+        "sequence": 1,
+        "data": {"version": 1, "input": {"n": 1}},
     }

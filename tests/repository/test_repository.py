@@ -209,9 +209,7 @@ async def test_a_stuck_saga_whose_event_the_log_has_lost_is_not_missed(
 # ---------------------------------------------------------------------- counts
 
 
-async def test_counts_are_read_where_they_are_few_and_told_otherwise(
-    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_counts_are_read_where_they_are_few_and_told_otherwise(autojump_clock: Clock) -> None:
     async with opened(3) as (store, repository):
         await put(store.state, *(record(f"s{number}") for number in range(5)), record("t", saga_type="Tour"))
         ended = [record(f"e{number}", "failed" if number == 0 else "completed") for number in range(4)]
@@ -223,14 +221,13 @@ async def test_counts_are_read_where_they_are_few_and_told_otherwise(
         await lease(store, worker="worker-2", counts={"Trip": {"running": 1}})
         read = await repository.count(Wanted())
         assert (read.counts, read.exact) == ({("Tour", "running"): 1, ("Trip", "running"): 5}, True)
-        monkeypatch.setattr(repository_module, "FEW", 3)
-        told = await repository.count(Wanted(ended=True))
+        told = await repository.count(Wanted(ended=True), few=3)
         assert told.exact is False
         assert told.counts == {
             ("Trip", "completed"): 3, ("Trip", "failed"): 1, ("Trip", "running"): 51, ("Trip", "stuck"): 2,
         }  # fmt: skip
-        assert (await repository.count(Wanted(status="stuck"))).counts == {("Trip", "stuck"): 2}
-        assert (await repository.count(Wanted(), exact=True)).counts == read.counts
-        assert (await repository.count(Wanted(where=parse("type = Trip and id = s1", now=0.0)))).exact
+        assert (await repository.count(Wanted(status="stuck"), few=3)).counts == {("Trip", "stuck"): 2}
+        assert (await repository.count(Wanted(), exact=True, few=3)).counts == read.counts
+        assert (await repository.count(Wanted(where=parse("type = Trip and id = s1", now=0.0)), few=3)).exact
         await lease(store, worker="worker-3", counts=None)
-        assert (await repository.count(Wanted())).exact, "a worker of an older release does not count"
+        assert (await repository.count(Wanted(), few=3)).exact, "a worker of an older release does not count"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
 import trio
 import trio.testing
 from sagakit.repository import SagaRepository, Wanted
-from sagakit.repository import repository as repository_module
 from sagakit.repository.index import Index
 from sagakit.repository.leases import LeaseSays, leases_of
 from sagakit.store.faults import StoreFault
@@ -24,8 +22,7 @@ async def told(running: Member) -> LeaseSays:
     return lease
 
 
-async def test_a_lease_has_the_numbers_of_a_worker(autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repository_module, "FEW", 0)
+async def test_a_lease_has_the_numbers_of_a_worker(autojump_clock: Clock) -> None:
     async with member(MemoryServer(), saga := BookTrip()) as running:
         for number in range(3):
             await stuck(running.runtime, saga, f"s{number}", Trip(fail="tickets"))
@@ -35,7 +32,7 @@ async def test_a_lease_has_the_numbers_of_a_worker(autojump_clock: Clock, monkey
         lease = await told(running)
         assert (lease.counts, lease.backlog) == ({"BookTrip": {"stuck": 3}}, 0.0)
         repository = SagaRepository(running.runtime._store.reading)
-        found = await repository.count(Wanted(ended=True))
+        found = await repository.count(Wanted(ended=True), few=0)
         assert (found.counts, found.exact) == ({("BookTrip", "completed"): 1, ("BookTrip", "stuck"): 3}, False)
 
 
