@@ -300,5 +300,5 @@ def test_times_are_told_in_one_unit() -> None:
     from datetime import UTC, datetime
 
     time = datetime.fromtimestamp(100_000, UTC)
-    told = [ago(time, 100_000 + seconds) for seconds in (0, 119, 120, 7200, 200_000, -30)]
-    assert told == ["0 s ago", "119 s ago", "2 min ago", "2 h ago", "2 d ago", "in 30 s"]
+    told = [ago(time, 100_000 + seconds) for seconds in (0, -0.2, 119, 120, 7200, 200_000, -30)]
+    assert told == ["0 s ago", "0 s ago", "119 s ago", "2 min ago", "2 h ago", "2 d ago", "in 30 s"]

@@ -75,7 +75,7 @@ def ago(time: datetime, now: float) -> str:
             break
     else:
         text = f"{abs(seconds):.0f} s"
-    return f"{text} ago" if seconds >= 0 else f"in {text}"
+    return f"{text} ago" if seconds >= 0 or text == "0 s" else f"in {text}"
 
 
 def since(time: datetime, now: float) -> str:
