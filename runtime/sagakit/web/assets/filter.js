@@ -39,10 +39,14 @@ function offer() {
   if (words) offers.replaceChildren(...offered(filter.value).map((text) => new Option("", text)));
 }
 
-filter.addEventListener("input", offer);
-filter.addEventListener("focus", async () => {
+async function enter() {
   if (words) return;
   const answer = await fetch(filter.form.dataset.words);
   if (answer.ok) words = await answer.json();
   offer();
-});
+}
+
+filter.addEventListener("input", offer);
+filter.addEventListener("focus", enter);
+// Whoever was quicker than this script stands in the field already: that focus is over, and does not come again.
+if (document.activeElement === filter) enter();
