@@ -6,6 +6,7 @@ sql_keys   keys in a table of the user's own database
 work       the rules: what a command leads to
 replies    the reply, as JSON
 serving    takes commands from NATS, has them worked on, and answers them
+registration  says to NATS micro what a participant serves
 server_time  the time by which old keys are known
 conformance  the clauses of the contract, tried on any participant over NATS
 participant_opening  opens a participant in an asyncio or a trio program

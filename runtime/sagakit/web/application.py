@@ -31,6 +31,7 @@ from sagakit.web import (
     start_page,
     zone_page,
 )
+from sagakit.web.assets import send_asset
 from sagakit.web.endpoints import ENDPOINTS, Handler
 from sagakit.web.guard import Guard
 from sagakit.web.looking import as_json, wait_of
@@ -73,7 +74,7 @@ PAGES: tuple[tuple[str, str, Rank, Handler], ...] = (
     ("POST", "/sagas/{type}/{id}/{verb}", "operator", pages.take_form),
     ("GET", "/time-zone", "viewer", zone_page.show_zone),
     ("POST", "/time-zone", "viewer", zone_page.take_zone),
-    ("GET", "/assets/{name}", "viewer", pages.send_asset),
+    ("GET", "/assets/{name}", "viewer", send_asset),
 )
 """The pages of the console: method, path, role and handler. The first path that fits counts."""
 PATIENCE = 30.0
@@ -199,7 +200,7 @@ class _Served:
                 await self._tell(Request(scope), error)(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
-        if self._handler is not pages.send_asset:  # which costs no more than a refusal
+        if self._handler is not send_asset:  # which costs no more than a refusal
             self._common.limiter.check_request(request)
         check_may(request.scope["sagakit.visitor"], self._rank, read_only=self._common.read_only)
         try:
