@@ -45,6 +45,7 @@ def run(folder: Path, *arguments: str) -> tuple[int, str]:
     return process.returncode, printed
 
 
+@pytest.mark.long
 @pytest.mark.timeout(WITHIN + 60)
 def test_each_process_is_killed_while_orders_run_and_the_books_balance(tmp_path: Path) -> None:
     folder = copy_of_the_examples(tmp_path)
