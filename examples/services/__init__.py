@@ -10,9 +10,10 @@ payments   the service that charges cards
 front      the HTTP API: takes an order, and answers with the address of its status
 load       sends orders by HTTP, as a shop's customers do
 processes  keeps processes running
+shop       all processes together, and who kills them in turn
 archive    how each order has ended, as the audit needs it
 audit      proves from the databases and the archive that the books balance
-__main__   starts all processes, sends the orders, kills, and audits
+__main__   runs orders through the shop, and prints what the audit finds
 
 The service `shipping` is `examples/participant-js/shipping.js`. docs/services.md explains all of it.
 """

@@ -14,106 +14,34 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from sagakit.jetstream.ports import free_port
-
 from examples.services.archive import Ended, read_archive, until_all_is_answered
 from examples.services.audit import audit
 from examples.services.load import Load, orders
-from examples.services.processes import Kept
+from examples.services.shop import SHIPPING, Killer, Shop
 
-ROOT = Path(__file__).parents[2]
-SHIPPING = ROOT / "examples" / "participant-js" / "shipping.js"
-SAGAKIT = [sys.executable, "-m", "sagakit"]
 WITHIN, WITHIN_PER_ORDER = 600.0, 1.0
 """Seconds in which all has to be over."""
-
-
-class Shop:
-    """The processes of the shop, in a folder, with a server at a free port of the loopback."""
-
-    def __init__(self, folder: Path) -> None:
-        port, self._front_port = free_port(), free_port()
-        self.url = f"nats://127.0.0.1:{port}"
-        self.front = f"http://127.0.0.1:{self._front_port}"
-        self._folder = folder
-        self._environment = {"NATS_URL": self.url, "PYTHONPATH": str(ROOT)}
-        self.server = self._kept("server", *SAGAKIT, "server", "--folder", "nats", "--port", str(port))
-        self._setup = self._kept("setup", *SAGAKIT, "setup")
-        front = ["-m", "uvicorn", "examples.services.front:app", "--port", str(self._front_port), "--no-access-log"]
-        self.others = [
-            self._kept("stock", sys.executable, "-m", "examples.services.stock"),
-            self._kept("payments", sys.executable, "-m", "examples.services.payments"),
-            self._kept("shipping", "node", str(SHIPPING)),
-            self._kept("worker-1", *SAGAKIT, "worker", "examples.services.saga:sagas"),
-            self._kept("worker-2", *SAGAKIT, "worker", "examples.services.saga:sagas"),
-            self._kept("front", sys.executable, *front),
-        ]
-
-    def _kept(self, name: str, *command: str) -> Kept:
-        return Kept(name, command, self._folder, self._environment)
-
-    async def run(self) -> None:
-        """Keep all processes running until this is cancelled. The server is the last to end."""
-        async with asyncio.TaskGroup() as group:
-            server = group.create_task(self.server.run())
-            try:
-                await self._setup.until_done()
-                async with asyncio.TaskGroup() as others:
-                    for process in self.others:
-                        others.create_task(process.run())
-            finally:
-                server.cancel()
-
-    async def until_open(self) -> None:
-        """Return once the front takes connections."""
-        while True:
-            try:
-                _, connection = await asyncio.open_connection("127.0.0.1", self._front_port)
-            except ConnectionRefusedError:
-                await asyncio.sleep(0.1)
-            else:
-                return connection.close()
 
 
 async def work(folder: Path, count: int, *, kill: bool) -> bool:
     """Run orders through the shop, and print what came of it. Return True if the books balance."""
     shop, wanted = Shop(folder), orders(count)
     load = Load(shop.front, after_each=Killer([*shop.others, shop.server], count).order_ended if kill else None)
-    running = asyncio.create_task(shop.run())
-    bound = asyncio.timeout(WITHIN + WITHIN_PER_ORDER * count)
     try:
-        async with bound:
+        async with asyncio.timeout(WITHIN + WITHIN_PER_ORDER * count), asyncio.TaskGroup() as group:
+            running = group.create_task(shop.run())
             await shop.until_open()
             print("the shop is open", flush=True)
             await load.run(wanted)
             print_load(load)
             await until_all_is_answered(shop.url)
             ends = await read_archive(shop.url)
+            running.cancel()
     except TimeoutError:
-        if not bound.expired():
-            raise
         print(f"the shop was not done in time: {len(load.ends)} of {count} orders have ended")
         return False
-    finally:
-        running.cancel()
-        await asyncio.wait([running])
     print_ends(ends)
     return print_audit(audit(folder, wanted, ends))
-
-
-class Killer:
-    """Kills each process in turn while orders are on their way, evenly between the first and the last one."""
-
-    def __init__(self, mortal: Sequence[Kept], orders: int) -> None:
-        share = orders / (len(mortal) + 1)
-        self._due = [(round(share * number), process) for number, process in enumerate(mortal, 1)]
-
-    async def order_ended(self, ended: int) -> None:
-        """Kill the processes that are due once so many orders have ended."""
-        while self._due and self._due[0][0] <= ended:
-            _, process = self._due.pop(0)
-            await process.kill()
-            print(f"kill -9 {process.name:9} after {ended} orders", flush=True)
 
 
 def print_load(load: Load) -> None:
@@ -141,7 +69,7 @@ def print_audit(findings: dict[str, list[str]]) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line. Return 1 if the books do not balance."""
+    """Run the command line. Return 1 if the books do not balance, and 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m examples.services", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--orders", type=int, default=200, help="how many orders are sent")
     parser.add_argument("--kill", action="store_true", help="kill each process by `kill -9` in turn, the server too")
@@ -149,7 +77,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if shutil.which("node") is None or not (SHIPPING.parent / "node_modules").exists():
         parser.error("shipping needs Node 20 and its packages: `.ci/install`, then `npm ci` in examples/participant-js")
     folder = Path(tempfile.mkdtemp(prefix="sagakit-services-"))
-    if not asyncio.run(work(folder, given.orders, kill=given.kill)):
+    try:
+        balanced = asyncio.run(work(folder, given.orders, kill=given.kill))
+    except KeyboardInterrupt:
+        shutil.rmtree(folder)
+        return 130
+    if not balanced:
         print(f"databases and logs are in {folder}")
         return 1
     shutil.rmtree(folder)

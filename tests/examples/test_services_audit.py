@@ -132,7 +132,7 @@ def command(kind: Any, order: Order) -> StepCommand:
 async def test_commands_that_come_twice_and_late_do_no_harm_unless_the_keys_are_faulty(
     tmp_path: Path, made: Callable[[Any], Keys], rules: set[str]
 ) -> None:
-    """One order is reserved by a command that comes twice; another one is undone, and its command comes after that."""
+    """Reserve an order by a command that comes twice; undo another one before its command comes."""
     for name, schema in SCHEMAS.items():
         with changed(tmp_path, name) as db:
             db.executescript(schema + ";" + keys_table_sql("sqlite") + (FILLED[name] if name != "stock" else ""))
