@@ -12,6 +12,8 @@ from sagakit.client.client_opening import ClientOptions, client_config
 from sagakit.client.reaching import client_connection, usable_names
 from sagakit.jetstream.asyncio_wire import open_asyncio_wire
 from sagakit.participant.key_store import Keys
+from sagakit.participant.kv_keys import KvKeys
+from sagakit.participant.server_time import ServerTime
 from sagakit.participant.service import Service
 from sagakit.participant.serving import Serving
 from sagakit.tracing import CommandTracing
@@ -24,7 +26,7 @@ async def open_asyncio_participant(
     url: str,
     participant: Service,
     *,
-    keys: Keys,
+    keys: Keys | KvKeys,
     at_once: int = AT_ONCE,
     tracing: CommandTracing | None = None,
     micro: bool = True,
@@ -41,7 +43,8 @@ async def open_asyncio_participant(
     with bare_errors():
         async with open_asyncio_wire(client_connection(url, config)) as wire:
             names = await usable_names(wire, wire.server_version, config)
-            serving = Serving(wire, names, participant, keys, at_once=at_once, tracing=tracing, micro=micro)
+            kept = await keys.opened(wire, ServerTime(wire, names)) if isinstance(keys, KvKeys) else keys
+            serving = Serving(wire, names, participant, kept, at_once=at_once, tracing=tracing, micro=micro)
             async with asyncio.TaskGroup() as group:
                 group.create_task(serving.run())
                 try:
@@ -55,7 +58,7 @@ async def open_participant(
     url: str,
     participant: Service,
     *,
-    keys: Keys,
+    keys: Keys | KvKeys,
     at_once: int = AT_ONCE,
     tracing: CommandTracing | None = None,
     micro: bool = True,
@@ -72,7 +75,8 @@ async def open_participant(
         async with open_link(client_connection(url, config)) as link:
             wire = LinkWire(link)
             names = await usable_names(wire, link.server_version, config)
-            serving = Serving(wire, names, participant, keys, at_once=at_once, tracing=tracing, micro=micro)
+            kept = await keys.opened(wire, ServerTime(wire, names)) if isinstance(keys, KvKeys) else keys
+            serving = Serving(wire, names, participant, kept, at_once=at_once, tracing=tracing, micro=micro)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(serving.run)
                 try:
