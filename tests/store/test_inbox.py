@@ -188,9 +188,7 @@ async def test_reading_goes_on_when_its_consumer_was_deleted(server: Server, nam
     assert message.saga_id == "b"
 
 
-async def test_the_server_takes_back_what_a_dead_worker_held_in_five_seconds(
-    server: Server, namespace: str
-) -> None:
+async def test_the_server_takes_back_what_a_dead_worker_held_in_five_seconds(server: Server, namespace: str) -> None:
     """It took 26 seconds, so that a saga whose worker died at the wrong moment started that late."""
     async with opened(server, namespace) as store, store.inbox.receive("Trip", "new") as messages:
         await publish(store, "sagain.Trip.a")
