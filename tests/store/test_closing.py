@@ -61,20 +61,20 @@ def breaks(monkeypatch: pytest.MonkeyPatch) -> Breaks:
 async def test_leaving_after_the_connection_broke_raises_nothing(
     server: Server, namespace: str, breaks: Breaks
 ) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with sagakit.open_runtime(server.url, sagas=[BookTrip()], namespace=namespace, drain_timeout=0.1):
             breaks()
 
 
 async def test_leaving_with_an_error_raises_that_one(server: Server, namespace: str, breaks: Breaks) -> None:
-    with trio.fail_after(30), pytest.raises(OfTheUser):  # noqa: PT012  # leaving is what is tested
+    with trio.fail_after(60), pytest.raises(OfTheUser):  # noqa: PT012  # leaving is what is tested
         async with sagakit.open_runtime(server.url, sagas=[BookTrip()], namespace=namespace, drain_timeout=0.1):
             breaks()
             raise OfTheUser
 
 
 async def test_a_runtime_that_only_looks_closes_in_the_same_way(server: Server, namespace: str, breaks: Breaks) -> None:
-    with trio.fail_after(30), pytest.raises(OfTheUser):  # noqa: PT012  # leaving is what is tested
+    with trio.fail_after(60), pytest.raises(OfTheUser):  # noqa: PT012  # leaving is what is tested
         async with sagakit.open_runtime(server.url, sagas=[], namespace=namespace, adopt=False):
             breaks()
             raise OfTheUser

@@ -139,7 +139,7 @@ def test_an_operator_watches_one_saga_finds_the_stuck_and_mends_their_group(brow
         node = page.locator("#diagram svg .node")
         expect(node).to_contain_text(["reserve", "waits for its message", "charge"])
         page.evaluate("window.kept = true")
-        answer = httpx.post(f"{site}/api/sagas/Buy/watched/signals/approved", json={"payload": "ann"}, timeout=30)
+        answer = httpx.post(f"{site}/api/sagas/Buy/watched/signals/approved", json={"payload": "ann"}, timeout=60)
         assert answer.status_code == 200, answer.text
         expect(main.locator(".status").first).to_contain_text("completed")
         expect(page.locator("#diagram svg .node.completed")).to_have_count(3)

@@ -22,7 +22,7 @@ async function refresh() {
   const open = new Set([...document.querySelectorAll("details[open]")].map((one) => one.id));
   if (window.drawDiagram) drawDiagram(found, room());
   for (const one of found.querySelectorAll("details")) one.open = open.has(one.id);
-  const callbacks = { beforeNodeMorphed: (one) => one.id !== "charts" };
+  const callbacks = { beforeNodeMorphed: (one) => !["charts", "filter-words"].includes(one.id) };
   Idiomorph.morph(document.querySelector("main"), found.querySelector("main"), { ignoreActiveValue: true, callbacks });
   if (window.drawCharts) drawCharts();
 }
