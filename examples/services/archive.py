@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -11,6 +12,7 @@ import nats.errors
 import sagakit.asyncio
 from nats.aio.client import Client as Nats
 from sagakit.client.client import Client
+from sagakit.engine.events import CloudEvent
 
 from examples.services.saga import PlaceOrder
 
@@ -65,13 +67,12 @@ async def _ended(client: Client, id: str) -> Ended:
     return Ended(
         completed=record.status == "completed",
         taken_over=record.epoch - 1,
-        in_doubt=0 if record.epoch == 1 else await _in_doubt(client, id),
+        in_doubt=0 if record.epoch == 1 else in_doubt((await client.history(PlaceOrder, id)).events),
         asked_again=sum(max(0, step.attempt - 1) + max(0, step.undo_attempt - 1) for step in steps),
     )
 
 
-async def _in_doubt(client: Client, id: str) -> int:
-    """Return how many attempts were open when an owner of the saga died: the event `.recovered` names them."""
-    events = (await client.history(PlaceOrder, id)).events
+def in_doubt(events: Sequence[CloudEvent]) -> int:
+    """Return how many attempts of a saga were open when an owner of it died: the event `.recovered` names them."""
     taken = [event.data for event in events if event.type.endswith(".recovered")]
     return sum(len(cast("list[str]", data["open"])) for data in taken)

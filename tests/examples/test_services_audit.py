@@ -12,13 +12,17 @@ from typing import Any
 
 import msgspec
 import pytest
+from sagakit.definition.plan import Endpoints, NodePlan, Plan, Retries
+from sagakit.engine import Adopted, Prepared, apply, create
+from sagakit.engine.carried import payload_of
+from sagakit.engine.events import decode_event
 from sagakit.messages.step_command import StepCommand
 from sagakit.participant import Keys, SqlKeys, keys_table_sql
 from sagakit.participant.key_store import DoWork, KeptReply, UndoWork
 from sagakit.participant.work import reply_to
 
 from examples.services import payments, stock
-from examples.services.archive import Ended
+from examples.services.archive import Ended, in_doubt
 from examples.services.audit import RULES, audit
 from examples.services.database import transaction
 from examples.services.domain import Order, Reserve
@@ -97,6 +101,21 @@ def test_an_order_that_has_not_ended_is_found(folder: Path) -> None:
 def test_an_attempt_in_doubt_is_found(folder: Path) -> None:
     ends = ENDS | {SOLD.id: Ended(completed=True, taken_over=2, in_doubt=2)}
     assert broken(folder, ends) == {DOUBT: [f"{SOLD.id}: 2 attempts in doubt"]}
+
+
+HERE = NodePlan(name="pack", retries=Retries())
+ELSEWHERE = NodePlan(name="ship", kind="remote", prepared=True, endpoints=Endpoints(do="shipping.ship"), timeout=10.0)
+
+
+@pytest.mark.parametrize(("node", "doubts"), [(HERE, 1), (ELSEWHERE, 0)])
+def test_an_attempt_of_a_worker_that_died_is_in_doubt_and_a_command_is_not(node: NodePlan, doubts: int) -> None:
+    plan = Plan(saga_type="T", nodes=(node,))
+    record = create(plan, saga_id="1", run="r", input=msgspec.Raw(b"1"), owner="w", now=0.0)
+    if node is ELSEWHERE:
+        record = apply(plan, record, [Prepared("ship", msgspec.Raw(b"1"))], 0.0)
+    record = apply(plan, record, [Adopted("v", 0.5)], 1.0)
+    events = [decode_event(payload_of(record, event)) for event in record.outbox]
+    assert in_doubt([event for event in events if event is not None]) == doubts
 
 
 class ForgetfulKeys(SqlKeys):
