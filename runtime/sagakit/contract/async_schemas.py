@@ -14,6 +14,8 @@ import msgspec
 
 from sagakit.definition.json_schema import DIALECT, Schema
 
+DRAFT_7 = "http://json-schema.org/draft-07/schema#"
+"""The dialect of the schemas of a document."""
 CLASSES = "#/components/schemas/"
 """The beginning of a reference to a class, in a document."""
 _OWN = "#/$defs/"
@@ -58,7 +60,7 @@ class Classes:
 def complete(schema: Mapping[str, Any], classes: Mapping[str, Schema]) -> Schema:
     """Return a schema of a document as one of 2020-12 that is complete in itself."""
     within = {name: _in_2020_12(one) for name, one in classes.items()}
-    return {"$schema": DIALECT, **_in_2020_12(schema), "$defs": within}
+    return {**_in_2020_12(schema), "$schema": DIALECT, "$defs": within}
 
 
 def _reached(name: str, own: Mapping[str, Schema]) -> set[str]:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from sagakit.contract.async_schemas import Classes
+from sagakit.contract.async_schemas import DRAFT_7, Classes
 from sagakit.contract.envelopes import Envelopes
 from sagakit.contract.event_contracts import saga_events
 from sagakit.contract.subject_contracts import ExchangedMessage, SubjectContract, merged
@@ -73,7 +73,7 @@ def _hoisted(parts: Mapping[str, Any], classes: Classes) -> dict[str, Any]:
     return {
         name: part
         if not isinstance(part, Mapping)
-        else classes.hoisted(part)
+        else {"$schema": DRAFT_7, **classes.hoisted(part)}
         if "$schema" in part
         else _hoisted(part, classes)
         for name, part in parts.items()
