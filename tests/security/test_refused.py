@@ -31,7 +31,6 @@ from tests.security.accounts import (
 )
 from tests.security.work import Gift, Wish, Wrap
 
-
 HEADS: dict[Role, set[str]] = {
     "setup": {"sagain"},
     "worker": {"saga", "sagacmd", "sagactl", "sagadead", "sagain", "sagaop", "sagapark", "sagasys"},
