@@ -19,6 +19,8 @@ from benchmarks.plots import PAINTERS, draw
 from benchmarks.report import markdown
 from benchmarks.result import Result, Row, paired
 
+pytestmark = pytest.mark.long
+
 README = Path(__file__).parents[2] / "benchmarks" / "README.md"
 
 

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from sagakit.errors import SagakitError
+from sagakit.errors import Ambiguous, SagakitError, Unavailable
 from sagakit.web import (
     audit_page,
     filter_acts,
@@ -31,13 +31,14 @@ from sagakit.web import (
     start_page,
     zone_page,
 )
+from sagakit.web.assets import send_asset
 from sagakit.web.endpoints import ENDPOINTS, Handler
 from sagakit.web.guard import Guard
 from sagakit.web.looking import as_json, wait_of
 from sagakit.web.openapi import describe_api
 from sagakit.web.pages import as_page
 from sagakit.web.problems import Problem, as_answer
-from sagakit.web.rate_limits import RateLimits, RequestLimiter
+from sagakit.web.rate_limits import SAFE_METHODS, RateLimits, RequestLimiter
 from sagakit.web.rates import Rates
 from sagakit.web.shared_looks import Looks
 from sagakit.web.visitors import Authentication, Everyone, Rank, Visitor, check_may
@@ -55,6 +56,7 @@ PAGES: tuple[tuple[str, str, Rank, Handler], ...] = (
     ("POST", "/stuck/act", "operator", group_acts.run_act),
     ("GET", "/jobs/{id}", "viewer", job_page.show_job),
     ("GET", "/sagas", "viewer", list_page.show_sagas),
+    ("POST", "/jobs/{id}/resume", "operator", job_page.take_resume),
     ("GET", "/sagas/act", "operator", filter_acts.preview_act),
     ("POST", "/sagas/act", "operator", filter_acts.run_act),
     ("GET", "/sagas/{type}/{id}", "viewer", pages.show_saga),
@@ -73,7 +75,7 @@ PAGES: tuple[tuple[str, str, Rank, Handler], ...] = (
     ("POST", "/sagas/{type}/{id}/{verb}", "operator", pages.take_form),
     ("GET", "/time-zone", "viewer", zone_page.show_zone),
     ("POST", "/time-zone", "viewer", zone_page.take_zone),
-    ("GET", "/assets/{name}", "viewer", pages.send_asset),
+    ("GET", "/assets/{name}", "viewer", send_asset),
 )
 """The pages of the console: method, path, role and handler. The first path that fits counts."""
 PATIENCE = 30.0
@@ -199,13 +201,25 @@ class _Served:
                 await self._tell(Request(scope), error)(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
-        if self._handler is not pages.send_asset:  # which costs no more than a refusal
+        if self._handler is not send_asset:  # which costs no more than a refusal
             self._common.limiter.check_request(request)
         check_may(request.scope["sagakit.visitor"], self._rank, read_only=self._common.read_only)
         try:
             with anyio.fail_after(PATIENCE + (wait_of(request) or 0)):
                 client = request.scope["sagakit.client"] = self._common.client()
-                return await self._handler(request, client)
+                return await self._handled(request, client)
         except TimeoutError:
             text = "no answer in time: NATS is away, or too much has to be read; a change may still be carried out"
             raise Problem(504, "Timeout", text) from None
+
+    async def _handled(self, request: Request, client: Client) -> Response:
+        """Return the answer of the handler. One that only looks gets a second chance if the server was busy for long.
+
+        Its questions are lost then, and it may ask again. While the connection is down, nothing can be asked.
+        """
+        try:
+            return await self._handler(request, client)
+        except (Ambiguous, Unavailable):
+            if request.method not in SAFE_METHODS or not client.wire.connected:
+                raise
+        return await self._handler(request, client)

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from sagakit.client.job_lines import job_line, verdict_line
 from sagakit.client.job_plan import plan_of_job
-from sagakit.client.job_start import holder_of, positions
+from sagakit.client.job_start import positions
 from sagakit.client.jobs import Job, Jobs
 from sagakit.client.json_shapes import CountLine
 from sagakit.engine import Inbound, InboundKind
@@ -21,7 +21,7 @@ from sagakit.web.acting import name_of
 from sagakit.web.api_shapes import JobList, JobReport, PlanAnswer
 from sagakit.web.bodies import JobBody, ResumeBody, json_body
 from sagakit.web.job_page import job_id_of
-from sagakit.web.job_work import AT_ONCE, expected_of, run_new_job, work_on
+from sagakit.web.job_work import AT_ONCE, expected_of, go_on, run_new_job
 from sagakit.web.looking import applied, as_json, number_of, wait_of, wanted_where_text
 from sagakit.web.page_acts import VERBS
 from sagakit.web.visitors import check_may
@@ -81,18 +81,10 @@ async def start_job(request: Request, client: Client) -> Response:
 async def resume_job(request: Request, client: Client) -> Response:
     """Go on with a job that is not done. `Prefer: wait=30` runs it for so long at the most."""
     id, wait = job_id_of(request.path_params["job"]), wait_of(request)
-    by = name_of(request.scope["sagakit.visitor"], (await json_body(request, ResumeBody)).by)
-    jobs = Jobs(client.wire, client.names)
-    job = (await jobs.read(id)).job
-    if job.verb == "delete":
-        raise NotAllowed(f"job {id} deletes sagas: go on with it by `sagakit delete --resume {id}`")
-    rank = VERBS[job.verb][0] if job.verb in VERBS else "operator"
-    check_may(request.scope["sagakit.visitor"], rank, read_only=request.scope["sagakit.read_only"])
-    if job.ended is not None:
-        return _answer(request, job, wait)
-    hold = await jobs.hold(id, holder_of(by), lambda _: None)
-    pages = await jobs.read(id)  # only now: whoever ran it a moment ago may have written more verdicts
-    return _answer(request, await work_on(client, pages, hold, None, seconds=wait or AT_ONCE), wait)
+    visitor, read_only = request.scope["sagakit.visitor"], request.scope["sagakit.read_only"]
+    by = name_of(visitor, (await json_body(request, ResumeBody)).by)
+    job = await go_on(client, id, visitor, by=by, read_only=read_only, seconds=wait or AT_ONCE)
+    return _answer(request, job, wait)
 
 
 async def list_jobs(request: Request, client: Client) -> Response:

@@ -24,7 +24,7 @@ from sagakit.web.group_acts import GROUP_VERBS, group_query
 from sagakit.web.looking import address_of
 from sagakit.web.page_acts import STEP_VERBS, VERBS, acts_on
 from sagakit.web.problems import Problem, as_answer
-from sagakit.web.rendering import ONE, WHOLE, asset, check_form_token, form_token, page, place_of
+from sagakit.web.rendering import ONE, WHOLE, check_form_token, form_token, page, place_of
 from sagakit.web.replay_page import show_replay
 from sagakit.web.saga_view import operator_acts, reasons_of, shown_event, shown_steps
 from sagakit.web.shared_looks import Looks
@@ -118,12 +118,6 @@ def _json(text: str) -> msgspec.Raw:
     except UNREADABLE as error:
         raise InvalidInput(f"the result is not JSON: {error}") from None
     return msgspec.Raw(text.encode())
-
-
-async def send_asset(request: Request, client: Client) -> Response:
-    """Return a style sheet, a script or an icon."""
-    content, kind = asset(request.path_params["name"])
-    return Response(content, headers={"Cache-Control": "no-cache"}, media_type=kind)
 
 
 def as_page(request: Request, error: Problem | SagakitError) -> Response:
