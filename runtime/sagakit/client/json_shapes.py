@@ -234,10 +234,13 @@ class JobLine(msgspec.Struct, frozen=True, kw_only=True):
 class LetterLine(msgspec.Struct, frozen=True, kw_only=True):
     """A dead letter of `sagakit dead-letters list`. `letter` is its number, by which the other commands take it.
 
-    `cut` has the size of a message that was too large to be kept whole. `edited_by` has edited the payload last.
+    `source` is the stream that it came from: `inbox`, `intake` for a stream of your own, `command` for commands to
+    participants. `cut` has the size of a message that was too large to be kept whole. `edited_by` has edited the
+    payload last.
     """
 
     letter: int
+    source: str
     type: str
     subject: str
     message_id: str

@@ -29,7 +29,8 @@ The store
 kv         buckets
 event_log  the event log
 inbox      the work queue of inbound messages
-publishing  single publishes, and dead letters
+publishing  single publishes
+dead_letter  dead letters as they are published
 step_commands  the work queue of commands to participants
 control    request and reply between workers
 clock      the server's time, as this process knows it

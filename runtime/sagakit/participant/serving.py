@@ -18,7 +18,8 @@ import msgspec
 from sagakit.engine.keys import CallKind
 from sagakit.errors import UNREADABLE, Ambiguous, BadBucket, StoreError, Unavailable
 from sagakit.jetstream.answers import ApiError, PubAck, to_error
-from sagakit.jetstream.wire import header_block, unsent
+from sagakit.jetstream.dead_letter import MESSAGE_ID, cut_to_fit, dead_headers
+from sagakit.jetstream.wire import header_block, header_fields, stored_at, unsent
 from sagakit.messages.step_command import StepCommand
 from sagakit.naming import SagaKey
 from sagakit.participant.key_store import Keys
@@ -135,7 +136,7 @@ class Serving:
                 span.answered(reply.answer, reply.reason or reply.code or "")
         id = f"{key}/{command.key}/{command.attempt}/{reply.answer}"
         payload = msgspec.json.encode(reply)
-        return await self._store(command.reply_to, payload, {"Nats-Msg-Id": id})
+        return await self._store(command.reply_to, payload, {MESSAGE_ID: id})
 
     def _span(self, message: WireMessage, command: StepCommand) -> AbstractContextManager[HandledCommand | None]:
         """Return the span of a command, which ends with the block; nothing if this participant does not trace."""
@@ -162,14 +163,14 @@ class Serving:
     async def _bury(self, message: WireMessage, reason: str) -> bool:
         """Keep a command that can never be worked on as a dead letter."""
         _log.error("%s: a command is a dead letter: %s", message.subject, reason)
-        headers = {
-            "Sagakit-Reason": " ".join(reason.split())[:400],
-            "Sagakit-Code": "InvalidInput",
-            "Sagakit-By": self._participant.service,
-            "Sagakit-Subject": message.subject,
-        }
-        subject = self._names.dead_subject("command", self._participant.service)
-        return await self._store(subject, message.payload, headers)
+        stream, (position, _) = self._names.commands, stored_at(message.reply)
+        id = dict(header_fields(message.headers)).get(MESSAGE_ID, f"{stream}-{position}")
+        service = self._participant.service
+        headers = dead_headers(
+            stream, position, message.subject, id, message.headers, reason, code="InvalidInput", by=service
+        )
+        subject = self._names.dead_subject("command", service)
+        return await self._store(subject, *cut_to_fit(self._wire.max_payload, message.payload, headers))
 
     async def _store(self, subject: str, payload: bytes, headers: Mapping[str, str]) -> bool:
         try:

@@ -47,7 +47,7 @@ async def edit_letter(request: Request, client: Client) -> Response:
 
 
 async def resend_letter(request: Request, client: Client) -> Response:
-    """Put the message of a dead letter into the inbox again, and remove the letter."""
+    """Put the message of a dead letter into its stream again, and remove the letter."""
     return await _changed(request, client, "resend", await json_body(request, LetterBody))
 
 
