@@ -21,6 +21,7 @@ by_key       PlainAccess: sagas by key and as JSON, for tools without the classe
 redaction    hides values from people
 json_shapes  the JSON of the commands and of the HTTP API
 json_lines   sagas, events, groups and descriptions in that form
+wire_bucket  a bucket that is read and written over a `Wire`
 jobs         verbs for many sagas, as they are written down
 trials       the answer that a saga would give to a message
 job_plan     what a verb would do to many sagas

@@ -44,6 +44,7 @@ domains    streams of other JetStream domains that take in our messages
 batches    atomic batches: their messages and answers
 one_stream  questions to the API about one stream
 layout     makes and checks buckets and streams
+bucket_config  the configuration of a bucket
 older_layout  adds what an older version has not made
 store      all of it as one `Store`
 url        from a URL to an open store

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from logging import getLogger
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -22,8 +22,9 @@ from sagakit.jetstream.wire import header_block, unsent
 from sagakit.messages.step_command import StepCommand
 from sagakit.naming import SagaKey
 from sagakit.participant.key_store import Keys
+from sagakit.participant.registration import Registered, Registration
 from sagakit.participant.server_time import ServerTime
-from sagakit.participant.service import Service, ServiceEndpoint
+from sagakit.participant.service import Service
 from sagakit.participant.work import reply_to
 from sagakit.store.names import Names
 from sagakit.store.ports import Wire, WireEvent, WireMessage
@@ -43,13 +44,6 @@ _decoder = msgspec.json.Decoder(StepCommand)
 _ack = msgspec.json.Decoder(PubAck)
 
 
-class _Served(NamedTuple):
-    """An endpoint as NATS knows it: the work that it is for, and of which action."""
-
-    endpoint: ServiceEndpoint[Any, Any]
-    kind: CallKind
-
-
 class _Slot:
     """A place for one command: empty, until one has come."""
 
@@ -65,22 +59,20 @@ class _Answer(msgspec.Struct):
 _answer = msgspec.json.Decoder(_Answer)
 
 
-def endpoints_of(participant: Service) -> Mapping[str, _Served]:
+def endpoints_of(participant: Service) -> Mapping[str, Registered]:
     """Return the endpoints of a participant by their names on the wire."""
-    found: dict[str, _Served] = {}
+    found: dict[str, Registered] = {}
     for endpoint in participant.endpoints:
-        found[endpoint.name] = _Served(endpoint, "do")
-        if endpoint.undo_name:
-            found[endpoint.undo_name] = _Served(endpoint, "undo")
-        if endpoint.check_name:
-            found[endpoint.check_name] = _Served(endpoint, "check")
+        names: Mapping[CallKind, str] = {"do": endpoint.name, "undo": endpoint.undo_name, "check": endpoint.check_name}
+        found.update((name, Registered(name, endpoint, kind)) for kind, name in names.items() if name)
     return found
 
 
 class Serving:
     """Serves one participant over one connection. For tasks of the program that opened the connection.
 
-    `at_once` commands of an endpoint are worked on at a time. With `tracing` each has a span.
+    `at_once` commands of an endpoint are worked on at a time. With `tracing` each has a span. With `micro` NATS micro
+    shows it.
     """
 
     def __init__(
@@ -92,6 +84,7 @@ class Serving:
         *,
         at_once: int,
         tracing: CommandTracing | None = None,
+        micro: bool = False,
     ) -> None:
         self._wire = wire
         self._names = names
@@ -99,21 +92,27 @@ class Serving:
         self._participant = participant
         self._keys = keys
         self._time = ServerTime(wire, names)
+        endpoints = endpoints_of(participant)
         self._intakes = [
             _Intake(wire, names, f"{participant.service}.{name}", partial(self._handle, served), at_once)
-            for name, served in endpoints_of(participant).items()
+            for name, served in endpoints.items()
         ]
+        self._registration = Registration(wire, names, participant, endpoints, self._time)
+        self._micro = micro
+        self._stopped = wire.event()
 
     async def run(self) -> None:
         """Serve until `stop`, and then until all commands that are in hand are answered."""
-        await self._wire.together(*(intake.run for intake in self._intakes))
+        shown = [partial(self._registration.run, self._stopped)] if self._micro else []
+        await self._wire.together(*(intake.run for intake in self._intakes), *shown)
 
     def stop(self) -> None:
         """Take no more commands. What has come and is not begun goes to other processes at once."""
+        self._stopped.set()
         for intake in self._intakes:
             intake.stop()
 
-    async def _handle(self, served: _Served, message: WireMessage) -> bool:
+    async def _handle(self, served: Registered, message: WireMessage) -> bool:
         """Work on a command and answer it. Return False if it has to come again."""
         try:
             command = _decoder.decode(message.payload)
@@ -121,14 +120,17 @@ class Serving:
             if command.kind != served.kind:
                 raise ValueError(f"it is a {command.kind}, and this endpoint is for {served.kind}")
         except (*UNREADABLE, ValueError) as error:
+            served.stats.count(0.0, error=str(error))
             return await self._bury(message, str(error))
         try:
             now = 0.0 if self._keys.horizon is None else await self._time.now()
         except StoreError as error:
             _log.warning("%s: not begun, and tried again: %s", message.subject, error)
             return False
+        began = self._wire.now()
         with self._span(message, command) as span:
             reply = await reply_to(served.endpoint, command, self._keys, now)
+            served.stats.count(self._wire.now() - began, error=reply.reason if reply.answer == "unknown" else "")
             if span is not None:
                 span.answered(reply.answer, reply.reason or reply.code or "")
         id = f"{key}/{command.key}/{command.attempt}/{reply.answer}"
