@@ -232,7 +232,7 @@ async def _python(module: str, *argv: str) -> None:
 
 async def _until_there(path: Path, child: Child) -> None:
     there = trio.Path(path)
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while not await there.exists():
             if not child.alive:
                 raise RuntimeError(f"{child.name} has ended: {child.log.read_text()}")
