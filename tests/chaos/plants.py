@@ -37,14 +37,17 @@ def no_keys() -> None:
 
 
 def span_ids_of_its_own() -> None:
-    """Let each life of a worker give an attempt's span another id."""
-    original: Callable[..., SpanRef] = span_ids.attempt_ref
+    """Let each life of a worker give spans other ids."""
 
-    def salted(record: Any, step: str, call: int) -> SpanRef:
-        ref = original(record, step, call)
-        return ref._replace(span_id=ref.span_id ^ os.getpid())
+    def salted(original: Callable[..., SpanRef]) -> Callable[..., SpanRef]:
+        def ref(*about: Any) -> SpanRef:
+            found = original(*about)
+            return found._replace(span_id=found.span_id ^ os.getpid())
 
-    _replace(saga_spans, "attempt_ref", salted)
+        return ref
+
+    _replace(saga_spans, "attempt_ref", salted(span_ids.attempt_ref))
+    _replace(saga_spans, "root_ref", salted(span_ids.root_ref))
 
 
 def _replace(owner: Any, name: str, value: Any) -> None:
