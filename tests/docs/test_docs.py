@@ -12,7 +12,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from sagakit import Config
 from sagakit.cli.exits import CommandExit
 from sagakit.messages.channels import ALLOWED
 from sagakit.messages.inbox_request import InboxRequest
@@ -127,22 +126,6 @@ def test_the_exit_codes_of_the_workers_page_are_those_of_the_code() -> None:
     text = (ROOT / "docs" / "worker.md").read_text()
     rows = re.findall(r"^\| (\d+) \| (.*) \| (yes|no) \|$", text, flags=re.MULTILINE)
     assert rows == [(str(int(code)), code.meaning, "yes" if code.restart else "no") for code in CommandExit]
-    never = " ".join(str(int(code)) for code in CommandExit if code and not code.restart)
-    assert f"\nRestartPreventExitStatus={never}\n" in text
-
-
-def test_the_unit_and_the_pod_leave_time_to_drain() -> None:
-    text = (ROOT / "docs" / "worker.md").read_text()
-    unit, pod, grace = (
-        int(re.findall(pattern, text)[0])
-        for pattern in (
-            r"TimeoutStopSec=(\d+)",
-            r"terminationGracePeriodSeconds: (\d+)",
-            r'SAGAKIT_DRAIN_TIMEOUT, value: "(\d+)"',
-        )
-    )
-    assert unit > Config().drain_timeout
-    assert pod > grace
 
 
 def test_the_program_of_the_page_on_clients_runs_beside_a_worker(

@@ -22,6 +22,8 @@ from sagakit.store import Names
 
 from tests.store.test_embedded import ended, running, start_owner
 
+pytestmark = pytest.mark.long
+
 DEFINITION = """
 import os
 import sagakit

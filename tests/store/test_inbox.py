@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 import trio
 from msgspec import structs
@@ -185,6 +186,15 @@ async def test_reading_goes_on_when_its_consumer_was_deleted(server: Server, nam
         await publish(store, "sagain.Trip.b")
         [message] = await taken(messages, 1)
     assert message.saga_id == "b"
+
+
+async def test_the_server_takes_back_what_a_dead_worker_held_in_five_seconds(server: Server, namespace: str) -> None:
+    """It took 26 seconds, so that a saga whose worker died at the wrong moment started that late."""
+    async with opened(server, namespace) as store, store.inbox.receive("Trip", "new") as messages:
+        await publish(store, "sagain.Trip.a")
+        await taken(messages, 1)  # now the consumer is there
+        answer = await store._link.request(f"$JS.API.CONSUMER.INFO.{store.names.inbox}.Trip", b"")
+    assert 0 < msgspec.json.decode(answer)["config"]["ack_wait"] <= 5_000_000_000
 
 
 async def test_two_workers_share_the_messages_of_a_type(server: Server, namespace: str) -> None:

@@ -157,3 +157,13 @@ async def test_no_other_message_swallows_a_workers_own(open_store: OpenStore) ->
         async with store.inbox.receive("Trip", "new") as messages:
             found = [await taken(messages) for _ in range(2)]
     assert [(message.channel, message.id) for message in found] == [("client", "r/undo/1"), ("system", "r/undo/1")]
+
+
+async def test_one_release_for_many_children_reaches_each_of_them(open_store: OpenStore) -> None:
+    """All releases of a parent have the same id: the inbox dropped all but the first one."""
+    async with open_store() as store:
+        for saga_id in ("a", "b"):
+            await store.inbox.send("system", id="r.release", saga_type="Trip", saga_id=saga_id, payload=b"1")
+        async with store.inbox.receive("Trip", "new") as messages:
+            found = [await taken(messages) for _ in range(2)]
+    assert [(message.saga_id, message.id) for message in found] == [("a", "r.release"), ("b", "r.release")]

@@ -28,6 +28,8 @@ console_commands  web, dev
 console_process   `sagakit web`: console and HTTP API as a process
 dev_process       `sagakit dev`: a server, a worker that starts anew, the console
 listening         HTTP servers of commands, on trio
+contract_commands  contract show, contract diff
+contract_modules  the sagas and commands of a module
 writing_commands  init, diagram, schema, explore, demo
 scaffold          the project that `sagakit init` makes, of the templates in the folder `project`
 changing          a change of many sagas: plan, question, verdicts

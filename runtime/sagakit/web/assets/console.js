@@ -66,9 +66,12 @@ document.addEventListener("keydown", (event) => {
 });
 
 // The page of time zones offers the browser's own, until one is chosen.
-const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
-const guessed = [...document.querySelectorAll("select[data-guess] option")].find((one) => one.value === own);
-if (guessed) guessed.selected = true;
+const guesses = document.querySelector("select[data-guess]");
+if (guesses) {
+  const own = Intl.DateTimeFormat().resolvedOptions().timeZone; // it takes a browser some milliseconds to find out
+  const guessed = [...guesses.options].find((one) => one.value === own);
+  if (guessed) guessed.selected = true;
+}
 
 // The command of the page can be copied where the browser lets a page do that.
 const command = document.querySelector("#command");
