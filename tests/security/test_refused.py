@@ -15,7 +15,7 @@ from sagakit.client.reaching import client_connection
 from sagakit.errors import LayoutMissing, NotPermitted
 from sagakit.jetstream.connecting import open_link
 from sagakit.store.names import Names
-from sagakit.store.permissions import ROLES, Role, needed_streams, streams_of
+from sagakit.store.permissions import ROLES, Role, needed_streams, permissions_of, streams_of
 from sagakit.store.ports import Store
 
 from tests.security.accounts import (
@@ -30,6 +30,23 @@ from tests.security.accounts import (
     worker_process,
 )
 from tests.security.work import Gift, Wish, Wrap
+
+HEADS: dict[Role, set[str]] = {
+    "setup": {"sagain"},
+    "worker": {"saga", "sagacmd", "sagactl", "sagadead", "sagain", "sagaop", "sagapark", "sagasys"},
+    "participant": {"sagadead", "sagareply"},
+    "client": {"sagain"},
+    "operator": {"sagadead", "sagain", "sagaop"},
+    "reader": set(),
+}
+"""The heads of the subjects of ours on which a role may publish. The head says which kinds of messages may come."""
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_may_publish_under_the_heads_of_its_messages_only(role: Role) -> None:
+    """A client that could request a worker directly terminated a saga of another type."""
+    granted = permissions_of(role, Names(), inbox_prefix="_INBOX").publish
+    assert {one.subject.split(".")[0] for one in granted if one.subject.startswith("saga")} == HEADS[role]
 
 
 async def test_without_the_right_to_make_streams_all_missing_ones_are_named(tmp_path: Path) -> None:

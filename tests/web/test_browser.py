@@ -73,6 +73,8 @@ def test_a_page_has_no_serious_fault_for_anybody_in_both_themes_and_widths(
 ) -> None:
     with visiting(browser, site) as visit:
         visit.go(path)
+        if path == "/":
+            expect(visit.page.locator("#charts canvas")).to_have_count(4)  # they come after the first paint
         found = visit.inaccessible()
         visit.page.emulate_media(color_scheme="dark")
         visit.page.set_viewport_size(PHONE)

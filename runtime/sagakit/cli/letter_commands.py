@@ -74,11 +74,16 @@ def list_(session: Session, limit: LetterLimit = 50, *, options: dict[str, Any])
 def show(session: Session, letter: Number) -> None:
     """Show a dead letter: its payload and headers, and why it could not be applied."""
 
-    async def work(access: PlainAccess) -> None:
-        line = letter_detail(await letters_of(access).get(letter))
-        print_one(line, letter_text(line), session.output)
+    def prepared() -> Work:
+        redaction = session.redaction
 
-    session.run(lambda: work)
+        async def work(access: PlainAccess) -> None:
+            line = letter_detail(redaction.letter(await letters_of(access).get(letter)))
+            print_one(line, letter_text(line), session.output)
+
+        return work
+
+    session.run(prepared)
 
 
 @dead_letters.command()

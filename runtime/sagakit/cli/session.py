@@ -22,6 +22,7 @@ from sagakit.system.config import Config
 if TYPE_CHECKING:
     from sagakit.cli.looking_only import Looking
     from sagakit.client.by_key import PlainAccess
+    from sagakit.client.redaction import Redaction
 
 Work = Callable[["PlainAccess"], Awaitable[int | None]]
 """The work of a command. It returns an exit code other than 0, or None."""
@@ -40,6 +41,13 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     config: str | None
     options: dict[str, Any]
     output: OutputFormat
+
+    @property
+    def redaction(self) -> Redaction:
+        """The redaction of the output, by SAGAKIT_REDACT. Raises InvalidConfig."""
+        from sagakit.client.redaction import Redaction, paths_of_environment
+
+        return Redaction(paths_of_environment())
 
     def run(self, prepared: Callable[[], Work | Look]) -> NoReturn:
         """Check the arguments, which returns the work; connect; do the work. Ends the command with its exit code."""

@@ -18,6 +18,7 @@ bulk         verbs for many sagas at once
 description  Description: one saga for people to read
 attempts     the attempts of its steps
 by_key       PlainAccess: sagas by key and as JSON, for tools without the classes
+redaction    hides values from people
 json_shapes  the JSON of the commands and of the HTTP API
 json_lines   sagas, events, groups and descriptions in that form
 wire_bucket  a bucket that is read and written over a `Wire`

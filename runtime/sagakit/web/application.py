@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
+from sagakit.client.redaction import Redaction
 from sagakit.errors import Ambiguous, SagakitError, Unavailable
 from sagakit.web import (
     audit_page,
@@ -55,8 +56,8 @@ PAGES: tuple[tuple[str, str, Rank, Handler], ...] = (
     ("GET", "/stuck/act", "operator", group_acts.preview_act),
     ("POST", "/stuck/act", "operator", group_acts.run_act),
     ("GET", "/jobs/{id}", "viewer", job_page.show_job),
-    ("GET", "/sagas", "viewer", list_page.show_sagas),
     ("POST", "/jobs/{id}/resume", "operator", job_page.take_resume),
+    ("GET", "/sagas", "viewer", list_page.show_sagas),
     ("GET", "/sagas/act", "operator", filter_acts.preview_act),
     ("POST", "/sagas/act", "operator", filter_acts.run_act),
     ("GET", "/sagas/{type}/{id}", "viewer", pages.show_saga),
@@ -91,6 +92,7 @@ def app(
     hosts: Collection[str] | None = None,
     secret: str | None = None,
     rate_limits: RateLimits | None = None,
+    redact: Collection[str] = (),
 ) -> Starlette:
     """Return the console and the HTTP API over a client, as an ASGI app for asyncio or trio: where the client is open.
 
@@ -100,11 +102,14 @@ def app(
     With `read_only` nobody changes anything, whatever the role. Without an `authentication` everyone who reaches the
     app is a viewer: put it behind the login of your service. `hosts` are the names that requests may be for, without
     ports; None for all. Give a `secret` text where several processes serve one console: its forms are signed with it.
-    `rate_limits` are for each visitor of this process; the default ones are far above what people need.
+    `rate_limits` are for each visitor of this process; the default ones are far above what people need. `redact` has
+    the paths of fields whose values nobody sees, such as `password`, `card.number` or `input.*token*`: see
+    docs/console.md. Raises InvalidConfig.
     """
     whose = Everyone() if authentication is None else authentication
     limiter = RequestLimiter(RateLimits() if rate_limits is None else rate_limits)
-    common = _Common(client, read_only, secrets.token_bytes(32) if secret is None else secret.encode(), limiter)
+    key = secrets.token_bytes(32) if secret is None else secret.encode()
+    common = _Common(client, read_only, key, limiter, Redaction(redact))
     routes = [
         Route(one.path, _Served(one.handler, one.rank, common), methods=[one.method], name=one.name)
         for one in ENDPOINTS
@@ -148,11 +153,14 @@ async def _not_routed(request: Request, error: Exception) -> Response:
 class _Common:
     """The things that all endpoints of one app share."""
 
-    def __init__(self, source: ClientSource, read_only: bool, secret: bytes, limiter: RequestLimiter) -> None:
+    def __init__(
+        self, source: ClientSource, read_only: bool, secret: bytes, limiter: RequestLimiter, redaction: Redaction
+    ) -> None:
         self._source = source
         self.limiter = limiter
         self.read_only = read_only
         self.secret = secret
+        self.redaction = redaction
         self.streams: set[object] = set()
         self.looks = Looks()
         self.rates = Rates()
@@ -175,7 +183,7 @@ class _Served:
         common = self._common
         scope["sagakit.streams"], scope["sagakit.secret"] = common.streams, common.secret
         scope["sagakit.read_only"], scope["sagakit.looks"] = common.read_only, common.looks
-        scope["sagakit.rates"] = common.rates
+        scope["sagakit.rates"], scope["sagakit.redaction"] = common.rates, common.redaction
         begun = False
 
         async def noting(message: Message) -> None:

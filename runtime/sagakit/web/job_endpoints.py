@@ -38,7 +38,7 @@ REASONS = 20
 async def preview_job(request: Request, client: Client) -> Response:
     """Show what a verb would do to all sagas that fit a filter. Nothing is sent."""
     verb = _verb(request.query_params.get("verb", ""))
-    found = await _chosen(client, request.query_params.get("where", ""))
+    found = await _chosen(request, client, request.query_params.get("where", ""))
     expected = await expected_of(client, found.records, verb)
     plan = await plan_of_job(verb, found.records, expected, client.plan_of)
     refusals = Counter(answer.refusal.partition(": ")[2] for answer in expected if answer.refusal)
@@ -66,7 +66,7 @@ async def start_job(request: Request, client: Client) -> Response:
     checked_message(Inbound(id=body.message_id or "job", kind=verb, reason=body.why, by=by))
     await Jobs(client.wire, client.names).check()
     since = await positions(client.wire, client.names)
-    records = (await _chosen(client, body.where)).records
+    records = (await _chosen(request, client, body.where)).records
     if not records:
         raise NotAllowed("where: no saga fits, so there is nothing to do")
     if body.at_most is not None and len(records) > body.at_most:
@@ -122,7 +122,7 @@ def _verb(text: str) -> InboundKind:
     raise InvalidInput(f"verb: write {', '.join(VERBS)}")
 
 
-async def _chosen(client: Client, where: str) -> Records:
+async def _chosen(request: Request, client: Client, where: str) -> Records:
     if not where.strip():
         raise InvalidInput("where: an empty filter would choose every saga: write * if you mean that")
-    return await client.repository.records(await wanted_where_text(client, where))
+    return await client.repository.records(await wanted_where_text(request, client, where))
