@@ -7,8 +7,10 @@ BIN := .venv/bin
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 DATE ?= $(shell date -u +%F)
 STAMP := .venv/.installed
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+PACKAGES_JS := examples/participant-js/node_modules/.package-lock.json
 
-.PHONY: help setup demo test test-python smoke-python chaos clocks faketime check bench bench-all bench-guard peers docs site diagrams pictures changelog clean
+.PHONY: help setup demo example-services test test-long test-python smoke-python chaos clocks faketime check bench bench-all bench-guard peers docs site diagrams pictures changelog clean
 .DELETE_ON_ERROR:
 
 $(STAMP): pyproject.toml
@@ -20,18 +22,29 @@ $(STAMP): pyproject.toml
 .venv: $(STAMP)
 
 help:  ## list the targets; `make` alone does the same
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## make .venv with all that the targets below need; each of them does it when it is missing
 
 demo: $(STAMP)  ## 500 orders as sagas over a real nats-server; ARGS=--crash kills the worker on the way
 	$(BIN)/sagakit demo $(ARGS)
 
+$(PACKAGES_JS): examples/participant-js/package-lock.json
+	command -v npm > /dev/null || .ci/install
+	npm ci --prefix examples/participant-js --no-fund --no-audit --prefer-offline
+	touch $@
+
+example-services: $(STAMP) $(PACKAGES_JS)  ## orders across services in Python and JavaScript; ARGS="--orders 1000 --kill"
+	$(BIN)/python -m examples.services $(ARGS)
+
 faketime:  ## install libfaketime, PostgreSQL, Chromium and Node where apt may; a few tests need each of them
 	-@.ci/install
 
-test: $(STAMP) faketime  ## the whole suite, against a real nats-server
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: $(STAMP) faketime  ## the suite without the long tests, against a real nats-server
+	$(PYTEST) -m "not long" $(ARGS)
+
+test-long: $(STAMP) faketime  ## the long tests: chaos, every small plan, the benchmarks, kills of the demo
+	$(PYTEST) -m long $(ARGS)
 
 test-python:  ## the whole suite under another Python, PYTHON=3.14; made in a small Debian root if the machine has none
 	.ci/other-python $(or $(filter 3.%,$(PYTHON)),$(error say which one: make $@ PYTHON=3.14)) \

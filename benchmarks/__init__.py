@@ -11,6 +11,10 @@ variants     cases of it: compensation, fanout, growth, durability, shards
 latency      an open loop
 single       one saga at a time
 waiting      sagas that wait on a timer
+remote       sagas whose steps a participant does
+participant  that participant, in a process of its own
+intake       sagas that commands on a stream start
+unanswered   sagas that wait for a participant's reply
 recovery     a killed worker's sagas
 actors       the actor library alone
 result       cases, runs, medians

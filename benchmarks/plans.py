@@ -16,11 +16,14 @@ from benchmarks import (
     commands,
     console,
     cost,
+    intake,
     latency,
     loops,
     recovery,
+    remote,
     single,
     throughput,
+    unanswered,
     variants,
     visibility,
     waiting,
@@ -87,6 +90,17 @@ def _fanout(scale: float, syncs: Syncs) -> Plan:
     return Plan(variants.FANOUT, variants.fanout(load, syncs), "100 steps at once, 10 sagas in flight")
 
 
+def _remote(scale: float, syncs: Syncs) -> Plan:
+    sagas, inflight = _size(scale, 5_000, least=10), throughput.ENOUGH
+    title = f"{sagas:,} sagas of {remote.STEPS} remote steps, {inflight} in flight, one worker, one participant"
+    return Plan(remote.BENCH, remote.cases(sagas, inflight, syncs), title)
+
+
+def _intake(scale: float, syncs: Syncs) -> Plan:
+    sagas = _size(scale, 5_000, least=10)
+    return Plan(intake.BENCH, intake.cases(sagas, syncs), f"{sagas:,} sagas that commands start")
+
+
 def _client(scale: float, syncs: Syncs) -> Plan:
     waits = (1, _size(scale, 10_000, least=20))
     found = client.cases(waits, syncs, ended=_size(scale, client.ENDED, least=5))
@@ -105,6 +119,11 @@ def _waiting(scale: float, syncs: Syncs) -> Plan:
         sync: tuple(_size(scale, size, least=20) for size in full[sync]) for sync in syncs
     }
     return Plan(waiting.BENCH, waiting.cases(sizes), "sagas that wait on a timer")
+
+
+def _unanswered(scale: float, _: Syncs) -> Plan:
+    sizes = [_size(scale, size, least=20) for size in unanswered.SIZES]
+    return Plan(unanswered.BENCH, unanswered.cases(sizes), "sagas that wait for a participant's reply")
 
 
 def _recovery(scale: float, syncs: Syncs) -> Plan:
@@ -165,10 +184,13 @@ PLANS: dict[str, tuple[str, Callable[[float, Syncs], Plan]]] = {
     "loops": ("nats-py's loop in a thread, compared with trio-asyncio.", _loops),
     "compensation": ("The third step refuses, two are undone.", _compensation),
     "fanout": ("A hundred steps at once.", _fanout),
+    "remote": ("Steps that a participant in another process does, beside as many local ones.", _remote),
+    "intake": ("Sagas that commands on a stream start, beside direct starts.", _intake),
     "client": ("From the end of a saga to its outcome, and what many waits cost a client.", _client),
     "commands": ("Start of the commands, and a verb for thousands of sagas.", _commands),
     "console": ("First paints of the console with many stored sagas, and what pages that stay open cost.", _console),
     "waiting": ("Bytes of worker memory a waiting saga, and whether all wake in order.", _waiting),
+    "unanswered": ("Bytes a saga that waits for a reply, and how soon a reply wakes one.", _unanswered),
     "recovery": ("A killed worker's sagas, until the last is resumed by another.", _recovery),
     "growth": ("Cost with more live sagas, and with more steps.", _growth),
     "durability": ("One node and three, with and without an fsync before every acknowledgment.", _durability),

@@ -181,6 +181,14 @@ PAINTERS: dict[str, Callable[[Result, Any], None]] = {
     "shards": _shards,
     "single": _pairs((("p50_ms", "saga", "sync"), ("writes_p50_ms", "four writes", "floor")), "milliseconds, median"),
     "waiting": _pairs((("rss_bytes_per_waiting_saga", "", "sync"),), "bytes of the worker a waiting saga"),
+    "remote": _pairs((("sagas_per_s", "remote", "sync"), ("local_sagas_per_s", "local", "floor")), "sagas a second"),
+    "intake": _pairs(
+        (("sagas_per_s", "by command", "sync"), ("direct_sagas_per_s", "by start", "floor")), "sagas a second"
+    ),
+    "unanswered": _pairs(
+        (("rss_bytes_per_saga", "worker's memory", "relaxed"), ("stored_bytes_per_saga", "in streams", "floor")),
+        "bytes a saga that waits for a reply",
+    ),
     "recovery": _pairs(
         (
             ("first_resumed_s", "first resumed", "sync"),

@@ -32,15 +32,20 @@ PR_SET_PDEATHSIG = 1
 
 
 class Servers(msgspec.Struct, frozen=True):
-    """Running servers. `replicas` is the number of copies to make buckets and streams with."""
+    """Running servers. `replicas` is the number of copies to make buckets and streams with, `http` their ports."""
 
     url: str
     pids: tuple[int, ...]
     replicas: int
+    http: tuple[int, ...]
 
     def cpu(self) -> float:
         """Return the CPU seconds that the nodes have used so far."""
         return sum(cpu_of(pid) for pid in self.pids)
+
+    def messages(self) -> int:
+        """Return the number of messages of every kind that clients have sent to the nodes so far."""
+        return sum(_received(port) for port in self.http)
 
 
 def cpu_of(pid: int) -> float:
@@ -66,7 +71,10 @@ def servers(*, sync: Sync, nodes: Literal[1, 3] = 1) -> Iterator[Servers]:
         for (_, http, _), one in zip(ports, running, strict=True):
             wait_until(lambda http=http: _healthy(http), one, READY)  # type: ignore[misc]  # mypy: default of a lambda
         yield Servers(
-            ",".join(f"nats://127.0.0.1:{port}" for port, _, _ in ports), tuple(one.pid for one in running), nodes
+            ",".join(f"nats://127.0.0.1:{port}" for port, _, _ in ports),
+            tuple(one.pid for one in running),
+            nodes,
+            tuple(http for _, http, _ in ports),
         )
 
 
@@ -132,6 +140,15 @@ def wait_until(holds: Callable[[], bool], running: subprocess.Popen[bytes], seco
         if running.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"{running.args!r} did not get ready within {seconds:g} s ({running.returncode})")
         time.sleep(0.05)
+
+
+class _Varz(msgspec.Struct):
+    in_msgs: int
+
+
+def _received(port: int) -> int:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/varz", timeout=10) as answer:
+        return msgspec.json.decode(answer.read(), type=_Varz).in_msgs
 
 
 def _healthy(port: int) -> bool:

@@ -1,6 +1,7 @@
 """The sagas that are measured. Steps do nothing, and each has a compensation that does nothing.
 
 steps      so many steps in a row, all of which succeed
+remote     the same, done by the participant of `benchmarks.participant`
 refused    the last step refuses, and the earlier ones are undone
 fanout     one step, then one for each of so many items, all at once
 stamped    so many steps, each of which notes when it was called
@@ -15,9 +16,11 @@ from types import new_class
 from typing import Any, Literal, cast
 
 import msgspec
-from sagakit import Context, Reject, Saga, each, step, timer
+from sagakit import Context, Reject, Saga, each, remote, step, timer
 
-Kind = Literal["steps", "refused", "fanout"]
+Kind = Literal["steps", "refused", "fanout", "remote"]
+MAKE, UNMAKE = "bench.make", "bench.unmake"
+"""The endpoints of remote steps."""
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -37,6 +40,8 @@ def saga_of(steps: int, kind: Kind = "steps", *, burn: float = 0.0) -> Saga[Any,
     """Return a definition with so many steps. `burn` is CPU seconds that each step wastes: a planted slowdown."""
     if kind == "fanout":
         return _fan_out(steps)
+    if kind == "remote":
+        return _elsewhere(steps)
     action = _wasting(burn) if burn else _action
 
     def fill(body: dict[str, Any]) -> None:
@@ -48,6 +53,14 @@ def saga_of(steps: int, kind: Kind = "steps", *, burn: float = 0.0) -> Saga[Any,
 
     name = f"Refused{steps}" if kind == "refused" else f"Steps{steps}"
     return cast("Saga[Any, Any]", new_class(name, (Saga[Job],), exec_body=fill)())
+
+
+def _elsewhere(steps: int) -> Saga[Any, Any]:
+    def fill(body: dict[str, Any]) -> None:
+        for number in range(steps):
+            body[f"step{number}"] = remote(MAKE, Made, send=lambda job, ctx: job, compensate=UNMAKE)
+
+    return cast("Saga[Any, Any]", new_class(f"Remote{steps}", (Saga[Job],), exec_body=fill)())
 
 
 def _fan_out(items: int) -> Saga[Any, Any]:

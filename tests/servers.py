@@ -13,7 +13,7 @@ from pathlib import Path
 from sagakit.jetstream.ports import free_port
 from sagakit.jetstream.server_process import find_server
 
-READY = 10.0
+READY = 60.0
 
 
 class Server:

@@ -33,7 +33,7 @@ LAYERS = [
     {"otel", "outbox", "prometheus"},
     {"projection"},
     {"doctor", "participant"},
-    {"web", "testing"},
+    {"contract", "web", "testing"},
     {"cli"},
     {"__main__"},
 ]

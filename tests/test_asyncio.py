@@ -260,7 +260,7 @@ def test_a_task_that_was_started_before_the_runtime_may_use_all_of_it(server: Se
             await runtime.scan()
             used.set()
 
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(early)
                 async with sagakit.open_runtime(server.url, sagas=[Wait()], namespace=namespace) as runtime:
@@ -323,7 +323,7 @@ def test_what_would_end_a_loop_ends_an_attempt(error: BaseException, host: bool)
             assert await runtime.execute(Exits, "one", "x") == Completed("done")
 
     async def on_own_loop() -> None:
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             async with sagakit.open_runtime("memory:", sagas=[Exits(error)]) as runtime:
                 assert await runtime.execute(Exits, "one", "x") == Completed("done")
 

@@ -28,7 +28,7 @@ from sagakit.errors import SagakitError
 from tests.test_asyncio import OnHost, Trip
 
 async def attempt(url, namespace):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         options = {"namespace": namespace, "connect_timeout": 0.5}
         async with sagakit.asyncio.open_runtime(url, sagas=[OnHost()], **options) as sagas:
             await sagas.execute(OnHost, None, Trip())
@@ -148,7 +148,7 @@ def test_a_timeout_gets_through_while_trio_has_not_begun(monkeypatch: pytest.Mon
 
     def late(main: Any, *args: Any) -> Any:
         come.set()
-        assert go_on.wait(30)
+        assert go_on.wait(60)
         return run(main, *args)
 
     async def opening() -> None:

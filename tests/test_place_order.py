@@ -84,7 +84,7 @@ def served(app: FastAPI) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         web.should_exit = True
-        thread.join(30)
+        thread.join(60)
         stopped = not thread.is_alive()
         web.force_exit = True
         thread.join()

@@ -195,13 +195,13 @@ def in_thread(fn: Callable[[], None]) -> None:
 
 def _under_asyncio(call: Callable[[], Awaitable[Any]]) -> Any:
     async def main() -> Any:
-        return await asyncio.wait_for(call(), 5)
+        return await asyncio.wait_for(call(), 60)
 
     return asyncio.run(main())
 
 
 async def _bounded(call: Callable[[], Awaitable[Any]]) -> Any:
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         return await call()
 
 

@@ -182,6 +182,7 @@ export class Participant {
     fields.set("Sagakit-Code", "InvalidInput");
     fields.set("Sagakit-By", this.service.name);
     fields.set("Sagakit-Subject", message.subject);
+    fields.set("Sagakit-Id", message.headers?.get("Nats-Msg-Id") ?? "");
     const subject = this.names.subject(`sagadead.command.${this.service.name}`);
     await this.js.publish(subject, message.data, { headers: fields });
   }

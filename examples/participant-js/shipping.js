@@ -8,18 +8,21 @@ import { Reject, endpoint } from "./service.js";
 /** @import { Service } from "./service.js" */
 
 const MOST = 10;
+const COUNTRIES = ["Italy", "Norway"];
 const TABLE = `
 CREATE TABLE IF NOT EXISTS shipments (
   number INTEGER PRIMARY KEY AUTOINCREMENT,
+  key TEXT NOT NULL,
   order_id TEXT NOT NULL,
   parcels INTEGER NOT NULL,
-  recalled INTEGER NOT NULL DEFAULT 0
+  undone INTEGER NOT NULL DEFAULT 0
 )`;
 
 /**
  * @typedef {object} Ship
  * @property {string} order
  * @property {number} parcels
+ * @property {string} country
  * @property {number} packing seconds that packing takes
  */
 /** @typedef {{ number: number }} Shipment */
@@ -30,11 +33,12 @@ CREATE TABLE IF NOT EXISTS shipments (
  * @returns {Ship}
  */
 function readShip(payload) {
-  const { order, parcels, packing = 0 } = payload ?? {};
-  if (typeof order !== "string" || !Number.isInteger(parcels) || typeof packing !== "number") {
+  const { order, parcels, country = "Italy", packing = 0 } = payload ?? {};
+  const readable = typeof order === "string" && Number.isInteger(parcels) && typeof country === "string";
+  if (!readable || typeof packing !== "number") {
     throw new Error('the command cannot be read: {"order": "7", "parcels": 2} is due');
   }
-  return { order, parcels, packing };
+  return { order, parcels, country, packing };
 }
 
 const ship = endpoint({
@@ -42,14 +46,15 @@ const ship = endpoint({
   undoName: "recall",
   checkName: "shipped",
   read: readShip,
-  async work({ order, parcels, packing }, { db }) {
+  async work({ order, parcels, country, packing }, { key, db }) {
+    if (!COUNTRIES.includes(country)) throw new Reject("not_served", { country });
     if (parcels > MOST) throw new Reject("too_many_parcels", { most: MOST });
     await new Promise((resolve) => setTimeout(resolve, packing * 1_000));
-    const made = db.run("INSERT INTO shipments (order_id, parcels) VALUES (?, ?)", [order, parcels]);
+    const made = db.run("INSERT INTO shipments (key, order_id, parcels) VALUES (?, ?, ?)", [key, order, parcels]);
     return /** @type {Shipment} */ ({ number: Number(made.lastInsertRowid) });
   },
   async undo(_, shipment, { db }) {
-    db.run("UPDATE shipments SET recalled = 1 WHERE number = ?", [shipment.number]);
+    db.run("UPDATE shipments SET undone = undone + 1 WHERE number = ?", [shipment.number]);
   },
 });
 

@@ -12,6 +12,7 @@ system       the actors: sagas, persistence, publisher, timers
 cluster      worker: lease, recovery
 client       Runtime and Handle
 asyncio      the same for asyncio programs
+contract     what sagas exchange with others, as AsyncAPI documents
 doctor       coded checks of server, streams, fleet and sagas
 prometheus   the metrics of a runtime, for a Prometheus registry
 otel         traces of sagas through OpenTelemetry

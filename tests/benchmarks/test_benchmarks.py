@@ -12,12 +12,14 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks import cost, latency, loops, variants
+from benchmarks import cost, latency, loops, unanswered, variants
 from benchmarks.__main__ import app
 from benchmarks.plans import PLANS
 from benchmarks.plots import PAINTERS, draw
 from benchmarks.report import markdown
 from benchmarks.result import Result, Row, paired
+
+pytestmark = pytest.mark.long
 
 README = Path(__file__).parents[2] / "benchmarks" / "README.md"
 
@@ -27,6 +29,7 @@ def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep only the ends of each curve, which are enough to see it run."""
     monkeypatch.setattr(latency, "LOADS", (50,))
     monkeypatch.setattr(cost, "INFLIGHT", (1, 10))
+    monkeypatch.setattr(unanswered, "SIZES", (100_000,))
     monkeypatch.setattr(variants, "LIVE", (1_000,))
     monkeypatch.setattr(variants, "STEPS", (3, 30))
     monkeypatch.setattr(variants, "SHARDS", {1: (1, 2), 3: (1,)})
@@ -55,6 +58,9 @@ EXPECTED = {
     "compensation": [{"sync": "relaxed"}],
     "fanout": [{"sync": "relaxed"}],
     "waiting": [{"sync": "relaxed", "waiting": 20}, {"sync": "relaxed", "waiting": 100}],
+    "remote": [{"sync": "relaxed"}],
+    "intake": [{"sync": "relaxed"}],
+    "unanswered": [{"waiting": 100}],
     "client": [
         {"face": face, "waiting": number, "sync": "relaxed"} for number in (1, 20) for face in ("asyncio", "trio")
     ],

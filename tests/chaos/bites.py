@@ -21,6 +21,7 @@ def bite(plant: str | None, schedule: str, *, seed: int = 7) -> Options:
         seconds=6.0,
         sagas=120,
         workers=2,
+        participants=1,
         lease_ttl=LEASE,
         settle=20.0 if plant else 90.0,
         plant=plant,

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from tests.chaos import figures, history
-from tests.chaos.rules import Rule, Violation, calls, effects, ends, events, records
+from tests.chaos.rules import Rule, Violation, calls, effects, ends, events, records, remote, spans
 
 SHOWN = 200
 """Number of violations that the verdict lists one by one."""
@@ -24,6 +24,13 @@ RULES: dict[str, Rule] = {
     "the calls keep the order (P2)": calls.order,
     "a failed saga is undone, a completed one has each effect once (P4)": effects.remaining,
     "a key has one effect": effects.once_by_key,
+    "participants work a key once (P3)": remote.worked_once,
+    "participants' work is intended by a stored record (P1)": remote.intended,
+    "a remote attempt outlives its worker (P3)": remote.outlives_its_worker,
+    "a success that was told is in the record (P3)": remote.late_successes,
+    "no two spans of one id differ": spans.alike,
+    "spans of several workers are one trace": spans.joined,
+    "an attempt's span begins as recorded": spans.as_recorded,
     "versions are one chain, an epoch has one owner (P7)": records.one_chain,
     "a started saga ends or is stuck (P8)": ends.nothing_lost,
     "a message is applied once (P8)": ends.messages_applied,

@@ -101,6 +101,7 @@ async def main(url: str, folder: Path, seconds: float, *, servers_only: bool) ->
         async for msg in read_all(client, "SAGA_EVENTS")
     ]
     _write(folder / "events.jsonl", events)
+    _write(folder / "dead.jsonl", [msgspec.Raw(msg.data) async for msg in read_all(client, "SAGA_DEAD")])
     facts = {"inbox_left": inbox, "servers_only": servers_only}
     (folder / "facts.json").write_bytes(msgspec.json.encode(facts))
     await client.close()

@@ -1,14 +1,15 @@
-"""The sagas under chaos: a fan-out, a check, a signal, a timer, parallel steps, pivots; refusals on demand."""
+"""The sagas under chaos, with steps of every kind; refusals on demand."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
 import msgspec
-from sagakit import Context, Done, NotDone, Reject, RetryPolicy, Saga, each, signal, step, timer
+from sagakit import Context, Done, NotDone, Reject, RetryPolicy, Saga, each, remote, signal, step, timer
 
+from tests.chaos.depot import Asked
 from tests.chaos.services import Desk
 
 PATIENT = RetryPolicy(max_attempts=12, initial_interval=timedelta(milliseconds=100), max_interval=timedelta(seconds=1))
@@ -27,7 +28,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class _Chaotic:
-    """Base of the three sagas: each call is a request to the services' desk."""
+    """Base of the four sagas: each call is a request to the services' desk."""
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
@@ -154,6 +155,45 @@ class Transfer(_Chaotic, Saga[Job, str]):
         return ctx.result(Transfer.settle)
 
 
+REPLIED_WITHIN = timedelta(seconds=4)
+"""Less than the pause of a participant: a success that comes later meets a check, an undo or another attempt."""
+
+
+def _ask(step: str) -> Callable[[Job, Context], Asked]:
+    return lambda job, ctx: Asked(job.parcels, job.refuse == step)
+
+
+class Dispatch(_Chaotic, Saga[Job, str]):
+    """A saga of steps that participants do: take (checked), insure (of two parcels or more), send (the pivot).
+
+    A step of its own, weigh, comes between them.
+    """
+
+    take = remote(
+        "depot.take", str, send=_ask("take"), compensate="depot.undo-take", check="depot.check-take",
+        on_unknown="check", retry=STUBBORN, undo_retry=STUBBORN, timeout=REPLIED_WITHIN,
+    )  # fmt: skip
+    insure = remote(
+        "depot.insure", str, send=_ask("insure"), compensate="depot.undo-insure", after=[take],
+        when=lambda job, ctx: job.parcels > 1, retry=STUBBORN, undo_retry=STUBBORN, timeout=REPLIED_WITHIN,
+    )  # fmt: skip
+
+    @step(after=[insure], retry=PATIENT)
+    async def weigh(self, job: Job, ctx: Context) -> str:
+        return await self.call("weigh", job, ctx)
+
+    @weigh.compensate(retry=PATIENT)
+    async def forget(self, job: Job, weight: str | None, ctx: Context) -> None:
+        await self.undo("weigh", ctx)
+
+    send = remote(
+        "depot.send", str, send=_ask("send"), pivot=True, after=[weigh], retry=STUBBORN, timeout=REPLIED_WITHIN
+    )
+
+    def output(self, input: Job, ctx: Context) -> str:
+        return ctx.result(Dispatch.send)
+
+
 def definitions(desk: Desk) -> list[Saga[Any, Any]]:
-    """Return all three sagas, at this desk."""
-    return [Order(desk), Approval(desk), Transfer(desk)]
+    """Return all four sagas, at this desk."""
+    return [Order(desk), Approval(desk), Transfer(desk), Dispatch(desk)]

@@ -25,13 +25,15 @@ class _Line(msgspec.Struct):
 
 
 class Faults:
-    """The targets of one run's faults. `workers`, `proxies` and `clocks` are keyed by the workers' names."""
+    """The targets of one run's faults. `workers`, `participants`, `proxies` and `clocks` are keyed by
+    the programs' names."""
 
     def __init__(
         self,
         folder: Path,
         cluster: Cluster,
         workers: Mapping[str, Child],
+        participants: Mapping[str, Child],
         proxies: Mapping[str, Proxy],
         clocks: Mapping[str, WallClock],
         *,
@@ -42,14 +44,17 @@ class Faults:
         self._folder = folder
         self._cluster = cluster
         self._workers = workers
+        self._programs = {**workers, **participants}
         self._proxies = proxies
         self._clocks = clocks
         self.made: list[Made] = []
         self._perform: dict[str, Callable[[Fault], Awaitable[None]]] = {
-            "kill-worker": self._kill_worker,
+            "kill-worker": self._kill,
+            "kill-participant": self._kill,
             "kill-all": self._kill_all,
             "term-worker": self._term_worker,
-            "pause-worker": self._pause_worker,
+            "pause-worker": self._pause,
+            "pause-participant": self._pause,
             "clock": self._set_clock,
             "cut": self._network,
             "half-open": self._network,
@@ -67,6 +72,7 @@ class Faults:
             nursery.start_soon(self._track, schedule.workers)
             nursery.start_soon(self._track, schedule.servers)
             nursery.start_soon(self._track, schedule.clocks)
+            nursery.start_soon(self._track, schedule.participants)
 
     async def _track(self, faults: list[Fault]) -> None:
         for fault in faults:
@@ -84,11 +90,11 @@ class Faults:
         lines = list(read_lines(self._folder / f"counters-{name}.jsonl", _Line))
         return lines[-1].worker if lines else name
 
-    async def _kill_worker(self, fault: Fault) -> None:
-        worker = self._workers[fault.target]
-        await worker.kill()
+    async def _kill(self, fault: Fault) -> None:
+        program = self._programs[fault.target]
+        await program.kill()
         await trio.sleep(fault.lasts)
-        worker.start()
+        program.start()
 
     async def _kill_all(self, fault: Fault) -> None:
         for worker in self._workers.values():
@@ -103,13 +109,13 @@ class Faults:
         await trio.sleep(fault.lasts)
         worker.start()
 
-    async def _pause_worker(self, fault: Fault) -> None:
-        worker = self._workers[fault.target]
-        worker.signal(signal.SIGSTOP)
+    async def _pause(self, fault: Fault) -> None:
+        program = self._programs[fault.target]
+        program.signal(signal.SIGSTOP)
         try:
             await trio.sleep(fault.lasts)
         finally:
-            worker.signal(signal.SIGCONT)
+            program.signal(signal.SIGCONT)
 
     async def _set_clock(self, fault: Fault) -> None:
         """Let the clock jump by minutes and stay there: there is nothing to heal."""

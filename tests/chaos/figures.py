@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from tests.chaos.history import Fault, History
+from tests.chaos.rules.remote import OUT, outlives_its_worker
 
 SECOND = 10**9
 AFTERMATH = 30 * SECOND
@@ -49,6 +50,7 @@ class Figures(msgspec.Struct, kw_only=True):
     events_twice: int
     adoptions: int
     fenced_calls: int
+    remote: dict[str, int]
     twice_started: int
     faults: dict[str, int]
     silent: dict[str, Pause]
@@ -76,6 +78,7 @@ def of(history: History) -> Figures:
         events_twice=len(history.events) - len(ids),
         adoptions=len(changes),
         fenced_calls=_fenced_calls(history),
+        remote=_remote(history),
         twice_started=sum(count > 1 for count in started.values()),
         faults=dict(Counter(fault.kind for fault in history.faults)),
         silent=_pauses(_silences(history)),
@@ -112,6 +115,28 @@ def _fenced_calls(history: History) -> int:
                 record is not None and record.epoch > row.call.epoch and at < row.call.begin for at, record in records
             )
     return count
+
+
+def _remote(history: History) -> dict[str, int]:
+    """Count what participants did, what they told, and what became of remote attempts when a saga changed hands."""
+    found = Counter(f"{work.kind} worked" for work in history.work)
+    found["replies"] = len(history.told)
+    found["replies that came again"] = len(history.told) - len(set(history.told))
+    taken_over = [
+        log.state
+        for versions in history.by_key.values()
+        for one, two in pairwise(versions)
+        if one.record is not None and two.record is not None and one.record.epoch < two.record.epoch
+        for log in one.record.steps.values()
+        if log.state in OUT.values()
+    ]
+    found["attempts out at a takeover"] = len(taken_over)
+    found["of these in doubt from a worker's death"] = len(list(outlives_its_worker(history)))
+    last = [history.last(key) for key in history.archive]
+    found["late successes"] = sum(log.late for one in last if one is not None for log in one.steps.values())
+    found["spans"] = len(history.spans)
+    found["spans exported again"] = len(history.spans) - len({span.id for span in history.spans})
+    return dict(found)
 
 
 def _costly(history: History) -> list[Fault]:

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from tests.chaos.load import Acked, Start, read_acked, read_lines
+from tests.chaos.remote_evidence import Span, Told, Work, read_spans, read_told, read_work
 
 T = TypeVar("T")
 ENDS = ("completed", "failed")
@@ -36,6 +37,9 @@ class StepLog(msgspec.Struct, frozen=True):
     calls: int = 0
     group: int = 1
     undo_group: int = 1
+    unsure: bool = False
+    late: bool = False
+    began: float | None = None
 
 
 class Inbound(msgspec.Struct, frozen=True):
@@ -170,6 +174,10 @@ class History(msgspec.Struct, dict=True):
     state: dict[str, Version] = {}
     archive: dict[str, Version] = {}
     faults: list[Fault] = []
+    work: list[Work] = []
+    told: list[Told] = []
+    dead: list[Told] = []
+    spans: list[Span] = []
     inbox_left: int = 0
     servers_only: bool = False
 
@@ -187,6 +195,14 @@ class History(msgspec.Struct, dict=True):
         found: defaultdict[str, list[Row]] = defaultdict(list)
         for row in self.rows:
             found[f"{row.call.saga_type}.{row.call.saga_id}"].append(row)
+        return dict(found)
+
+    @cached_property
+    def work_of(self) -> dict[str, list[Work]]:
+        """The work of participants for each saga, by its key."""
+        found: defaultdict[str, list[Work]] = defaultdict(list)
+        for work in self.work:
+            found[work.saga].append(work)
         return dict(found)
 
     @cached_property
@@ -227,6 +243,10 @@ def load(folder: Path) -> History:
         state=_bucket(folder / "state.jsonl"),
         archive=_bucket(folder / "archive.jsonl"),
         faults=_json(folder / "faults.json", list[Fault]),
+        work=read_work(folder),
+        told=read_told(folder, "replies"),
+        dead=read_told(folder, "dead"),
+        spans=read_spans(folder),
         inbox_left=facts["inbox_left"],
         servers_only=facts["servers_only"],
     )

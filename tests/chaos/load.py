@@ -71,7 +71,7 @@ def _waits(start: Start) -> bool:
 
 
 def _start(dice: random.Random, seed: int, number: int) -> Start:
-    saga_type = dice.choices(list(PLANS), weights=[2, 1, 1])[0]
+    saga_type = dice.choices(list(PLANS), weights=[2, 1, 1, 1])[0]
     refusable = [name for name, step in PLANS[saga_type].items() if step.called and not _past_pivot(saga_type, name)]
     refuse = dice.choice(refusable) if dice.random() < REFUSED else ""
     parcels = dice.randint(1, 4)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import structs
 
 from tests.chaos.history import Call, Event, Failure, History, Marker, Record, Row, StepLog, Version
 from tests.chaos.load import Acked, Start
+from tests.chaos.remote_evidence import Span, Told, Work
 
 TICK = 1_000_000
 
@@ -36,9 +37,10 @@ class Past:
         """Add the next version: these steps now have these states (`pack_0` is `pack/0`), these events are new."""
         for name, state in states.items():
             step = name.replace("_", "/")
-            opens = state in ("running", "checking", "undoing")
+            opens = state in ("running", "checking", "undoing", "sent", "check_sent", "undo_sent")
             self._calls[step] = self._calls.get(step, 0) + opens
-            self._steps = self._steps | {step: StepLog(state, calls=self._calls[step])}
+            began = (self._now + TICK) / 1e9 if opens else None
+            self._steps = self._steps | {step: StepLog(state, calls=self._calls[step], began=began)}
         new = len(self._events) + 1
         self._events += events
         versions = self.history.versions
@@ -92,6 +94,34 @@ class Past:
             begin=self._tick(),
         )
         self.history.rows.append(Row(call, self._tick(), self._tick(), self._tick(), result))
+
+    def worked(self, kind: Literal["do", "undo"], step: str) -> None:
+        """Let a participant work."""
+        self.history.work.append(Work(self._tick(), kind, step, self.action_key(step), self.run, 1))
+
+    def told(self, step: str, answer: str = "done") -> None:
+        """Let a participant reply to the action of a step."""
+        self.history.told.append(Told(self.action_key(step), answer, 1, self.run))
+
+    def span(self, step: str = "", call: int = 0) -> None:
+        """Let the present owner export the span of an attempt that is under way; without a step, that of the saga."""
+        log = self._steps.get(step)
+        start = self._now if log is None or log.began is None else round(log.began * 1e9)
+        about: dict[str, Any] = {
+            "sagakit.saga.type": self.saga_type,
+            "sagakit.saga.id": self.saga_id,
+            "sagakit.run": self.run,
+        }
+        about |= {"sagakit.step": step, "sagakit.call": call} if step else {}
+        before = [f"{step}-{call - 1}"] if call > 1 else []
+        parent = "saga" if step else ""
+        self.history.spans.append(
+            Span("t", f"{step}-{call}" if step else "saga", parent, before, step, start, self._now, about)
+        )
+
+    def action_key(self, step: str) -> str:
+        """Return the key of a step's action."""
+        return f"{self.saga_type}/{self.saga_id}/{self.run}/{step}/do/1"
 
     def adopted(self, owner: str) -> None:
         """Let another worker write from now on."""

@@ -7,12 +7,17 @@ from typing import NamedTuple
 
 
 class Step(NamedTuple):
-    """A node: its predecessors, and whether it calls a service, can be undone, and runs once for each parcel."""
+    """A node: its predecessors, and whether it calls a service, can be undone, and runs once for each parcel.
+
+    `remote`: participants do it. `least`: it is skipped for fewer parcels.
+    """
 
     after: tuple[str, ...] = ()
     called: bool = True
     undo: bool = True
     each: bool = False
+    remote: bool = False
+    least: int = 0
 
 
 PLANS: dict[str, dict[str, Step]] = {
@@ -35,6 +40,12 @@ PLANS: dict[str, dict[str, Step]] = {
         "rest": Step(("hold", "fee"), called=False, undo=False),
         "credit": Step(("rest",)),
         "settle": Step(("credit",), undo=False),  # the pivot
+    },
+    "Dispatch": {
+        "take": Step(remote=True),
+        "insure": Step(("take",), remote=True, least=2),
+        "weigh": Step(("insure",)),
+        "send": Step(("weigh",), undo=False, remote=True),  # the pivot
     },
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from sagakit.engine import Loaded
 from sagakit.jetstream import kv
 from sagakit.store.ports import Write
 from sagakit.system.saga.saga_actor import SagaActor
+from sagakit.tracing import SpanRef, saga_spans, span_ids
 
 
 def no_cas() -> None:
@@ -30,6 +32,21 @@ def no_adopt_write() -> None:
     _replace(SagaActor, "_take_over", take_over)
 
 
+def no_keys() -> None:
+    """Change no worker: the participants keep no keys. See `participant.NoKeys`."""
+
+
+def span_ids_of_its_own() -> None:
+    """Let each life of a worker give an attempt's span another id."""
+    original: Callable[..., SpanRef] = span_ids.attempt_ref
+
+    def salted(record: Any, step: str, call: int) -> SpanRef:
+        ref = original(record, step, call)
+        return ref._replace(span_id=ref.span_id ^ os.getpid())
+
+    _replace(saga_spans, "attempt_ref", salted)
+
+
 def _replace(owner: Any, name: str, value: Any) -> None:
     """Replace an attribute.
 
@@ -39,4 +56,9 @@ def _replace(owner: Any, name: str, value: Any) -> None:
     setattr(owner, name, value)
 
 
-PLANTS: dict[str, Callable[[], None]] = {"no-cas": no_cas, "no-adopt-write": no_adopt_write}
+PLANTS: dict[str, Callable[[], None]] = {
+    "no-cas": no_cas,
+    "no-adopt-write": no_adopt_write,
+    "no-keys": no_keys,
+    "span-ids": span_ids_of_its_own,
+}

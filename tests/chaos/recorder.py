@@ -26,18 +26,18 @@ from tests.chaos.client import connect
 from tests.chaos.history import Heard
 
 STATE, INBOX = "KV_SAGA_STATE", "SAGA_INBOX"
-REPUBLISHED = "chaos.audit.>"
+REPUBLISHED, REPLIES = "chaos.audit.>", "chaos.replies.>"
 
 
 async def prepare(url: str) -> None:
-    """Change two streams; idempotent.
+    """Change two streams; idempotent. Both republish what they have stored, the inbox the replies of participants.
 
     The inbox forgets message ids after a second, so that a message that is sent twice reaches the workers twice, as it
     does when a client sends it again after a long outage.
     """
     client = await connect(url)
     await _edit(client, STATE, {"republish": {"src": "$KV.SAGA_STATE.>", "dest": REPUBLISHED}})
-    await _edit(client, INBOX, {"duplicate_window": 10**9})
+    await _edit(client, INBOX, {"duplicate_window": 10**9, "republish": {"src": "sagareply.>", "dest": REPLIES}})
     await client.close()
 
 
@@ -83,15 +83,29 @@ async def record(url: str, folder: Path) -> None:
     """Record until SIGTERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    with (folder / "trail.jsonl").open("wb", buffering=2**20) as log:
+    with (
+        (folder / "trail.jsonl").open("wb", buffering=2**20) as log,
+        (folder / "replies.jsonl").open("wb", buffering=2**20) as replies,
+    ):
         trail = Trail(log)
+
+        heard: set[str] = set()
+
+        async def hear_reply(msg: Msg) -> None:
+            sequence = (msg.headers or {})["Nats-Sequence"]
+            if sequence not in heard:
+                heard.add(sequence)
+                replies.write(msg.data + b"\n")
+
         clients = [await connect(one) for one in url.split(",")]
         for client in clients:
             await client.subscribe(REPUBLISHED, cb=trail.hear, pending_msgs_limit=2**31, pending_bytes_limit=2**40)
+            await client.subscribe(REPLIES, cb=hear_reply, pending_msgs_limit=2**31, pending_bytes_limit=2**40)
             await client.flush()
         (folder / "recorder.ready").touch()
         while not stop.is_set():
             log.flush()
+            replies.flush()
             try:
                 await asyncio.wait_for(stop.wait(), 0.2)
             except TimeoutError:

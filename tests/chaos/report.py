@@ -29,6 +29,7 @@ def show(result: Result, console: Console) -> None:
         "events published again": found.events_twice,
     }
     rows |= {f"calls: {result}": count for result, count in sorted(found.calls.items())}
+    rows |= {f"remote: {what}": count for what, count in found.remote.items()}
     for what, count in rows.items():
         table.add_row(what, str(count))
     console.print(table)

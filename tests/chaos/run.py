@@ -20,9 +20,10 @@ from tests.chaos.checker import Verdict
 from tests.chaos.cluster import LOOK, STATE, Cluster, running_cluster
 from tests.chaos.faults import Faults
 from tests.chaos.load import plan_load
+from tests.chaos.participant import make_database
 from tests.chaos.processes import Child
 from tests.chaos.proxy import Proxy, running_proxy
-from tests.chaos.schedule import Only, Schedule, make_schedule
+from tests.chaos.schedule import PARTICIPANT_NAMES, Only, Schedule, make_schedule
 from tests.clocks.faked import WallClock
 
 WARM_UP = 3.0
@@ -40,6 +41,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 300.0
     sagas: int = 3000
     workers: int = 3
+    participants: int = 2
     lease_ttl: float = 6.0
     settle: float = 180.0
     only: Only = "all"
@@ -122,12 +124,13 @@ async def _under_faults(folder: Path, options: Options, cluster: Cluster, leader
                 name: WallClock(folder / f"{name}.clock", schedule.ahead.get(name, 0.0)) for name in options.names
             }
             workers, proxies = await _start_workers(folder, options, cluster, clocks, stack)
-            for worker in workers.values():
-                nursery.start_soon(worker.keep)
+            participants = await _start_participants(folder, options, cluster, stack)
+            for program in (*workers.values(), *participants.values()):
+                nursery.start_soon(program.keep)
             argv = ["client", cluster.url, str(folder), str(_rate(options) / 2)]
             client = await stack.enter_async_context(_process("client", argv, folder))
             seconds = inf if options.schedule else options.seconds
-            faults = Faults(folder, cluster, workers, proxies, clocks, seconds=seconds)
+            faults = Faults(folder, cluster, workers, participants, proxies, clocks, seconds=seconds)
             for name, worker in workers.items():  # a pause of a worker without sagas would show nothing
                 await _until_there(folder / f"acked-{name}.jsonl", worker)
             await trio.sleep(WARM_UP)
@@ -138,7 +141,8 @@ async def _under_faults(folder: Path, options: Options, cluster: Cluster, leader
 
 
 async def _prepare(folder: Path, options: Options, cluster: Cluster, stack: AsyncExitStack) -> None:
-    """Start the services, make buckets and streams, start the recorder."""
+    """Start the services, make buckets, streams and the participants' database, start the recorder."""
+    make_database(folder)
     services = await stack.enter_async_context(_process("services", ["services", str(folder)], folder))
     await _until_there(folder / "services.port", services)
     await _python("worker", *_worker(folder, options, "layout", cluster.url), "--layout")
@@ -158,6 +162,20 @@ async def _start_workers(
         argv = ["worker", *_worker(folder, options, name, proxies[name].url)]
         workers[name] = await stack.enter_async_context(_process(name, argv, folder, clocks[name].environment))
     return workers, proxies
+
+
+async def _start_participants(
+    folder: Path, options: Options, cluster: Cluster, stack: AsyncExitStack
+) -> dict[str, Child]:
+    """Start all of them over one database. They have the machine's clock."""
+    more = ["--no-keys"] if options.plant == "no-keys" else []
+    found: dict[str, Child] = {}
+    for name in PARTICIPANT_NAMES[: options.participants]:
+        argv = ["participant", "--url", cluster.url, "--folder", str(folder), "--name", name, *more]
+        found[name] = await stack.enter_async_context(_process(name, argv, folder))
+    for name, participant in found.items():
+        await _until_there(folder / f"{name}.ready", participant)
+    return found
 
 
 async def _let_it_settle(folder: Path, options: Options, cluster: Cluster, client: Child, faults: Faults) -> None:
@@ -214,7 +232,7 @@ async def _python(module: str, *argv: str) -> None:
 
 async def _until_there(path: Path, child: Child) -> None:
     there = trio.Path(path)
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while not await there.exists():
             if not child.alive:
                 raise RuntimeError(f"{child.name} has ended: {child.log.read_text()}")

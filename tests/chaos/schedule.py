@@ -1,8 +1,8 @@
 """A schedule of faults, all from the seed: their kinds, times, targets and durations, so that a seed can be repeated.
 
-Three tracks run at the same time: one for the workers and their network, one for the servers, one for the workers'
-wall clocks. Within a track one fault follows the other, so the servers always have a quorum. Who leads shows only at
-run time.
+Four tracks run at the same time: one for the workers and their network, one for the servers, one for the workers' wall
+clocks, one for the participants. Within a track one fault follows the other, so the servers always have a quorum. Who
+leads shows only at run time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 
 Kind = Literal[
     "kill-worker", "kill-all", "pause-worker", "term-worker", "clock", "cut", "half-open", "latency",
-    "kill-node", "kill-leader", "pause-node", "roll",
+    "kill-node", "kill-leader", "pause-node", "roll", "kill-participant", "pause-participant",
 ]  # fmt: skip
 Kinds = Mapping[Kind, tuple[float, float, float]]
 """Weight, and the least and greatest duration in seconds."""
@@ -35,7 +35,9 @@ SERVERS: Kinds = {
     "pause-node": (1, 2.0, 6.0),
     "roll": (1, 0.0, 0.0),
 }
+PARTICIPANTS: Kinds = {"kill-participant": (3, 0.2, 2.0), "pause-participant": (2, 2.0, 8.0)}
 CLOCKS: Kinds = {"clock": (1, 0.0, 0.0)}
+PARTICIPANT_NAMES = ("p1", "p2")
 PAUSE = (1.0, 5.0)
 """Least and greatest seconds between two faults of a track."""
 LATENCY = (0.02, 0.25)
@@ -61,12 +63,13 @@ Only = Literal["all", "servers", "workers"]
 
 
 class Schedule(msgspec.Struct, frozen=True):
-    """The three tracks, and the seconds by which each worker's wall clock is `ahead` at first; 0 for those left out."""
+    """The four tracks, and the seconds by which each worker's wall clock is `ahead` at first; 0 for those left out."""
 
     workers: list[Fault]
     servers: list[Fault]
     clocks: list[Fault] = []
     ahead: dict[str, float] = {}
+    participants: list[Fault] = []
 
 
 def make_schedule(
@@ -78,7 +81,12 @@ def make_schedule(
     dice = random.Random(f"clocks of workers {seed}")
     ahead = {name: _skew(dice) for name in workers}
     on_clocks = _track(dice, CLOCKS, workers, seconds, lease_ttl)  # they are to cost nothing, whose faults there be
-    return Schedule(on_workers if only != "servers" else [], on_servers if only != "workers" else [], on_clocks, ahead)
+    dice = random.Random(f"faults of participants {seed}")
+    on_participants = _track(dice, PARTICIPANTS, PARTICIPANT_NAMES, seconds, lease_ttl) if only != "servers" else []
+    return Schedule(
+        on_workers if only != "servers" else [], on_servers if only != "workers" else [], on_clocks, ahead,
+        on_participants,
+    )  # fmt: skip
 
 
 def _skew(dice: random.Random) -> float:

@@ -17,6 +17,8 @@ from tests.chaos.bites import BITES, bite
 from tests.chaos.report import show
 from tests.chaos.run import Options, Result, run
 
+pytestmark = pytest.mark.long
+
 SEED = int(os.environ.get("CHAOS_SEED") or random.randrange(10**6))
 
 

@@ -12,10 +12,15 @@ from msgspec import structs
 from tests.chaos.checker import RULES, judge
 from tests.chaos.history import History, Version
 from tests.chaos.pasts import completed, failed, waited
-from tests.chaos.spoiled import SPOILED, Spoil, called_by_one_who_adopted_without_writing
+from tests.chaos.remote_pasts import SPOILED as SPOILED_REMOTE
+from tests.chaos.remote_pasts import canceled, dispatched
+from tests.chaos.spoiled import SPOILED as SPOILED_LOCAL
+from tests.chaos.spoiled import Spoil, called_by_one_who_adopted_without_writing
+
+SPOILED = [*SPOILED_LOCAL, *SPOILED_REMOTE]
 
 
-@pytest.mark.parametrize("sound", [completed, failed, waited])
+@pytest.mark.parametrize("sound", [completed, failed, waited, dispatched, canceled])
 def test_a_sound_history_passes(sound: Callable[[], History]) -> None:
     assert judge(sound()) == []
 

@@ -30,7 +30,7 @@ async def echo_behind_a_proxy() -> AsyncIterator[tuple[Proxy, list[bytes]]]:
         [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
         nursery.start_soon(trio.serve_listeners, echo, [listener])
         async with running_proxy([listener.socket.getsockname()[1]]) as proxy:
-            with trio.fail_after(20):
+            with trio.fail_after(60):
                 yield proxy, heard
         nursery.cancel_scope.cancel()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.chaos.load import CLIENT, plan_load, read_said, read_starts
 from tests.chaos.plans import PLANS
-from tests.chaos.schedule import CLOCKS, SERVERS, WORKERS, Schedule, make_schedule
+from tests.chaos.schedule import CLOCKS, PARTICIPANTS, SERVERS, WORKERS, Schedule, make_schedule
 
 NAMES = ["w1", "w2", "w3"]
 
@@ -26,6 +26,7 @@ def test_every_kind_comes_within_five_minutes() -> None:
         assert {fault.kind for fault in schedule.workers} == set(WORKERS)
         assert {fault.kind for fault in schedule.servers} == set(SERVERS)
         assert {fault.kind for fault in schedule.clocks} == set(CLOCKS)
+        assert {fault.kind for fault in schedule.participants} == set(PARTICIPANTS)
 
 
 def test_pauses_of_workers_outlast_the_lease() -> None:
@@ -46,6 +47,7 @@ def test_a_longer_run_begins_as_a_shorter_one() -> None:
     assert long.workers[: len(short.workers)] == short.workers
     assert long.servers[: len(short.servers)] == short.servers
     assert long.clocks[: len(short.clocks)] == short.clocks
+    assert long.participants[: len(short.participants)] == short.participants
 
 
 def test_a_seed_replays_the_load(tmp_path: Path) -> None:
@@ -62,7 +64,7 @@ def test_the_load_has_every_kind_of_saga_and_some_started_by_two(tmp_path: Path)
     assert all(shares)
     assert len({start.saga_id for start in starts}) == 500
     assert sum(map(len, shares)) > 500
-    assert {start.saga_type for start in starts} == {"Order", "Approval", "Transfer"}
+    assert {start.saga_type for start in starts} == {"Order", "Approval", "Transfer", "Dispatch"}
     refused = {str(start.input["refuse"]).partition("/")[0] for start in starts}
     for saga_type, plan in PLANS.items():
         assert {name for name, step in plan.items() if step.called} - {"notify", "file"} <= refused, saga_type

@@ -2,7 +2,8 @@
 
 It starts the sagas of `starts-{name}.json` at a steady rate, and appends acknowledgments to `acked-{name}.jsonl`. Its
 next life goes on after the last of them. SIGTERM closes the runtime in good order. Its counts are written to
-`counters-{name}.jsonl`, once a second and at its end. Its wall clock is wrong; only its log has times by that clock.
+`counters-{name}.jsonl`, once a second and at its end; its spans to `spans-{name}.jsonl`. Its wall clock is wrong; only
+its log has times by that clock.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tests.chaos.definitions import Job, definitions
 from tests.chaos.load import Acked, Start, read_acked, read_starts
 from tests.chaos.plants import PLANTS
 from tests.chaos.services import Desk
+from tests.chaos.span_log import logged_to
 
 
 class Counted(logging.Handler):
@@ -91,7 +93,8 @@ async def main(given: argparse.Namespace) -> None:
     options = {"replicas": 3, "connect_timeout": 60.0, "worker_name": given.name, "lease_ttl": given.lease_ttl}
     options |= dict(one.split("=", 1) for one in given.set)
     with trio.open_signal_receiver(signal.SIGTERM) as signals, trio.move_on_after(given.lasts):
-        async with open_runtime(given.url, sagas=sagas, **options) as runtime:
+        tracing = logged_to(given.folder / f"spans-{given.name}.jsonl")
+        async with open_runtime(given.url, sagas=sagas, tracing=tracing, **options) as runtime:
             if given.layout:
                 return
             desk.opened(runtime.worker_id)

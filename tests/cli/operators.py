@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from tests.cli.processes import worker
 from tests.servers import running_server
 
-PATIENCE = 30.0
+PATIENCE = 90.0
 
 
 class Said(NamedTuple):

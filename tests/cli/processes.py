@@ -45,7 +45,7 @@ class Process:
 
     async def line(self, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Wait for a line that fits, and return the first one."""
-        with trio.fail_after(30):
+        with trio.fail_after(90):
             while True:
                 for line in self.lines:
                     if fits(line):
@@ -59,7 +59,7 @@ class Process:
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait until something holds that the process brings about."""
-        with trio.fail_after(30):
+        with trio.fail_after(90):
             while not holds():
                 assert self.popen.poll() is None, self.lines
                 await trio.sleep(0.02)  # another process does it
@@ -69,7 +69,7 @@ class Process:
 
     async def ended(self) -> int:
         """Wait for the end and return the exit code; a negative one is the signal that killed it."""
-        with trio.fail_after(30):
+        with trio.fail_after(90):
             while self.popen.poll() is None:  # noqa: ASYNC110  # another process
                 await trio.sleep(0.02)
         return int(self.popen.returncode)
@@ -98,7 +98,7 @@ def worker(folder: Path, sagas: str, *arguments: str, **environment: str) -> Ite
 
 async def get(url: str) -> httpx.Response:
     """Request a page of the worker, and return the answer."""
-    async with httpx.AsyncClient(timeout=5, verify=False) as client:
+    async with httpx.AsyncClient(timeout=60, verify=False) as client:
         return await client.get(url)
 
 

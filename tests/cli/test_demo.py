@@ -66,6 +66,7 @@ def test_the_demo_balances_and_leaves_nothing_behind(tmp_path: Path, crash: bool
     assert list(tmp_path.iterdir()) == [], "a complete run leaves no data, so the next one begins anew"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("share", [0, 30, 90])
 def test_interrupted_it_leaves_no_process_and_goes_on_when_run_again(tmp_path: Path, share: int, few: Path) -> None:
     folder = tmp_path / "demo"

@@ -45,6 +45,7 @@ def files(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.long
 def test_the_project_passes_its_tests_and_its_demo_runs(tmp_path: Path) -> None:
     folder = project(tmp_path)
     assert not (folder / "my_shop" / "web.py").exists()
@@ -56,6 +57,7 @@ def test_the_project_passes_its_tests_and_its_demo_runs(tmp_path: Path) -> None:
     assert "no broken promise" in make(folder, "explore")
 
 
+@pytest.mark.long
 def test_the_project_with_a_service_is_the_same_project_and_its_service_passes_its_tests(tmp_path: Path) -> None:
     """The files that are in both projects are tested once, above."""
     folder = project(tmp_path / "with", "--fastapi")

@@ -46,7 +46,7 @@ class Answering:
 async def test_a_server_ends_although_a_visitor_reads_nothing_of_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listening, "GRACE", 0.0)
     app = Answering(bytes(FULL))
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with trio.SocketStream(trio.socket.socket()) as visitor, app.asked_by(visitor):
             app.goes_on.set()
             await trio.testing.wait_all_tasks_blocked()
@@ -63,7 +63,7 @@ async def test_an_answer_under_way_comes_to_its_end_before_the_server_ends(monke
         async for part in visitor:
             got.extend(part)
 
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with (
             trio.SocketStream(trio.socket.socket()) as visitor,
             trio.open_nursery() as nursery,

@@ -31,7 +31,7 @@ async def is_up(process: Process, number: int, lives: int = 1) -> str:
 
 async def owner(health: str) -> int:
     """Return the number of the process that has the only active saga, once one has it."""
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while True:
             found = await scraped(health)
             for number in (1, 2):
@@ -42,7 +42,7 @@ async def owner(health: str) -> int:
 
 async def ended_saga(health: str) -> None:
     """Wait until a process says that a saga has ended: the one that survived, or the one that came after."""
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while not sum(value for name, value in (await scraped(health)).items() if "completed" in name):  # noqa: ASYNC110  # over HTTP
             await trio.sleep(0.05)
 

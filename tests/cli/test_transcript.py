@@ -14,9 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.cli.outage import DOWN
 from tests.cli.processes import ROOT, SAGAKIT
 from tests.servers import running_server
+
+pytestmark = pytest.mark.long
 
 HEADING = "## A payment provider was away: how do I find and mend hundreds of sagas?"
 LOOKING = re.compile(r"sagakit (groups|list|count|jobs)\b")

@@ -48,7 +48,7 @@ class Watching:
 
     def ended(self, number: signal.Signals) -> int:
         self.popen.send_signal(number)
-        self.popen.communicate(timeout=30)
+        self.popen.communicate(timeout=60)
         return self.popen.returncode
 
 
@@ -70,7 +70,7 @@ def test_the_events_of_a_saga_come_from_its_start_to_its_end(operator: Operator)
         operator.lets_carrier_work("whole")
         operator.says("retry", key, *WHY)
         rest = [found.line() for _ in range(3)]
-        assert found.popen.wait(30) == 0
+        assert found.popen.wait(60) == 0
     lines = first + rest
     assert [line["sequence"] for line in lines] == list(range(1, 10))
     assert {line["key"] for line in lines} == {key}

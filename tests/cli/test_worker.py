@@ -287,7 +287,7 @@ async def test_health_before_there_is_a_server(tmp_path: Path) -> None:
 
 async def answers(url: str, code: int, body: object) -> None:
     """Return once it does."""
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while ((answer := await get(url)).status_code, answer.json()) != (code, body):  # noqa: ASYNC110  # over HTTP
             await trio.sleep(0.05)
 

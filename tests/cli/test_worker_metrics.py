@@ -36,7 +36,7 @@ async def scraped(url: str) -> Series:
 async def until(url: str, name: str, value: float) -> Series:
     """Return the metrics once one of them has this value."""
     found: Series = {}
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while (found := await scraped(url)).get(name) != value:  # noqa: ASYNC110  # over HTTP
             await trio.sleep(0.05)
     return found

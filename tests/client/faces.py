@@ -17,7 +17,7 @@ from sagakit import Client, ClientApi, Context, Reject, RetryPolicy, Saga, signa
 
 from tests.servers import Server
 
-LONG = 30.0
+LONG = 120.0
 ONCE = RetryPolicy(max_attempts=1)
 
 
@@ -95,15 +95,16 @@ def worker(server: Server, namespace: str, *sagas: Saga[Any, Any], **options: An
 
     thread = threading.Thread(target=run)
     thread.start()
-    ready.wait(LONG)
     try:
+        assert ready.wait(LONG), "the worker has not started"
         if not failed:
             yield
     finally:
-        if not failed:
+        if tokens and not failed:
             trio.from_thread.run_sync(stop.set, trio_token=tokens[0])
         thread.join(LONG)
         assert not failed, failed
+        assert not thread.is_alive(), "the worker has not stopped"
 
 
 def under_asyncio(main: Callable[[], Awaitable[None]]) -> None:

@@ -60,7 +60,7 @@ class Worker:
     async def skew(self) -> float:
         """Return the skew of its wall clock from its metrics; inf if they have none."""
         url = (await self.said("health at"))["url"]
-        async with httpx.AsyncClient(timeout=5, trust_env=False, verify=False) as client:
+        async with httpx.AsyncClient(timeout=60, trust_env=False, verify=False) as client:
             text = (await client.get(f"{url}/metrics")).text
         found = re.search(r"^sagakit_clock_skew_seconds (\S+)$", text, re.MULTILINE)
         return inf if found is None else float(found[1])

@@ -13,7 +13,8 @@ import trio
 from sagakit import Command, CommandMessage, Completed, open_client, open_runtime
 from sagakit.cluster.lease_value import Lease
 from sagakit.errors import BadBucket, InvalidConfig, Refused, StoreFull, UnknownSaga
-from sagakit.jetstream.inbox import StreamInbox, stored_at
+from sagakit.jetstream.inbox import StreamInbox
+from sagakit.jetstream.wire import stored_at
 from sagakit.store.names import Channel
 from sagakit.system.given_options import RuntimeOptions
 

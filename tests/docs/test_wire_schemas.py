@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import Any
 import nats
 import pytest
 import sagakit.asyncio
-from jsonschema import Draft202012Validator
+from jsonschema import Draft7Validator, Draft202012Validator
 from nats.aio.msg import Msg
 from sagakit import Context, Reject, Saga, child, each, remote, signal, step, timer
+from sagakit.contract.document import asyncapi_document
 from sagakit.participant import CommandContext, MemoryKeys, Service, open_asyncio_participant
 
 from tests.docs.test_docs import ROOT
@@ -34,8 +36,9 @@ SUBJECTS = {
     "{0}.sagareply.": ("command-reply", "inbox-request"),
 }
 """The subjects with the schemas of what is on them, by the beginning of a subject."""
+NAMESPACE = "wireschemas"
 WITHIN = 60
-"""Seconds in which the sagas of the test have to end."""
+"""Seconds in which the sagas of the test have to end, and then to publish that."""
 
 
 class Seat(Saga[str, str]):
@@ -98,23 +101,32 @@ async def cancel(city: str, flight: str, ctx: CommandContext) -> None:
 
 
 @pytest.fixture(scope="module")
-def heard(server: Server) -> dict[str, list[Any]]:
-    """Run the sagas, and return what was on the wire: the values by the names of the schemas that they fit."""
-    namespace = "wireschemas"
-    messages = asyncio.run(asyncio.wait_for(_run(server.url, namespace), 2 * WITHIN))
+def messages(server: Server) -> list[Msg]:
+    """Run the sagas, and return what was on the wire."""
+    return asyncio.run(asyncio.wait_for(_run(server.url, NAMESPACE), 2 * WITHIN))
+
+
+@pytest.fixture(scope="module")
+def heard(messages: list[Msg]) -> dict[str, list[Any]]:
+    """Return the values that were on the wire by the names of the schemas that they fit."""
     found: dict[str, list[Any]] = {name: [] for name in SCHEMAS}
     for message in messages:
-        for name in _fits(namespace, message):
+        for name in _fits(NAMESPACE, message):
             found[name].append(json.loads(message.data))
     return found
 
 
 async def _run(url: str, namespace: str) -> list[Msg]:
     heard: list[Msg] = []
+    ends = {f"{namespace}.saga.{end}" for end in ("Trip.completed", "Trip.failed", "Seat.completed", "Stuck.failed")}
+    ended = asyncio.Event()
     connection = await nats.connect(url)
 
     async def keep(message: Msg) -> None:
         heard.append(message)
+        ends.discard(message.subject)
+        if not ends:
+            ended.set()
 
     try:
         for subject in SUBJECTS:
@@ -126,6 +138,7 @@ async def _run(url: str, namespace: str) -> list[Msg]:
             sagakit.asyncio.open_client(url, namespace=namespace) as client,
         ):
             await _use(runtime, client)
+            await asyncio.wait_for(ended.wait(), WITHIN)  # events come after the outcome
         await connection.flush()
     finally:
         await connection.close()
@@ -152,6 +165,52 @@ def _fits(namespace: str, message: Msg) -> Iterator[str]:
         yield "end-marker" if "ended" in value else "record"
     else:
         yield from names
+
+
+# ------------------------------------------------------------------------ AsyncAPI
+
+
+def test_what_sagas_exchange_with_others_fits_their_asyncapi_document(messages: list[Msg]) -> None:
+    document = asyncapi_document("trips", [Trip, Seat, Stuck], namespace=NAMESPACE)
+    unused = {f"{NAMESPACE}.{name}" for name in USED}
+    for message in messages:
+        if channels := [name for name, channel in document["channels"].items() if _goes_to(channel, message.subject)]:
+            unused -= set(channels)
+            assert [_faults(document, name, message) for name in channels].count([]) == 1, message
+        else:
+            _, kind, *_ = message.subject.split(".")
+            assert message.subject.startswith("$KV.") or kind in ("sagasys", "sagaop"), message.subject
+    assert unused == set()
+
+
+USED = (
+    "sagain.Trip.id", "sagacmd.flights.book", "sagacmd.flights.book.replies", "saga.Stuck.stuck",
+    *(f"saga.Trip.{suffix}" for suffix in ("started", "step.hotel", "step.bag", "step.bag.spread", "signalled.agreed",
+                                           "step.flight", "compensating", "step.step.undone", "completed", "failed")),
+)  # fmt: skip
+"""Channels on which there were messages."""
+
+
+def _goes_to(channel: dict[str, Any], subject: str) -> bool:
+    if channel["address"] is None:
+        return subject.startswith(f"{NAMESPACE}.sagareply.")
+    return re.fullmatch(re.sub(r"\\{\w+\\}", "[^.]+", re.escape(channel["address"])), subject) is not None
+
+
+def _faults(document: dict[str, Any], channel: str, message: Msg) -> list[str]:
+    """Return why a message is none of a channel; nothing if it is one."""
+    value = json.loads(message.data)
+    found: list[str] = []
+    for shape in document["channels"][channel]["messages"].values():
+        schema = strict({**shape["payload"], "components": document["components"]})
+        faults = [error.message for error in Draft7Validator(schema).iter_errors(value)]
+        if not faults:
+            return []
+        found += faults
+    return found
+
+
+# --------------------------------------------------------------- docs/schemas
 
 
 def strict(schema: Any) -> Any:

@@ -18,7 +18,7 @@ from sagakit.system.open_store import open_store
 from tests.sagas import BookTrip, Trip
 from tests.servers import Server
 
-PATIENCE = 30.0
+PATIENCE = 90.0
 
 
 async def found(url: str, code: str, monitor: str | None = None, role: Role | None = None, **options: Any) -> Diagnosis:

@@ -156,10 +156,10 @@ async def test_dead_letters_are_counted(server: Server, namespace: str) -> None:
     await ask(server.url, names.dead_subject("audit", "delete"), {"verb": "delete", "letter": 7})
     finding = await found(server.url, "SK307", namespace=namespace)
     assert (finding.result, finding.value) == ("ok", 0), "what was done with letters is no letter"
-    for source in ("inbox", "edited"):
+    for source in ("inbox", "intake", "command", "edited"):
         await ask(server.url, names.dead_subject(source, "BookTrip"), {"why": "no such step"})
     finding = await found(server.url, "SK307", namespace=namespace)
-    assert (finding.result, finding.value) == ("warn", 2)
+    assert (finding.result, finding.value) == ("warn", 4)
 
 
 def test_a_lease_is_old_later_than_its_worker_counts_as_dead() -> None:

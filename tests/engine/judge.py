@@ -171,6 +171,8 @@ class Judge:
         """Judge a saga that has ended or is stuck: every effect must be accounted for."""
         record = self.record
         cause = record.failure.cause if record.failure else None
+        if not self.published:
+            raise Broken(f"P9: no event tells of the saga: {record}")
         for node in present(self.plan, record):
             effects_left = self.participants.effects_of(node.name)
             state = self._state(node.name)

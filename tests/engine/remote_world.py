@@ -48,7 +48,7 @@ REMOTE_CELLS: frozenset[tuple[str, str]] = frozenset(
     for state, row in STEP_TABLE.items()
     for move in row
     if state in OUT or move in ("send", "send_check", "send_undo")
-) | {("waiting", "wait_check"), ("waiting", "ask"), ("check_waiting", "block"), ("asked", "block"), ("asked", "refuse")}
+) | {("check_waiting", "block"), ("asked", "block"), ("asked", "refuse")}
 """The moves that only nodes make whose work is done at a participant."""
 
 

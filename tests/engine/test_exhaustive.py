@@ -17,6 +17,8 @@ from tests.engine.judge import Broken
 from tests.engine.participants import FATES, Fate
 from tests.engine.world import World
 
+pytestmark = pytest.mark.long
+
 _UNDO = UndoPlan(retries=Retries(max_attempts=2, initial_interval=1.0), timeout=30)
 _DRAWS: dict[str, Any] = {"has a parent": 1, "condition": "run", "items": 2, "due": 20.0}
 _FATES = tuple(sorted(get_args(Fate)))

@@ -193,6 +193,7 @@ def test_attempts_are_held_back_while_events_gather_and_go_on_when_they_are_out(
     assert driven(plan, record, lambda call: Complete()).status == "completed"
 
 
+@pytest.mark.long
 def test_the_most_items_with_the_longest_errors_fit_all_the_way_there_and_back() -> None:
     size = LIMITS.items * ITEM_SIZE
     plan, record = spread(LIMITS.items, given=LIMITS.results - size - 10_000)

@@ -109,7 +109,7 @@ async def verbs(number: int = 3_000, places: int = 20) -> Figures:
 
         await _all(places, start)
         for count in range(places):
-            with trio.fail_after(30):
+            with trio.fail_after(60):
                 while await client.record("Slow", f"s{count}") is None:  # noqa: ASYNC110  # another process
                     await trio.sleep(0.02)
         await _all(number, lambda count: start(count + places))

@@ -135,7 +135,7 @@ def _worker(server: Server, log: Path, more: dict[str, Any]) -> Iterator[tuple[s
     finally:
         popen.send_signal(signal.SIGTERM)
         try:
-            popen.wait(20)
+            popen.wait(60)
         except subprocess.TimeoutExpired:
             popen.kill()
             popen.wait()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.hostile.attacks import fuzz, statuses, unknown, verbs
+
+pytestmark = pytest.mark.long
 
 
 async def test_messages_to_unknown_sagas_delay_nobody() -> None:

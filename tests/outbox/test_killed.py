@@ -22,6 +22,8 @@ from tests.outbox.mortal import noting, place
 from tests.sagas import BookTrip
 from tests.servers import Server
 
+pytestmark = pytest.mark.long
+
 PLACING = [f"{when} {what}" for what in ("row", "order", "commit") for when in ("before", "after")]
 RELAYING = [f"{when} {what}" for what in ("claim", "start", "delete", "commit") for when in ("before", "after")]
 

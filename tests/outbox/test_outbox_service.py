@@ -20,7 +20,7 @@ def test_an_accepted_order_is_charged_and_a_refused_one_has_no_saga(
     server: Server, namespace: str, tmp_path: Path
 ) -> None:
     app = service(server.url, tmp_path / "shop.db", namespace=namespace)
-    with served(app) as address, httpx.Client(base_url=address, timeout=30) as client:
+    with served(app) as address, httpx.Client(base_url=address, timeout=60) as client:
         assert client.get("/orders/order-7").json() == {"status": "not started"}
         assert client.post("/orders", json=ORDER).status_code == 202
         assert client.post("/orders", json=ORDER | {"amount_cents": 5}).status_code == 409

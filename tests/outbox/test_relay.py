@@ -49,7 +49,7 @@ def threads() -> Sequence[str]:
     """Return the relays' threads that are left; one that is about to end is awaited."""
     left = [thread for thread in threading.enumerate() if thread.name == "sagakit-outbox"]
     for thread in left:
-        thread.join(5)
+        thread.join(60)
     return [thread.name for thread in left if thread.is_alive()]
 
 

@@ -34,20 +34,25 @@ def program(name: str) -> str:
     )
 
 
-def installed() -> Path:
-    """Return a `node_modules` with the packages of the lock file."""
-    folder = KEPT / f"participant-js-{sha256(LOCK.read_bytes()).hexdigest()[:16]}"
+def installed(source: Path = SOURCE) -> Path:
+    """Return a `node_modules` with the packages of the lock file in `source`."""
+    lock = (source / "package-lock.json").read_bytes()
+    folder = KEPT / f"{source.name}-{sha256(lock).hexdigest()[:16]}"
     if not folder.exists():
         KEPT.mkdir(exist_ok=True)
         part = Path(tempfile.mkdtemp(dir=KEPT, prefix="part-"))
         for file in ("package.json", "package-lock.json"):
-            shutil.copy(SOURCE / file, part)
+            shutil.copy(source / file, part)
         done = subprocess.run(
             [program("npm"), "ci", "--no-audit", "--no-fund", "--prefer-offline"],
             cwd=part, capture_output=True, text=True, check=False, timeout=INSTALL_WITHIN,
         )  # fmt: skip
-        assert done.returncode == 0, f"`npm ci` in {SOURCE} fails; does it reach its registry?\n{done.stderr}"
-        part.rename(folder)
+        assert done.returncode == 0, f"`npm ci` in {source} fails; does it reach its registry?\n{done.stderr}"
+        try:
+            part.rename(folder)
+        except OSError:
+            if not folder.exists():  # else another process has installed them meanwhile
+                raise
     return folder / "node_modules"
 
 

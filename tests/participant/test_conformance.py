@@ -22,7 +22,9 @@ from sagakit.jetstream.connecting import open_link
 from sagakit.jetstream.link_wire import LinkWire
 from sagakit.participant import (
     CommandContext,
+    KvKeys,
     MemoryKeys,
+    NotDone,
     Reject,
     Service,
     open_asyncio_participant,
@@ -67,7 +69,8 @@ def quick_signs(monkeypatch: pytest.MonkeyPatch) -> None:
 class Desk:
     """A service that charges. The slow work ends once a sign was heard that a handler lives."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, knows: bool = False) -> None:
+        self.knows = knows
         self.service = Service(f"payments{next(_names)}")
         self.name = self.service.service
         self.sign: WireEvent | None = None
@@ -87,7 +90,8 @@ class Desk:
         async def refund(order: Order, number: str, ctx: CommandContext) -> None: ...
 
         @charge.check("charged")
-        async def charged(order: Order, ctx: CommandContext) -> None: ...
+        async def charged(order: Order, ctx: CommandContext) -> NotDone | None:
+            return NotDone() if self.knows else None
 
     def tried(self) -> Tried:
         return Tried(
@@ -137,6 +141,18 @@ async def test_a_participant_under_trio_keeps_every_clause(url: str) -> None:
     with trio.fail_after(BOUND):
         async with (
             open_participant(url, desk.service, keys=MemoryKeys(horizon=100.0), namespace=NAMESPACE),
+            open_link(client_connection(url, client_config({}))) as link,
+        ):
+            lines = await desk.verdicts(LinkWire(link), link.server_version)
+    assert [line for line in lines if line.verdict != "kept"] == []
+
+
+async def test_a_participant_with_keys_in_a_bucket_keeps_every_clause(url: str) -> None:
+    """The handler is not killed, and so it need not be idempotent here; its check has to know what was not done."""
+    desk = Desk(knows=True)
+    with trio.fail_after(BOUND):
+        async with (
+            open_participant(url, desk.service, keys=KvKeys(f"{desk.name}_keys", horizon=100.0), namespace=NAMESPACE),
             open_link(client_connection(url, client_config({}))) as link,
         ):
             lines = await desk.verdicts(LinkWire(link), link.server_version)

@@ -183,7 +183,7 @@ async def test_sagas_start_in_javascript_run_in_python_and_ship_in_javascript(gu
                         nursery.start_soon(ship, order, parcels)
                 assert await trio.to_thread.run_sync(closed, process) == 0
     with sqlite3.connect(package / "saga.db") as database:
-        rows = database.execute("SELECT order_id, parcels, recalled FROM shipments ORDER BY order_id").fetchall()
+        rows = database.execute("SELECT order_id, parcels, undone FROM shipments ORDER BY order_id").fetchall()
         (number,) = database.execute("SELECT number FROM shipments WHERE order_id = 'a 1'").fetchone()
     assert rows == [("a 1", 2, 0), ("late", 3, 1)]
     assert (told["a 1"]["status"], told["a 1"]["output"]) == ("completed", f"shipment {number}")

@@ -1,4 +1,7 @@
-"""The contract of `Keys`, on keys in memory and in tables: the work and its key are kept together, or neither is."""
+"""The contract of `Keys`, on keys in memory, in tables and in a bucket.
+
+In a table the work and its key are kept together, or neither is.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,9 @@ from sagakit.participant import Keys, MemoryKeys, SqlKeys, keys_table_sql
 from sagakit.participant.key_store import GONE, Busy, KeptReply
 from sagakit.sql import execute, execute_async, is_async
 from sqlalchemy.ext.asyncio import create_async_engine
+
+from tests.participant.key_bucket import KeysOfManyProcesses
+from tests.servers import Server
 
 DONE = KeptReply(answer="done", payload=msgspec.Raw(b'"r1"'))
 REFUSED = KeptReply(answer="rejected", code="card_declined", payload=msgspec.Raw(b'{"limit":20}'))
@@ -131,12 +137,17 @@ def postgres_driver(server: str, folder: Path, name: str) -> Bank:
     return Bank(SqlKeys(begin), charges)
 
 
-BANKS = [in_memory, sqlite_driver, sqlite_async, postgres_driver, postgres_blocking, postgres_async]
+def kv_bucket(server: str, folder: Path, name: str) -> Bank:
+    charges: list[str] = []
+    return Bank(KeysOfManyProcesses(server, f"{name}_keys"), lambda: charges)
+
+
+BANKS = [in_memory, sqlite_driver, sqlite_async, postgres_driver, postgres_blocking, postgres_async, kv_bucket]
 
 
 @pytest.fixture(params=BANKS, ids=lambda make: make.__name__)
-def bank(request: pytest.FixtureRequest, postgres_server: str, tmp_path: Path, namespace: str) -> Bank:
-    made: Bank = request.param(postgres_server, tmp_path, namespace)
+def bank(request: pytest.FixtureRequest, postgres_server: str, server: Server, tmp_path: Path, namespace: str) -> Bank:
+    made: Bank = request.param(server.url if request.param is kv_bucket else postgres_server, tmp_path, namespace)
     return made
 
 

@@ -181,12 +181,12 @@ def test_of_two_processes_that_apply_one_event_at_once_one_handles_it(
     def watched(connection: Any, sql: str, values: Any = None) -> Any:
         if sql == (projection._NEXT if looks else projection._FIRST) and threading.current_thread() is second:
             asking.set()
-            assert inside.wait(30)
+            assert inside.wait(60)
         return execute(connection, sql, values)
 
     def slow(event: SagaEvent, connection: Any) -> None:
         inside.set()
-        assert asking.wait(30)
+        assert asking.wait(60)
         handle(event, connection)
 
     def apply(one: Projection) -> None:
@@ -198,9 +198,9 @@ def test_of_two_processes_that_apply_one_event_at_once_one_handles_it(
     second = threading.Thread(target=apply, args=[orders])
     for thread, goes_on in ((second, asking), (first, inside)) if looks else ((first, inside), (second, asking)):
         thread.start()
-        assert goes_on.wait(30)
-    first.join(30)
-    second.join(30)
+        assert goes_on.wait(60)
+    first.join(60)
+    second.join(60)
     assert sorted(found) == [False, True]
     assert handled(shop) == [("a", number) for number in range(1, sequence + 1)]
 

@@ -284,6 +284,8 @@ async def a_participant_answers(server: Server, names: Names) -> None:
     async with open_participant(server.url, bank, keys=MemoryKeys(horizon=3_600), **own):
         with trio.fail_after(60):
             await charged.wait()
+            while not subscribed(server, "participant") >= {"$SRV.INFO", "$SRV.STATS.bank"}:  # noqa: ASYNC110  # the server
+                await trio.sleep(0.02)
     async with opened(server, "worker", names) as store:
         assert isinstance(store, JetStreamStore)
         with trio.fail_after(60):  # what was in hand was answered before the participant ended

@@ -15,7 +15,7 @@ from sagakit.client.reaching import client_connection
 from sagakit.errors import LayoutMissing, NotPermitted
 from sagakit.jetstream.connecting import open_link
 from sagakit.store.names import Names
-from sagakit.store.permissions import ROLES, Role, needed_streams, streams_of
+from sagakit.store.permissions import ROLES, Role, needed_streams, permissions_of, streams_of
 from sagakit.store.ports import Store
 
 from tests.security.accounts import (
@@ -30,6 +30,23 @@ from tests.security.accounts import (
     worker_process,
 )
 from tests.security.work import Gift, Wish, Wrap
+
+HEADS: dict[Role, set[str]] = {
+    "setup": {"sagain"},
+    "worker": {"saga", "sagacmd", "sagactl", "sagadead", "sagain", "sagaop", "sagapark", "sagasys"},
+    "participant": {"sagadead", "sagareply"},
+    "client": {"sagain"},
+    "operator": {"sagadead", "sagain", "sagaop"},
+    "reader": set(),
+}
+"""The heads of the subjects of ours on which a role may publish. The head says which kinds of messages may come."""
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_may_publish_under_the_heads_of_its_messages_only(role: Role) -> None:
+    """A client that could request a worker directly terminated a saga of another type."""
+    granted = permissions_of(role, Names(), inbox_prefix="_INBOX").publish
+    assert {one.subject.split(".")[0] for one in granted if one.subject.startswith("saga")} == HEADS[role]
 
 
 async def test_without_the_right_to_make_streams_all_missing_ones_are_named(tmp_path: Path) -> None:
@@ -51,12 +68,12 @@ async def test_without_the_right_to_make_streams_all_missing_ones_are_named(tmp_
 async def test_a_refused_subject_is_named_at_once(tmp_path: Path) -> None:
     names, other = Names(), Names(namespace="shop")
     with guarded(tmp_path, names) as server:
-        with pytest.raises(NotPermitted) as caught, trio.fail_after(4):
+        with pytest.raises(NotPermitted) as caught, trio.fail_after(60):
             async with opened(server, "setup", other):
                 pass
         assert "may not publish to $JS.API.STREAM.INFO.shop_SAGA_INBOX" in str(caught.value)
         foreign = options("worker", names, inbox_prefix="_INBOX_client")
-        with pytest.raises(NotPermitted, match="may not subscribe to _inbox_client"), trio.fail_after(4):
+        with pytest.raises(NotPermitted, match="may not subscribe to _inbox_client"), trio.fail_after(60):
             async with open_runtime(server.url, sagas=[Gift()], **foreign):
                 pass
 
@@ -163,7 +180,7 @@ async def both_have_come(reader: Store) -> None:
             done.set()
 
     await link.subscriptions.hear(f"{prefix('reader')}.witness", on_event)
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         await done.wait()
 
 
@@ -192,13 +209,13 @@ async def test_records_that_a_worker_may_not_write_wait_until_it_may(
                 ended.set()
 
             nursery.start_soon(run)
-            with trio.fail_after(20):
+            with trio.fail_after(60):
                 while "may not publish to $kv.saga_state.wrap.w" not in caplog.text:  # noqa: ASYNC110  # a log
                     await trio.sleep(0.02)
             assert outcomes == []
             file.write_text(whole)
             server.signal(signal.SIGHUP)
-            with trio.fail_after(20):
+            with trio.fail_after(60):
                 await ended.wait()
             assert outcomes == [Completed("paper for kite")]
 

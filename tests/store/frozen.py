@@ -22,7 +22,7 @@ async def left_for_another(link: Link, servers: Mapping[int, Server], unsent: in
     with servers[before.port].frozen():
         for _ in range(unsent // 2**19):
             link.tell("x", bytes(2**19))
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             await link.until_reconnected(0.0)
             assert await link.request("$JS.API.INFO", b"")
         after = link.client.connected_url

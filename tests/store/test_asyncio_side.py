@@ -81,7 +81,7 @@ async def test_calls_cross_in_order_both_ways(each_loop: None) -> None:
 
         for number in range(100):
             side.there(pass_on, number)
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             await complete.wait()
     assert went == came == list(range(100))
 

@@ -77,7 +77,7 @@ class Results:
             self._all.set()
 
     async def _until_all(self) -> dict[str, int | StoreError]:
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             await self._all.wait()
         return self.found
 

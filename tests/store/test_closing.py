@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +16,15 @@ import trio
 from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 from sagakit.cluster.lease import OwnLease
+from sagakit.jetstream.asyncio_wire import open_asyncio_wire
 from sagakit.jetstream.nats_client import NatsClient
 
 from tests.sagas import BookTrip
-from tests.servers import Server
+from tests.servers import Server, running_server
+from tests.store.wires import to
+
+PATIENCE = 60.0
+"""Seconds that a connection gets to be closed, with all that belongs to it."""
 
 
 class OfTheUser(Exception):
@@ -54,20 +61,20 @@ def breaks(monkeypatch: pytest.MonkeyPatch) -> Breaks:
 async def test_leaving_after_the_connection_broke_raises_nothing(
     server: Server, namespace: str, breaks: Breaks
 ) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with sagakit.open_runtime(server.url, sagas=[BookTrip()], namespace=namespace, drain_timeout=0.1):
             breaks()
 
 
 async def test_leaving_with_an_error_raises_that_one(server: Server, namespace: str, breaks: Breaks) -> None:
-    with trio.fail_after(30), pytest.raises(OfTheUser):  # noqa: PT012  # leaving is what is tested
+    with trio.fail_after(60), pytest.raises(OfTheUser):  # noqa: PT012  # leaving is what is tested
         async with sagakit.open_runtime(server.url, sagas=[BookTrip()], namespace=namespace, drain_timeout=0.1):
             breaks()
             raise OfTheUser
 
 
 async def test_a_runtime_that_only_looks_closes_in_the_same_way(server: Server, namespace: str, breaks: Breaks) -> None:
-    with trio.fail_after(30), pytest.raises(OfTheUser):  # noqa: PT012  # leaving is what is tested
+    with trio.fail_after(60), pytest.raises(OfTheUser):  # noqa: PT012  # leaving is what is tested
         async with sagakit.open_runtime(server.url, sagas=[], namespace=namespace, adopt=False):
             breaks()
             raise OfTheUser
@@ -89,6 +96,36 @@ def test_under_asyncio_leaving_with_an_error_raises_that_one(server: Server, nam
 
     with pytest.raises(OfTheUser):
         asyncio.run(asyncio.wait_for(main(), 30))
+
+
+@pytest.mark.parametrize("is_back", [False, True])
+def test_a_client_that_is_closed_while_a_try_to_connect_ends_tries_no_more(
+    is_back: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The try is cancelled in the moment in which it ends: `asyncio.wait_for` forgets the cancellation."""
+    connect, tries = TcpTransport.connect, asyncio.Event()
+
+    async def ends_when_cancelled(self: TcpTransport, *args: Any, **kwargs: Any) -> None:
+        monkeypatch.setattr(TcpTransport, "connect", connect)
+        tries.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await connect(self, *args, **kwargs)
+
+    async def main() -> None:
+        with running_server(tmp_path) as server:
+            async with asyncio.timeout(PATIENCE), open_asyncio_wire(to(server)):
+                monkeypatch.setattr(TcpTransport, "connect", ends_when_cancelled)
+                server.kill()
+                await tries.wait()
+                if is_back:
+                    server.start()
+            async with asyncio.timeout(PATIENCE):
+                while others := asyncio.all_tasks() - {asyncio.current_task()}:
+                    await asyncio.wait(others)
+
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(main())
 
 
 def test_under_asyncio_the_users_error_wins_over_a_worker_that_breaks_down(

@@ -84,7 +84,7 @@ async def test_a_worker_at_a_leaf_node_may_use_the_hubs_streams(
             assert (await hub.load(BookTrip, "one")).status == "completed"
             start = b'{"kind":"start","input":{"city":"Rome"}}'
             await leaf._store.inbox.send("client", id="1", saga_type="BookTrip", saga_id="two", payload=start)
-            with trio.fail_after(30):
+            with trio.fail_after(60):
                 await _until_started(leaf, "two")
             await (await leaf.get(BookTrip, "two")).outcome()
             await leaf.delete(BookTrip, "one")

@@ -22,6 +22,8 @@ from sagakit.store import Names
 
 from tests.store.test_embedded import ended, running, start_owner
 
+pytestmark = pytest.mark.long
+
 DEFINITION = """
 import os
 import sagakit
@@ -87,7 +89,7 @@ async def test_who_joined_runs_the_server_at_the_same_address_once_its_owner_was
         await store.state.create("Trip.a", b"1")
         owner.kill()
         await trio.to_thread.run_sync(ended, owner)
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             await store.until_reconnected(store.reconnected_at)
             assert await store.state.get("Trip.a") is not None
         assert joined == third == url == running(tmp_path).url
@@ -104,7 +106,7 @@ async def test_the_server_passes_from_one_process_to_the_next_as_they_leave(tmp_
                 assert await nursery.start(hold_open, tmp_path, leave[number]) == url
                 seen = store.reconnected_at
                 leave[number - 1].set()
-                with trio.fail_after(20):
+                with trio.fail_after(60):
                     await store.until_reconnected(seen)
                 await store.state.create(f"Trip.{number}", b"1")
         leave[2].set()
@@ -138,14 +140,14 @@ async def test_a_forked_child_does_not_keep_the_folder_locked(tmp_path: Path) ->
 def test_eight_scripts_that_start_at_once_all_work(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     scripts = [run_in(tmp_path, "script.py", f"n{number}") for number in range(8)]
-    ended = [(script.communicate(timeout=60), script.returncode) for script in scripts]
+    ended = [(script.communicate(timeout=240), script.returncode) for script in scripts]
     assert [(out.strip(), code) for (out, _), code in ended] == [("Completed", 0)] * 8, ended
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_the_workers_of_a_multiprocessing_pool_share_a_server(tmp_path: Path, method: str) -> None:
     (tmp_path / "pool.py").write_text(POOL)
-    out, _ = run_in(tmp_path, "pool.py", method).communicate(timeout=60)
+    out, _ = run_in(tmp_path, "pool.py", method).communicate(timeout=240)
     assert out.strip() == str(["Completed"] * 6)
 
 
@@ -185,7 +187,7 @@ def uvicorn_workers(folder: Path, workers: int) -> Iterator[str]:
     finally:
         web.terminate()
         try:
-            web.wait(30)
+            web.wait(60)
         finally:
             web.kill()
             web.wait()
@@ -195,7 +197,7 @@ def pid_of(web: str, wanted: Callable[[int], bool], name: str) -> int:
     """Start sagas until one is answered by a process as wanted: a new connection may reach either."""
     for number in range(1000):
         try:
-            answer = httpx.post(f"{web}/greet/{name}{number}", timeout=30)
+            answer = httpx.post(f"{web}/greet/{name}{number}", timeout=60)
         except httpx.TransportError:  # the killed one had taken the connection, or none listens yet
             continue
         assert answer.status_code == 200, answer.text

@@ -63,7 +63,7 @@ async def opened(server: Server, namespace: str) -> AsyncIterator[tuple[JetStrea
     """A store, which must have the same connection in the end, and somebody else."""
     names = Names(namespace=namespace)
     async with anybody(server) as someone, open_jetstream(Connection(servers=(server.url,)), names=names) as store:
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             yield store, someone
         assert store.connected
         assert store.reconnected_at == -inf
@@ -196,21 +196,24 @@ async def test_forged_announcements_leave_nothing_behind(
         assert await runtime.execute(BookTrip, "one", Trip()) == Completed("tickets-Rome")
         caplog.clear()
         tracemalloc.start()
-        before = tracemalloc.get_traced_memory()[0]
-        for first in range(0, 20_000, 1000):
-            ids = [b"worker-%012x" % number for number in range(first, first + 1000)]
-            await someone.write(b"".join(b"PUB %b %d\r\n%b\r\n" % (subject, len(one), one) for one in ids))
-        await someone.publish(subject, b"*")  # refused, and so told to the log, after all others
-        with trio.fail_after(20):
-            while "not a worker's id" not in caplog.text:  # noqa: ASYNC110  # a log
-                await trio.sleep(0.01)
-        assert runtime._worker.recovery._members.watched() == set()
-        assert runtime._worker.observer.dead == frozenset()
-        assert await runtime.execute(BookTrip, "two", Trip()) == Completed("tickets-Rome")
-        gc.collect()
-        assert tracemalloc.get_traced_memory()[0] - before < 500_000, "20,000 ids alone are 1.2 MB"
-        tracemalloc.stop()
-    assert len([line for line in caplog.records if line.name.startswith("sagakit")]) < 10
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            for first in range(0, 20_000, 1000):
+                ids = [b"worker-%012x" % number for number in range(first, first + 1000)]
+                await someone.write(b"".join(b"PUB %b %d\r\n%b\r\n" % (subject, len(one), one) for one in ids))
+            await someone.publish(subject, b"*")  # refused, and so told to the log, after all others
+            with trio.fail_after(180):
+                while "not a worker's id" not in caplog.text:  # noqa: ASYNC110  # a log
+                    await trio.sleep(0.01)
+            assert runtime._worker.recovery._members.watched() == set()
+            assert runtime._worker.observer.dead == frozenset()
+            assert await runtime.execute(BookTrip, "two", Trip()) == Completed("tickets-Rome")
+            gc.collect()
+            assert tracemalloc.get_traced_memory()[0] - before < 500_000, "20,000 ids alone are 1.2 MB"
+        finally:
+            tracemalloc.stop()
+    lines = [line for line in caplog.records if line.name.startswith("sagakit")]
+    assert len(lines) < 1000, "the watchdog may have its say, and the lease; 20,000 workers may not"
 
 
 DEEP = b"[" * 20_000 + b"]" * 20_000

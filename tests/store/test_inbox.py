@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 import trio
 from msgspec import structs
@@ -28,7 +29,7 @@ async def opened(server: Server, namespace: str) -> AsyncIterator[JetStreamStore
 async def taken(messages: AsyncIterator[InboundMessage], number: int) -> list[InboundMessage]:
     """The next messages, acknowledged."""
     found: list[InboundMessage] = []
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async for message in messages:
             message.acknowledger.ack()
             found.append(message)
@@ -97,7 +98,7 @@ async def test_strays_are_what_no_consumer_covers(server: Server, namespace: str
         assert all("is not the address of a saga" in message.fault for message in strays.values())
         for message in [one async for one in store.inbox.strays()]:
             await store.inbox.bury([Burial(message, "in a test", "InvalidInput")], by="w1")
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while [one async for one in store.inbox.strays()]:  # noqa: ASYNC110  # the server says nothing of a removal
                 await trio.sleep(0.02)
         info = await store._link.request(f"$JS.API.STREAM.INFO.{store.names.dead}", b"")
@@ -145,7 +146,7 @@ async def test_of_a_group_only_what_has_a_stored_copy_is_acknowledged(server: Se
         async with store.inbox.receive("Trip", "new") as messages:
             for saga_id in "abc":
                 await publish(store, f"sagain.Trip.{saga_id}")
-            with trio.fail_after(30):
+            with trio.fail_after(60):
                 found = [await anext(messages) for _ in range(3)]
             found[1] = structs.replace(found[1], payload=bytes(store.max_payload + 1))
             errors = await store.inbox.park([Parking(message, start=False) for message in found])
@@ -178,13 +179,22 @@ async def test_reading_goes_on_when_its_consumer_was_deleted(server: Server, nam
     async with opened(server, namespace) as store, store.inbox.receive("Trip", "new") as messages:
         await publish(store, "sagain.Trip.a")
         await taken(messages, 1)
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while await store.inbox._stream.count():  # noqa: ASYNC110  # else it comes again from the new consumer
                 await trio.sleep(0.02)
         await store._link.request(f"$JS.API.CONSUMER.DELETE.{store.names.inbox}.Trip", b"")
         await publish(store, "sagain.Trip.b")
         [message] = await taken(messages, 1)
     assert message.saga_id == "b"
+
+
+async def test_the_server_takes_back_what_a_dead_worker_held_in_five_seconds(server: Server, namespace: str) -> None:
+    """It took 26 seconds, so that a saga whose worker died at the wrong moment started that late."""
+    async with opened(server, namespace) as store, store.inbox.receive("Trip", "new") as messages:
+        await publish(store, "sagain.Trip.a")
+        await taken(messages, 1)  # now the consumer is there
+        answer = await store._link.request(f"$JS.API.CONSUMER.INFO.{store.names.inbox}.Trip", b"")
+    assert 0 < msgspec.json.decode(answer)["config"]["ack_wait"] <= 5_000_000_000
 
 
 async def test_two_workers_share_the_messages_of_a_type(server: Server, namespace: str) -> None:

@@ -29,7 +29,7 @@ async def test_a_limit_that_is_reloaded_is_known_with_the_next_news_of_the_clust
             assert link.max_payload == MB
             await reloaded(server, f"max_payload: {MB}", f"max_payload: {int(megabytes * MB)}")
             since = link.reconnected_at
-            with running_server(tmp_path / "second", config=second, jetstream=None), trio.fail_after(30):
+            with running_server(tmp_path / "second", config=second, jetstream=None), trio.fail_after(60):
                 while link.max_payload == MB:  # noqa: ASYNC110  # what is waited for sets no event
                     await trio.sleep(0.05)
             assert link.max_payload == megabytes * MB
@@ -41,6 +41,6 @@ async def reloaded(server: Server, old: str, new: str) -> None:
     config, log = server.folder / "nats.conf", server.folder / "nats.log"
     config.write_text(config.read_text().replace(old, new))
     server.signal(signal.SIGHUP)
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while "Reloaded server configuration" not in log.read_text():  # noqa: ASYNC110  # another process writes it
             await trio.sleep(0.05)

@@ -49,7 +49,7 @@ async def test_a_missing_stream_is_named_once_for_the_whole_worker(
             await runtime.start(BookTrip, f"s{number}", Trip())
         await delete(server, stream)
         await _met(runtime, which, stream)
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             while not told(caplog):  # noqa: ASYNC110  # nothing tells
                 await trio.sleep(0.05)
         for _ in range(10):

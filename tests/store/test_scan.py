@@ -46,7 +46,7 @@ async def write(store: JetStreamStore, keys: list[str], value: bytes, expected: 
 
     for key in keys:
         store.state.submit(Write(key, value, expected), done)
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         await acknowledged.wait()
 
 
@@ -61,7 +61,7 @@ async def test_every_key_once_in_several_pages(server: Server, namespace: str) -
 async def scanned(store: JetStreamStore, meanwhile: Callable[[], Awaitable[object]]) -> list[str]:
     """The keys that a scan finds if that is done while its first page is looked at; it must not be held up."""
     found: list[str] = []
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with store.state.entries("Walk") as entries:
             async for entry in entries:
                 assert entry.value == b"old"
@@ -117,7 +117,7 @@ async def test_a_consumer_is_not_left_behind(server: Server, namespace: str) -> 
         async with store.state.entries("Walk") as entries:
             await anext(aiter(entries))
         await store.state.keys("Walk")
-        with trio.fail_after(10):  # nobody waits for the removal
+        with trio.fail_after(60):  # nobody waits for the removal
             while b'"total":0' not in await store._link.request(names_of_consumers(store), b""):
                 await trio.lowlevel.checkpoint()
 

@@ -18,12 +18,12 @@ from tests.servers import Server
 
 Body = Callable[[Wire], Awaitable[None]]
 OnWire = Callable[[Connection, Body], None]
-LONG = 10.0
+LONG = 60.0
 
 
 def on_asyncio(connection: Connection, body: Body) -> None:
     async def main() -> None:
-        async with asyncio.timeout(3 * LONG), open_asyncio_wire(connection) as wire:
+        async with asyncio.timeout(LONG), open_asyncio_wire(connection) as wire:
             await body(wire)
 
     # A plain loop: once trio-asyncio is imported, `asyncio.run` runs on trio.
@@ -33,7 +33,7 @@ def on_asyncio(connection: Connection, body: Body) -> None:
 
 def on_trio(connection: Connection, body: Body) -> None:
     async def main() -> None:
-        with trio.fail_after(3 * LONG):
+        with trio.fail_after(LONG):
             async with opened_link_wire(connection) as wire:
                 await body(wire)
 
@@ -47,7 +47,7 @@ async def opened_link_wire(connection: Connection) -> AsyncIterator[Wire]:
             yield LinkWire(link)
 
 
-def to(server: Server, *, ack_timeout: float = 5.0, connect_timeout: float = 5.0) -> Connection:
+def to(server: Server, *, ack_timeout: float = 5.0, connect_timeout: float = 30.0) -> Connection:
     return Connection(servers=(server.url,), ack_timeout=ack_timeout, connect_timeout=connect_timeout)
 
 

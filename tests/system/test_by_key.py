@@ -37,7 +37,7 @@ async def test_a_verb_that_is_meant_for_an_earlier_life_does_not_reach_the_next_
         arrived, go_on = trio.Event(), trio.Event()
         again = await running.runtime.start(BookTrip, "one", Trip())
         await arrived.wait()
-        answer = await sagas.send(seen, "terminate", reason="looked wrong", by="ann", timeout=10)
+        answer = await sagas.send(seen, "terminate", reason="looked wrong", by="ann", timeout=60)
         assert (answer.verdict, answer.applied) == ("other run", False)
         assert answer.refusal.endswith("the saga that it was for has gone, and another one has its id")
         go_on.set()

@@ -190,14 +190,14 @@ async def started() -> Any:
 @pytest.mark.parametrize("name", RUNTIME_CALLS)
 async def test_a_wrong_call_says_what_to_write(started: Any, name: str) -> None:
     call, error, says = RUNTIME_CALLS[name]
-    with trio.fail_after(20), pytest.raises(error, match=says):
+    with trio.fail_after(60), pytest.raises(error, match=says):
         await call(started[0])
 
 
 @pytest.mark.parametrize("name", HANDLE_CALLS)
 async def test_a_verb_that_cannot_be_applied_says_why(started: Any, name: str) -> None:
     which, call, error, says = HANDLE_CALLS[name]
-    with trio.fail_after(20), pytest.raises(error, match=says):
+    with trio.fail_after(60), pytest.raises(error, match=says):
         await call(started[1][which])
 
 

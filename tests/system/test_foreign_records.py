@@ -149,7 +149,7 @@ async def test_each_moment_of_the_calendar_has_a_history(server: Server, namespa
     async with open_runtime(server.url, sagas=[BookTrip()], namespace=namespace) as runtime:
         handle = await runtime.start(BookTrip, "one", Trip())
         await handle.outcome()
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while (entry := await runtime._store.archive.get(KEY)) is None:  # noqa: ASYNC110  # it is on its way there
                 await trio.sleep(0.01)
         for created_at in (0.0, 253_402_300_799.0):

@@ -42,7 +42,7 @@ class Opened:
 
     def __enter__(self) -> Opened:
         self._thread.start()
-        assert self._is_open.wait(30)
+        assert self._is_open.wait(60)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

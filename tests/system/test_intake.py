@@ -160,6 +160,13 @@ def test_every_kind_of_message_has_a_channel() -> None:
         assert kind in ALLOWED[channel_of(InboxRequest(kind=kind))]
 
 
+def test_no_verb_of_an_operator_or_a_worker_may_come_over_the_channel_of_clients() -> None:
+    assert ALLOWED["client"] == {"start", "signal", "cancel"}
+    assert ALLOWED["client"] & ALLOWED["system"] == {"start"}, "that of a child names its parent"
+    assert not ALLOWED["operator"] & ALLOWED["system"]
+    assert ALLOWED["operator"] & ALLOWED["reply"] == {"report"}
+
+
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_message_over_the_wrong_channel_is_a_dead_letter(kind: str, autojump_clock: Clock) -> None:
     server = MemoryServer()

@@ -80,7 +80,7 @@ async def carry(kind: Kind, url: str, **options: Any) -> dict[str, Any]:
     seen = Seen()
     saga, kid = carrier(kind.hint, seen)
     async with open_runtime(url, sagas=[saga(), kid()], **options) as runtime:
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             handle = await runtime.start(saga, "1", kind.value)
             await runtime.signal(saga, "1", saga.sent, kind.value)
             outcome = await handle.outcome()

@@ -222,7 +222,7 @@ GONE = "gone-0123456789ab"
 
 
 async def until_waiting(runtime: Runtime, id: str) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         while (await runtime.load(Big, id)).steps.get("go") is None:  # noqa: ASYNC110  # no event tells
             await trio.sleep(0.05)
 

@@ -95,12 +95,12 @@ async def test_p2_a_call_that_waits_for_a_thread_is_not_made_when_the_saga_turns
     server, saga = MemoryServer(), Threaded()
     async with member(server, saga, threads=True, max_threads=1) as running:
         first = await running.runtime.start(Threaded, "first", "fine")
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             await saga.occupied.wait()
         second = await running.runtime.start(Threaded, "second", "refused")
         saga.word.set()
         try:
-            with trio.fail_after(10):
+            with trio.fail_after(60):
                 assert isinstance(await second.outcome(), Failed)
         finally:
             saga.turn.set()
@@ -126,7 +126,7 @@ async def test_a_call_that_is_revoked_before_its_turn_waits_for_nothing(name: st
     ticket.revoke()
     services: Any = SimpleNamespace(limiters=limiters)
     async with limiters.of(ONE):
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             assert await binding.perform(call, record, services, ticket) is REVOKED
 
 

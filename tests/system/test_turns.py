@@ -6,6 +6,7 @@ from itertools import product
 from typing import Any, get_args
 
 import pytest
+from sagakit.system.isolation import Gate
 from sagakit.system.turns import TABLE, Action, AskAlone, Event, State, Turns
 
 STATES: tuple[State, ...] = get_args(State)
@@ -130,3 +131,23 @@ def test_a_lost_actor_forgets_waiting_turns_and_keeps_the_running_one() -> None:
     turns.asked(turn_of(object()))
     assert turns.lost() == "resume"
     assert (turns.turn, list(turns.waiting)) == (runs, [])
+
+
+class Suspect:
+    """The part of an actor's reference that the gate looks at."""
+
+    def __init__(self) -> None:
+        self.incarnation = 1
+
+
+def test_the_gate_admits_the_incarnation_that_has_the_turn_and_not_the_one_after_it() -> None:
+    suspect: Any = Suspect()
+    other: Any = Suspect()
+    gate = Gate()
+    gate.close()
+    assert not gate.admits(suspect)
+    gate.grant(turn_of(suspect))
+    assert gate.admits(suspect)
+    assert not gate.admits(other)
+    suspect.incarnation = 2
+    assert not gate.admits(suspect), "the record of the next incarnation does not say that it runs alone"

@@ -102,7 +102,7 @@ class InThread(Saga[str, None]):
 
 async def reason_of(saga: Saga[Any, Any], input: object, *others: Saga[Any, Any]) -> str:
     async with open_runtime("memory:", sagas=[saga, *others]) as runtime:
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             outcome = await runtime.execute(type(saga), "one", input)
     assert isinstance(outcome, Failed), outcome
     return outcome.reason or outcome.code or ""
@@ -261,7 +261,7 @@ async def test_a_stuck_saga_names_the_backend(
 ) -> None:
     async with open_runtime("memory:", sagas=[saga]) as runtime:
         handle = await runtime.start(type(saga), "one", None)
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             record = await settled(handle)
     assert record.stuck is not None
     assert says in record.stuck

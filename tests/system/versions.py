@@ -119,7 +119,7 @@ async def main(url: str, namespace: str, log: str, versions: str, *jobs: str) ->
         print("ready", flush=True)
         if "finish" in jobs:
             print(await (await runtime.get(OrderTwo, "a")).outcome(), flush=True)
-            with trio.fail_after(10):
+            with trio.fail_after(60):
                 while await runtime.list_active():  # noqa: ASYNC110  # every event is then in the log
                     await trio.sleep(0.05)
             history = await runtime.history(OrderTwo, "a")

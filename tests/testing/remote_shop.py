@@ -1,14 +1,27 @@
-"""A saga whose steps two services do, with books that an invariant can read."""
+"""Sagas whose steps other services do, with books that an invariant can read."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import ClassVar
 
-from sagakit import Context, Done, NotDone, RetryPolicy, Saga, remote
+import msgspec
+from sagakit import Context, Done, NotDone, RetryPolicy, Saga, remote, step
 from sagakit.participant import CommandContext, Service
 from sagakit.testing import Trace
 
 FEW = RetryPolicy(max_attempts=2, initial_interval=timedelta(seconds=1))
+
+
+class Weight(msgspec.Struct):
+    """A weight that can be read until its type has changed."""
+
+    changed: ClassVar[bool] = False
+    grams: int
+
+    def __post_init__(self) -> None:
+        if self.changed:
+            raise ValueError("a weight has a unit now")
 
 
 class Buy(Saga[int, str]):
@@ -28,6 +41,38 @@ class Buy(Saga[int, str]):
 
     def output(self, input: int, ctx: Context) -> str:
         return ctx.result(Buy.ship)
+
+
+class Ask(Saga[int]):
+    """A saga that asks a person whether its one step has happened."""
+
+    charge = remote(
+        "payments.charge", str, send=lambda total, ctx: total, compensate="payments.refund", on_unknown="ask"
+    )
+
+
+class Misread(Saga[int]):
+    """A saga that is halted while its remote step is under way: a deployment has changed the type of a weight."""
+
+    def __init__(self) -> None:
+        Weight.changed = False
+
+    ship = remote(
+        "shipping.ship", str, send=lambda total, ctx: str(total), compensate="shipping.recall",
+        check="shipping.shipped", on_unknown="check",
+    )  # fmt: skip
+
+    @step(after=(), compensate=None)
+    async def weigh(self, total: int, ctx: Context) -> Weight:
+        return Weight(total)
+
+    @step(after=[weigh], compensate=None)
+    async def deploy(self, total: int, ctx: Context) -> None:
+        Weight.changed = True
+
+    @step(weigh, after=[deploy], compensate=None)
+    async def pack(self, total: int, weight: Weight, ctx: Context) -> None:
+        raise AssertionError("it cannot be called")
 
 
 def services(saga: Buy) -> list[Service]:

@@ -39,6 +39,7 @@ def test_a_saga_without_a_bug() -> None:
     assert "no broken promise" in str(report)
 
 
+@pytest.mark.long
 def test_a_saga_that_starts_later() -> None:
     report = explore(Fetch, 3, invariant=nothing_is_lost, after=timedelta(days=30))
     straight = explore(Fetch, 3, invariant=nothing_is_lost)
@@ -176,6 +177,7 @@ class Build(Saga[int, int], deadline=timedelta(days=400)):
         return len(ctx.result(Build.weld)) + ctx.result(Build.part)
 
 
+@pytest.mark.long
 def test_p1_to_p10_a_saga_with_every_kind_of_node() -> None:
     report = explore(Build, 3, send=[Send(Build.approved, True)], also=lambda: [Part()])
     assert report.fault_points_reached == report.fault_points_planned > 300
@@ -256,6 +258,7 @@ def test_a_coroutine_function_behind_a_wrapper_is_awaited_as_in_a_worker() -> No
     assert trace.outcome.compensated == ("charge",)
 
 
+@pytest.mark.long
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from sagakit.cli.app import app
 

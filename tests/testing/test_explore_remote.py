@@ -12,6 +12,7 @@ from msgspec import structs
 from sagakit import Completed, Saga, remote
 from sagakit.engine import SendCommand
 from sagakit.engine import remote as remote_rules
+from sagakit.engine.table import advance
 from sagakit.errors import DefinitionError
 from sagakit.participant import Service
 from sagakit.system.saga.remote_calls import RemoteCalls
@@ -31,7 +32,8 @@ from sagakit.testing import (
 
 from tests.engine.mutants import replies
 from tests.engine.mutants.modules import Patch
-from tests.testing.remote_shop import FEW, Buy, books_balance, services
+from tests.engine.remote_world import REMOTE_CELLS
+from tests.testing.remote_shop import FEW, Ask, Buy, Misread, books_balance, services
 from tests.testing.shops import Fetch
 
 
@@ -40,10 +42,40 @@ def no_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, logger="sagakit.participant")
 
 
-def test_every_fault_of_a_command_and_its_reply() -> None:
+@pytest.fixture
+def visited(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
+    """Return the cells of the table of steps that the test visits."""
+    cells: set[tuple[str, str]] = set()
+
+    def noted(table: Any, state: Any, move: Any, *, of: str, name: str) -> Any:
+        cells.add((state, move))
+        return advance(table, state, move, of=of, name=name)
+
+    monkeypatch.setattr("sagakit.engine.turn.advance", noted)
+    return cells
+
+
+def test_every_fault_of_a_command_and_its_reply(visited: set[tuple[str, str]]) -> None:
     report = explore(Buy, 3, services=services, invariant=books_balance)
-    assert report.fault_points_reached == report.fault_points_planned > 200
+    assert report.fault_points_reached == report.fault_points_planned > 300
     assert min(report.completed, report.failed, report.stuck) > 0
+    assert REMOTE_CELLS - visited == set(ELSEWHERE)
+
+
+ELSEWHERE: dict[tuple[str, str], tuple[type[Saga[int]], RemoteFault]] = {
+    ("sent", "ask"): (Ask, RemoteFault("charge", "do", "unanswered")),
+    ("asked", "refuse"): (Ask, RemoteFault("charge", "do", "reject_overdue")),
+    ("asked", "block"): (Ask, RemoteFault("charge", "do", "unreadable_overdue")),
+    ("sent", "wait_check"): (Misread, RemoteFault("ship", "do", "unknown_late")),
+}
+"""The cells that no schedule of Buy can visit, each with a definition and a single fault that visits it."""
+
+
+@pytest.mark.parametrize("cell", ELSEWHERE, ids=".".join)
+def test_a_single_fault_visits_each_other_cell(cell: tuple[str, str], visited: set[tuple[str, str]]) -> None:
+    saga, fault = ELSEWHERE[cell]
+    simulate(saga(), 3, services=services(Buy()), faults=Faults((fault,))).check_promises()
+    assert cell in visited
 
 
 def older_attempt_believed(patch: Patch) -> None:
@@ -135,6 +167,13 @@ def test_a_success_after_the_end_is_kept_as_a_dead_letter() -> None:
     trace = _run(Faults((RemoteFault("charge", "do", "reply_after_end", commands=8),)))
     assert trace.record is not None
     assert trace.record.status == "failed"
+
+
+def test_a_message_that_comes_when_the_saga_is_stuck_is_waited_for() -> None:
+    """The cancel undoes what a result that cannot be read has left blocked."""
+    trace = _run(Faults((RemoteFault("charge", "do", "unreadable_overdue"), MessageAt(6))))
+    assert trace.record is not None
+    assert (trace.record.status, trace.record.steps["charge"].state) == ("failed", "undone")
 
 
 def test_stubs_serve_remote_steps() -> None:

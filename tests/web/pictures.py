@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal, NamedTuple
 
-from playwright.sync_api import Page, ViewportSize
+from playwright.sync_api import Page, ViewportSize, expect
 from sagakit.repository.groups import GroupName
 from sagakit.web.group_acts import group_query
 
@@ -71,6 +71,8 @@ def look(visit: Visit, picture: Picture) -> None:
     visit.page.emulate_media(color_scheme=picture.theme)
     visit.page.set_viewport_size(picture.window)
     visit.go(picture.path)
+    if picture.path == "/":
+        expect(visit.page.locator("#charts canvas")).to_have_count(4)  # they come after the first paint
 
 
 def taken(page: Page, picture: Picture) -> bytes:

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from sagakit import Client, Handle
 from sagakit.errors import UnknownSaga
+from sagakit.jetstream.wire import header_block
 from sagakit.web.visitors import Tokens, Visitor
 
 from tests.client.faces import CLIENTS, Buy, Order
@@ -74,6 +75,11 @@ def test_a_letter_gives_nobody_a_right_or_a_name_that_is_not_theirs(server: Serv
         for verb in ("resend", "delete", "edit"):
             assert await asked(EVE, retry, verb, **({"payload": 1} if verb == "edit" else {})) == 403
         assert await asked(BOB, stop, "resend") == await asked(BOB, child, "resend") == 403
+        subject, charge = client.names.dead_subject("command", "pay"), client.names.command_subject("pay.charge")
+        kept = header_block({"Sagakit-Reason": "not JSON", "Sagakit-By": "pay", "Sagakit-Subject": charge})
+        ack = await client.wire.request(subject, b"{}", headers=kept)
+        command = int(msgspec.json.decode(ack)["seq"])
+        assert await asked(BOB, command, "resend") == 403, "only sagas command participants"
         assert await asked(BOB, retry, "delete") == 403
         assert await asked(BOB, retry, "edit", payload={"kind": "retry", "by": "ann"}) == 409
         assert await asked(BOB, retry, "edit", payload={"kind": "terminate", "by": "bob"}) == 200

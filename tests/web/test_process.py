@@ -43,14 +43,14 @@ def test_the_command_serves_until_a_signal_comes(server: Server, namespace: str)
             found = re.search(r"at (http://127\.0\.0\.2:\d+); everyone is admin", line)
             assert found is not None, line
             body = {"id": "one", "input": {"number": 3}}
-            with httpx.Client(base_url=found[1], timeout=30) as http:
+            with httpx.Client(base_url=found[1], timeout=60) as http:
                 answer = http.post("/api/sagas/Buy", json=body, headers={"Prefer": "wait=20"})
                 assert (answer.status_code, answer.json()["output"]) == (200, "3 unasked")
                 assert http.get("/api/groups", headers={"Host": "evil.example"}).status_code == 421
                 with http.stream("GET", "/api/sagas/Buy/one/events?after=start") as stream:
                     assert "started" in next(line for line in stream.iter_lines() if line.startswith("data:"))
                     process.send_signal(signal.SIGTERM)
-                    assert process.wait(30) == 0
+                    assert process.wait(60) == 0
         finally:
             process.kill()
 

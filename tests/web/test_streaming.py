@@ -96,7 +96,7 @@ def test_the_events_of_a_saga_come_in_order_and_go_on_where_a_visitor_was(
         async with listening(app, "/api/sagas/Buy/one/events", **{"Last-Event-ID": seen[0][0]}) as again:
             assert await again.next() == seen[1]
             async with visiting(app) as http:
-                with anyio.fail_after(10):
+                with anyio.fail_after(60):
                     head = await http.head("/api/sagas/Buy/one/events")
             assert (head.status_code, head.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
             names = [(await again.next())[1]["event"] for _ in range(4)]

@@ -230,7 +230,8 @@ class SagaBinding:
         try:
             node.result.decode(message.payload if len(memoryview(message.payload)) else b"null")
         except errors.UnreadableValue as error:
-            return f"the payload is not what {message.step} takes: {error.reason}"
+            step = step_of(message.key) if message.kind == "reply" else message.step
+            return f"the payload is not what {step} takes: {error.reason}"
         return ""
 
     def _node_of(self, message: Inbound) -> NodeDefinition | None:

@@ -28,6 +28,8 @@ console_commands  web, dev
 console_process   `sagakit web`: console and HTTP API as a process
 dev_process       `sagakit dev`: a server, a worker that starts anew, the console
 listening         HTTP servers of commands, on trio
+contract_commands  contract show, contract diff
+contract_modules  the sagas and commands of a module
 writing_commands  init, diagram, schema, explore, demo
 scaffold          the project that `sagakit init` makes, of the templates in the folder `project`
 changing          a change of many sagas: plan, question, verdicts
@@ -38,6 +40,7 @@ moments           times and delays as arguments
 choosing          the selector: keys, globs, a filter, standard input
 looking_only      the light way to look at sagas: a plain connection under asyncio
 session           one operator command, from its arguments to its exit code
+own_log           the log while one command runs, which the process has back after it
 printing          tables, JSON and YAML; errors in the same format
 context_commands  context: ls, show, select
 completing       shell completion: keys, types, steps, signals

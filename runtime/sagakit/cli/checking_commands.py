@@ -13,6 +13,7 @@ import typer
 from sagakit.cli.command_options import CONNECTION, ConfigFile, Nats, RoleName, with_options
 from sagakit.cli.exits import CommandExit, UsageError, exit_of
 from sagakit.cli.findings_text import NAGIOS, nagios_text, nagios_unknown, people_text, prometheus_text, worst_of
+from sagakit.cli.own_log import logged_to
 from sagakit.cli.printing import OutputFormat, check_output, print_error, print_lines, text_lines
 from sagakit.client.json_shapes import FindingLine
 from sagakit.doctor import CHECKS, Diagnosis, Monitored, examine, not_connected, open_patient, read_monitoring
@@ -65,10 +66,10 @@ def doctor(
     """
     try:
         _check(only, output)
-        _be_quiet()
         found = Config.load(config, **options)
-        monitored = None if monitor is None else read_monitoring(monitor)
-        told = trio.run(_examined, nats, found, monitored, role, only or [])
+        with logged_to(logging.NullHandler()):  # the findings say all, and a monitor may read both outputs
+            monitored = None if monitor is None else read_monitoring(monitor)
+            told = trio.run(_examined, nats, found, monitored, role, only or [])
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     except (SagakitError, UsageError) as error:
@@ -89,12 +90,6 @@ def _check(only: Sequence[str] | None, output: DoctorFormat) -> None:
         if not any(check.code.startswith(code) for check in CHECKS):
             raise UsageError(f"--only {code}: no check has such a code; there are {', '.join(c.code for c in CHECKS)}")
     check_output(_plain(output))
-
-
-def _be_quiet() -> None:
-    """Log nothing: the findings say all, and a monitor may read both outputs."""
-    logger = logging.getLogger("sagakit")
-    logger.handlers, logger.propagate = [logging.NullHandler()], False
 
 
 def _plain(output: DoctorFormat) -> OutputFormat:

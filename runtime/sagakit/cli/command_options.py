@@ -102,6 +102,13 @@ CommandList: TypeAlias = Annotated[
         help="A list of Command: messages on streams of your own that start, signal and cancel these sagas.",
     ),
 ]
+TracingName: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODULE:NAME",
+        help="A tracing, such as OtelTracing(provider), or a function that returns one: spans of sagas and attempts.",
+    ),
+]
 HealthAddress: TypeAlias = Annotated[
     str | None,
     typer.Option(metavar="HOST:PORT", help="Answer /live, /ready and /metrics at this address; port 0 picks one."),

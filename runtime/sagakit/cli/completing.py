@@ -13,6 +13,7 @@ import typer
 
 from sagakit.cli import contexts
 from sagakit.cli.choosing import GLOB, key_of_record
+from sagakit.cli.own_log import logged_to
 from sagakit.definition.plan import Plan
 from sagakit.errors import UNREADABLE
 from sagakit.repository import Filter, SagaRepository, Wanted
@@ -64,9 +65,8 @@ def _named(ctx: typer.Context) -> frozenset[str]:
 
 def _asked(ctx: typer.Context, ask: Ask) -> list[str]:
     """Return the answer of the server that the command line names; nothing if there is none in time."""
-    logger = logging.getLogger("sagakit")
-    logger.handlers, logger.propagate = [logging.NullHandler()], False
-    with suppress(Exception):  # whatever is wrong, the command itself will say it
+    # whatever is wrong, the command itself will say it
+    with suppress(Exception), logged_to(logging.NullHandler()):
         return _answer(ctx.params, ask)
     return []
 

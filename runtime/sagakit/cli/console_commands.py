@@ -61,6 +61,13 @@ def web(
     failed_logins_per_minute: Annotated[
         float, typer.Option(help="Wrong tokens from one address; then none from there is looked at for a while.")
     ] = 10,
+    redact: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATH",
+            help="Fields whose values nobody sees: password, card.number; may be repeated. Else SAGAKIT_REDACT.",
+        ),
+    ] = None,
     log_format: LogFormatName = LogFormat.text,
     log_level: LogLevelName = LogLevel.info,
     *,
@@ -88,6 +95,7 @@ def web(
             "acts_per_second": acts_per_second,
             "failed_logins_per_minute": failed_logins_per_minute,
         },
+        redact=redact or (),
     )
     raise typer.Exit(console_process.run(call))
 

@@ -18,6 +18,7 @@ from sagakit.cli.listening import answering, listen
 from sagakit.cli.stop import Stop, stop_signals
 from sagakit.client.bare_errors import bare_errors
 from sagakit.client.client_opening import ClientOptions, open_client
+from sagakit.client.redaction import Redaction, paths_of_environment
 from sagakit.system.config import Config
 from sagakit.web.application import app
 from sagakit.web.guard import LOOPBACK_HOSTS
@@ -40,6 +41,7 @@ class ConsoleCall(msgspec.Struct, frozen=True, kw_only=True):
     proxy_from: Sequence[str] = ()
     proxy_role_header: str | None = None
     rates: dict[str, float] = {}
+    redact: Sequence[str] = ()
 
     def authentication(self, listening: socket.socket) -> Authentication:
         """Return the way to know visitors. Raises UsageError where nobody would be asked, InvalidConfig."""
@@ -55,6 +57,10 @@ class ConsoleCall(msgspec.Struct, frozen=True, kw_only=True):
             header = self.proxy_role_header
             return Proxy(header=self.proxy_header, addresses=self.proxy_from, rank=self.role, rank_header=header)
         return everyone(self.role, listening, instead="give --tokens FILE or --proxy-header NAME")
+
+    def redacted(self) -> Sequence[str]:
+        """Return the paths of the fields that nobody sees: those of the environment unless there are others."""
+        return self.redact or paths_of_environment()
 
     def rate_limits(self) -> RateLimits:
         """Return the limits of each visitor. Raises InvalidConfig."""
@@ -88,6 +94,7 @@ def run(call: ConsoleCall) -> CommandExit:
         try:
             with bare_errors():
                 config, limits = Config.load(call.config, **call.options), call.rate_limits()
+                Redaction(call.redacted())  # which says what is wrong with a path before anything is opened
                 with listen(call.listen, option="listen") as listening:
                     trio.run(_serve, call, config, limits, listening, call.authentication(listening), stop)
         except BaseException as error:  # every error becomes an exit code and a line in the log
@@ -118,7 +125,10 @@ async def _serve(
         async with open_client(call.url, **client_options(config)) as client:
             open_to_all = isinstance(authentication, Everyone)
             hosts = LOOPBACK_HOSTS | {host} if open_to_all else None
-            made = app(client, authentication=authentication, read_only=False, hosts=hosts, rate_limits=limits)
+            made = app(
+                client, authentication=authentication, read_only=False, hosts=hosts, rate_limits=limits,
+                redact=call.redacted(),
+            )  # fmt: skip
             async with answering(listening, made) as url:
                 stop.then(stopping.set)
                 who = f"everyone is {call.role}" if open_to_all else "visitors are asked who they are"

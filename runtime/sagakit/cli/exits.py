@@ -32,7 +32,7 @@ class CommandExit(IntEnum):
     NOT_APPLIED = (
         1,
         "an operator command has no effect on some of the sagas, a check of `doctor` is bad, a participant breaks "
-        "a clause, or records and events differ; never from a worker",
+        "a clause, records and events differ, or a contract breaks somebody; never from a worker",
         True,
     )
     USAGE = 2, "the command line is wrong: an unknown option, no such module, no sagas in it", False

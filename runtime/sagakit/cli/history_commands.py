@@ -29,10 +29,11 @@ def replay(
     """Show the states of one saga, event by event, for as long as the stream keeps its events."""
 
     def prepared() -> Look:
-        key = key_of(saga)
+        key, redaction = key_of(saga), session.redaction
 
         async def work(access: Looking) -> None:
-            lines = [replay_line(one) for one in await access.repository.replay(key)]
+            states = await access.repository.replay(key)
+            lines = [replay_line(one._replace(record=redaction.record(one.record))) for one in states]
             print_lines(lines, REPLAY_COLUMNS, session.output, empty="no event is left")
 
         return Look(work)

@@ -54,6 +54,7 @@ OTHERS: Mapping[str, tuple[str, str]] = {
     "init": ("writing_commands", "Make a project that runs: a saga, tests, a demo."),
     "diagram": ("writing_commands", "Print a saga's plan as a Mermaid flowchart."),
     "schema": ("writing_commands", "Print the JSON Schemas of what a saga keeps."),
+    "contract": ("contract_commands", "Print what sagas exchange with others, and what a change breaks."),
     "explore": ("writing_commands", "Run a saga with every single fault."),
     "conformance": ("conformance_command", "Try a participant against the contract, over NATS."),
     "demo": ("writing_commands", "Fulfill orders as sagas, then audit the books."),

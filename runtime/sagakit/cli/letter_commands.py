@@ -72,13 +72,18 @@ def list_(session: Session, limit: LetterLimit = 50, *, options: dict[str, Any])
 @dead_letters.command()
 @in_session()
 def show(session: Session, letter: Number) -> None:
-    """Show a dead letter: its payload and headers, and why no worker could apply it."""
+    """Show a dead letter: its payload and headers, and why it could not be applied."""
 
-    async def work(access: PlainAccess) -> None:
-        line = letter_detail(await letters_of(access).get(letter))
-        print_one(line, letter_text(line), session.output)
+    def prepared() -> Work:
+        redaction = session.redaction
 
-    session.run(lambda: work)
+        async def work(access: PlainAccess) -> None:
+            line = letter_detail(redaction.letter(await letters_of(access).get(letter)))
+            print_one(line, letter_text(line), session.output)
+
+        return work
+
+    session.run(prepared)
 
 
 @dead_letters.command()
@@ -121,7 +126,7 @@ def edit(
 @dead_letters.command()
 @in_session(CHOSEN)
 def resend(session: Session, letters: Numbers = None, *, options: dict[str, Any]) -> None:
-    """Put the messages of dead letters into the inbox again, oldest first. Each letter is removed once that is durable.
+    """Send the messages of dead letters again, oldest first. Each letter is removed once its message is durable.
 
     A resend that was cut off can be repeated: each message is applied once.
     """
@@ -206,7 +211,7 @@ def letter_text(line: LetterDetail) -> str:
     payload = line.payload if isinstance(line.payload, str) else pretty(msgspec.json.encode(line.payload)).decode()
     lines = [
         f"dead letter {line.letter}: {line.subject}, message {line.message_id}",
-        f"  given up {utc(line.kept_at)} by worker {line.worker}",
+        f"  given up {utc(line.kept_at)} by {'service' if line.source == 'command' else 'worker'} {line.worker}",
         f"  {line.code}: {line.reason}",
         *([f"  edited by {line.edited_by}"] if line.edited_by else []),
         *([f"  only a part is kept of its {line.cut}"] if line.cut else []),

@@ -1,4 +1,4 @@
-"""Loading: finds the sagas, classes and commands that a command line names as `module:name`."""
+"""Loading: finds the sagas, classes, commands and the tracing that a command line names as `module:name`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sagakit.cli.exits import UsageError
 from sagakit.definition import Saga, compiled
 from sagakit.jetstream.host import Host
 from sagakit.messages.commands import Command
+from sagakit.tracing import Tracing
 
 Sagas = Sequence[Saga[Any, Any]]
 
@@ -66,6 +67,22 @@ def command_list(address: str) -> Sequence[Command]:
     found = load(address, form="module:name, such as shop.worker:commands", offers=_command_lists)
     if not isinstance(found, list | tuple) or not all(isinstance(one, Command) for one in found):
         raise UsageError(f"{address} must be a list of Command, such as [Command('orders.place', PlaceOrder, ...)]")
+    return found
+
+
+def tracing_of(address: str) -> Tracing:
+    """Return the tracing that `module:name` names, or that the function of that name returns.
+
+    Raises UsageError, and any error that importing the module or calling the function raises.
+    """
+    found = load(address, form="module:name, such as shop.worker:tracing", offers=lambda module: "define it there")
+    if callable(found) and not isinstance(found, Tracing):
+        _check_needs_nothing(found, address)
+        found = found()
+    if isinstance(found, type) or not isinstance(found, Tracing):
+        raise UsageError(
+            f"{address} must be a tracing, such as sagakit.otel.OtelTracing(provider), or a function that returns one"
+        )
     return found
 
 

@@ -55,10 +55,10 @@ def list_(
 
     def prepared() -> Work | Look:
         choice = choice_to_look(sagas, where)
-        names = USUAL if columns is None else checked_columns(columns.split(","))
+        names, redaction = USUAL if columns is None else checked_columns(columns.split(",")), session.redaction
 
         def show(records: Sequence[Record], now: float) -> None:
-            lines = [saga_line(record) for record in records[:limit]]
+            lines = [saga_line(redaction.record(record)) for record in records[:limit]]
             print_lines(lines, list_columns(now, names), session.output, empty="no saga fits")
             if len(records) > limit:
                 note("there are more: --limit prints them, --where narrows them down")
@@ -150,10 +150,10 @@ def describe(
     """Show one saga: its values, its steps, and each attempt with times and errors."""
 
     def prepared() -> Work:
-        key = key_of(saga)
+        key, redaction = key_of(saga), session.redaction
 
         async def work(access: PlainAccess) -> None:
-            found = await access.describe(key)
+            found = redaction.description(await access.describe(key))
             print_one(detail_of(key, found), str(found), session.output)
 
         return work
@@ -170,13 +170,11 @@ def history(
     """Show the events of one saga, in order, for as long as the stream keeps them."""
 
     def prepared() -> Work:
-        key = key_of(saga)
+        key, redaction = key_of(saga), session.redaction
 
         async def work(access: PlainAccess) -> None:
-            events = (await access.history(key)).events
-            print_lines(
-                [event_line(event) for event in events], EVENT_COLUMNS, session.output, empty="no event is left"
-            )
+            lines = [event_line(redaction.event(event)) for event in (await access.history(key)).events]
+            print_lines(lines, EVENT_COLUMNS, session.output, empty="no event is left")
 
         return work
 

@@ -26,6 +26,7 @@ from sagakit.cli.command_options import (
     Processes,
     RoleName,
     SagaList,
+    TracingName,
     with_options,
 )
 from sagakit.cli.exits import UsageError
@@ -50,6 +51,7 @@ def worker(
     nats: Nats = "",
     config: ConfigFile = None,
     commands: CommandList = None,
+    tracing: TracingName = None,
     health: HealthAddress = None,
     processes: Processes = None,
     asyncio: OnAsyncio = False,
@@ -69,7 +71,14 @@ def worker(
 
     logs.set_up(log_format.value, log_level.value)
     job = worker_command.WorkerCall(
-        sagas=sagas, url=nats, config=config, options=options, commands=commands, health=health, asyncio=asyncio
+        sagas=sagas,
+        url=nats,
+        config=config,
+        options=options,
+        commands=commands,
+        tracing=tracing,
+        health=health,
+        asyncio=asyncio,
     )
     if processes is None:
         raise typer.Exit(worker_command.run(job))

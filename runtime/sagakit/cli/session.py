@@ -13,6 +13,7 @@ import typer
 
 from sagakit.cli.command_options import CONNECTION, ConfigFile, Nats, with_options
 from sagakit.cli.exits import UsageError, exit_of
+from sagakit.cli.own_log import logged_to
 from sagakit.cli.printing import Output, OutputFormat, check_output, print_error
 from sagakit.errors import SagakitError
 from sagakit.jetstream.address import SCHEMES, scheme_of
@@ -21,6 +22,7 @@ from sagakit.system.config import Config
 if TYPE_CHECKING:
     from sagakit.cli.looking_only import Looking
     from sagakit.client.by_key import PlainAccess
+    from sagakit.client.redaction import Redaction
 
 Work = Callable[["PlainAccess"], Awaitable[int | None]]
 """The work of a command. It returns an exit code other than 0, or None."""
@@ -40,12 +42,19 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, Any]
     output: OutputFormat
 
+    @property
+    def redaction(self) -> Redaction:
+        """The redaction of the output, by SAGAKIT_REDACT. Raises InvalidConfig."""
+        from sagakit.client.redaction import Redaction, paths_of_environment
+
+        return Redaction(paths_of_environment())
+
     def run(self, prepared: Callable[[], Work | Look]) -> NoReturn:
         """Check the arguments, which returns the work; connect; do the work. Ends the command with its exit code."""
         try:
             check_output(self.output)
-            _log(self.output)
-            code = self._done(prepared())
+            with logged_to(_handler(self.output)):
+                code = self._done(prepared())
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
         except (SagakitError, UsageError) as error:
@@ -109,11 +118,10 @@ def _connection(
     """Have the parameters that every command in a session has."""
 
 
-def _log(output: OutputFormat) -> None:
-    """Log to standard error what may hold a command up, such as an outage, unless errors are JSON there."""
+def _handler(output: OutputFormat) -> logging.Handler:
+    """Return what logs to standard error, unless errors are JSON there, what may hold a command up, as an outage."""
     as_json = output in (OutputFormat.json, OutputFormat.jsonl)
     handler: logging.Handler = logging.NullHandler() if as_json else logging.StreamHandler()
     # The account of an operator may not ask workers, and need not: its messages take the way through the inbox.
     handler.addFilter(lambda record: "sagactl." not in record.getMessage())
-    logger = logging.getLogger("sagakit")
-    logger.handlers, logger.propagate = [handler], False
+    return handler

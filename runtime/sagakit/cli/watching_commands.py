@@ -25,6 +25,7 @@ from sagakit.client.by_key import PlainAccess
 from sagakit.client.family_tree import Families, Relative
 from sagakit.client.json_lines import watch_line
 from sagakit.client.json_shapes import RelativeLine, WatchLine
+from sagakit.client.redaction import Redaction
 from sagakit.client.watching import EventTail, SagaEvent
 from sagakit.engine import ENDS, Record
 from sagakit.engine.events import CloudEvent
@@ -88,10 +89,11 @@ def watch(
         wanted = wanted_of(saga, since, until_ended=until_ended)
         if session.output in (OutputFormat.json, OutputFormat.yaml):
             raise UsageError(f"-o {session.output}: the events have no end; use -o jsonl, one object a line")
+        redaction = session.redaction
 
         async def work(access: PlainAccess) -> None:
             async with _until_stopped():
-                await _watch(access, wanted, session.output)
+                await _watch(access, wanted, session.output, redaction)
 
         return work
 
@@ -142,7 +144,7 @@ def wanted_of(word: str | None, since: str | None, *, until_ended: bool) -> Watc
     return WatchOrder(saga_type=named, glob=None if is_name(word) else word, after=after, since=at)
 
 
-async def _watch(access: PlainAccess, wanted: WatchOrder, output: OutputFormat) -> None:
+async def _watch(access: PlainAccess, wanted: WatchOrder, output: OutputFormat, redaction: Redaction) -> None:
     if access.wire is None:
         raise InvalidConfig("watching needs a NATS server: a store in memory is heard by nobody else")
     record = None if wanted.key is None else await access.runtime.record(wanted.key)
@@ -162,7 +164,7 @@ async def _watch(access: PlainAccess, wanted: WatchOrder, output: OutputFormat) 
         while True:
             found = await tail.take(TICK)
             for one in found:
-                line = watch_line(one.position, one.event)
+                line = watch_line(one.position, redaction.event(one.event))
                 if wanted.glob is None or fnmatchcase(line.key, wanted.glob):
                     _print(line, output)
                 if wanted.until_ended and _ends(one, record):

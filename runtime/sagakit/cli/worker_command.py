@@ -6,7 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from logging import getLogger
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import trio
@@ -23,6 +23,7 @@ from sagakit.jetstream.address import is_private
 from sagakit.jetstream.host import Host, open_host
 from sagakit.messages.commands import Command
 from sagakit.system.config import Config
+from sagakit.tracing import Tracing
 
 _log = getLogger("sagakit.worker")
 
@@ -35,8 +36,17 @@ class WorkerCall(msgspec.Struct, frozen=True, kw_only=True):
     config: str | None = None
     options: dict[str, Any] = {}
     commands: str | None = None
+    tracing: str | None = None
     health: str | None = None
     asyncio: bool = False
+
+
+class _Named(NamedTuple):
+    """The objects that the arguments name as `module:name`."""
+
+    sagas: Any
+    commands: Sequence[Command]
+    tracing: Tracing | None
 
 
 def run(job: WorkerCall, parent: socket.socket | None = None) -> CommandExit:
@@ -49,9 +59,7 @@ def run(job: WorkerCall, parent: socket.socket | None = None) -> CommandExit:
             with bare_errors():
                 config = Config.load(job.config, **job.options)
                 listening = None if job.health is None else listen(job.health, option="health")
-                sagas = loading.load(job.sagas)
-                commands = () if job.commands is None else loading.command_list(job.commands)
-                trio.run(_work, job, config, sagas, commands, listening, parent, stop)
+                trio.run(_work, job, config, _named(job), listening, parent, stop)
         except BaseException as error:  # every error becomes an exit code and a line in the log
             return failed(error)
     _log.info("ended in good order", extra={"exit": int(CommandExit.DRAINED)})
@@ -66,11 +74,18 @@ def failed(error: BaseException) -> CommandExit:
     return code
 
 
+def _named(job: WorkerCall) -> _Named:
+    return _Named(
+        loading.load(job.sagas),
+        () if job.commands is None else loading.command_list(job.commands),
+        None if job.tracing is None else loading.tracing_of(job.tracing),
+    )
+
+
 async def _work(
     job: WorkerCall,
     config: Config,
-    sagas: Any,
-    commands: Sequence[Command],
+    named: _Named,
     listening: socket.socket | None,
     parent: socket.socket | None,
     stop: Stop,
@@ -83,7 +98,7 @@ async def _work(
                 await stack.enter_async_context(health.open_health(listening, state))
             if parent is not None:
                 await stack.enter_async_context(answering_parent(parent, state, stop))
-            runtime = await stack.enter_async_context(_open_worker(job, config, sagas, commands))
+            runtime = await stack.enter_async_context(_open_worker(job, config, named))
             stopping = trio.Event()
             stop.then(stopping.set)
             state.runtime = runtime
@@ -97,12 +112,12 @@ async def _work(
 
 
 @asynccontextmanager
-async def _open_worker(
-    job: WorkerCall, config: Config, sagas: Any, commands: Sequence[Command]
-) -> AsyncIterator[Runtime]:
+async def _open_worker(job: WorkerCall, config: Config, named: _Named) -> AsyncIterator[Runtime]:
     async with AsyncExitStack() as stack:
         host: Host | None = await stack.enter_async_context(open_host()) if job.asyncio else None
-        found = await stack.enter_async_context(loading.opened(sagas, job.sagas, host))
+        found = await stack.enter_async_context(loading.opened(named.sagas, job.sagas, host))
         loop = None if host is None else host.loop
-        runtime = open_runtime(job.url, sagas=found, config=config, host_loop=loop, commands=commands)
+        runtime = open_runtime(
+            job.url, sagas=found, config=config, host_loop=loop, commands=named.commands, tracing=named.tracing
+        )
         yield await stack.enter_async_context(runtime)

@@ -18,8 +18,10 @@ bulk         verbs for many sagas at once
 description  Description: one saga for people to read
 attempts     the attempts of its steps
 by_key       PlainAccess: sagas by key and as JSON, for tools without the classes
+redaction    hides values from people
 json_shapes  the JSON of the commands and of the HTTP API
 json_lines   sagas, events, groups and descriptions in that form
+wire_bucket  a bucket that is read and written over a `Wire`
 jobs         verbs for many sagas, as they are written down
 trials       the answer that a saga would give to a message
 job_plan     what a verb would do to many sagas

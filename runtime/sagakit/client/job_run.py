@@ -21,8 +21,9 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from sagakit.client.job_keeping import JobKeeping
-from sagakit.client.jobs import Hold, JobItem, JobPages, last_value
+from sagakit.client.jobs import Hold, JobItem, JobPages
 from sagakit.client.tail import News, Tail, Tailed
+from sagakit.client.wire_bucket import last_value
 from sagakit.engine import EndMarker, Inbound, InboundKind, PersistedSagaState, Record
 from sagakit.engine.codec import decode_known
 from sagakit.engine.verdicts import is_full

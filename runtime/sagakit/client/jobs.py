@@ -9,29 +9,25 @@ Everything here awaits a `Wire` only, so it runs on asyncio and on trio.
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
 from sagakit.client.tail import Tail, last_sequence
+from sagakit.client.wire_bucket import WireBucket
 from sagakit.engine import InboundKind
 from sagakit.engine.record import NOTHING
 from sagakit.errors import (
     UNREADABLE,
-    Ambiguous,
     Conflict,
     JobHeld,
     JobsMissing,
     StreamMissing,
-    Unavailable,
     UnknownJob,
 )
-from sagakit.jetstream.answers import NO_MESSAGE, ApiError, decode_ack, to_error
-from sagakit.jetstream.wire import header_block
 from sagakit.store.names import Names
 from sagakit.store.ports.wire_port import Wire
 
@@ -45,11 +41,8 @@ HELD_FOR = 5.0
 """Seconds without a sign of life after which a job is free to be run by somebody else."""
 LOOK = 0.2
 """Seconds between two looks at a job that somebody else runs."""
-AGAIN = 0.1
-"""Seconds until a write is tried again during an outage."""
 _RUN = "run"
 _TTL = "Nats-TTL"
-_EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 _OPERATION = "KV-Operation"
 
 
@@ -113,38 +106,7 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.by} on {self.host} (process {self.pid})"
 
 
-class Revised(NamedTuple):
-    """A value with its revision. An empty value is a deletion."""
-
-    value: bytes
-    revision: int
-
-
-class _Stored(msgspec.Struct):
-    seq: int
-    data: str = ""
-    hdrs: str = ""
-
-
-class _Got(msgspec.Struct):
-    message: _Stored | None = None
-    error: ApiError | None = None
-
-
-_got = msgspec.json.Decoder(_Got)
 _encoder = msgspec.json.Encoder()
-
-
-async def last_value(wire: Wire, bucket: str, key: str) -> Revised | None:
-    """Return the value under a key of a bucket, from the leader; None if there is none. Raises StoreError."""
-    request = _encoder.encode({"last_by_subj": f"$KV.{bucket}.{key}"})
-    got = _got.decode(await wire.request(f"$JS.API.STREAM.MSG.GET.KV_{bucket}", request))
-    if got.error is not None and got.error.err_code != NO_MESSAGE:
-        raise to_error(got.error, key=key, expected=None, stream=f"KV_{bucket}")
-    if got.message is None:
-        return None
-    deleted = _OPERATION.encode() in b64decode(got.message.hdrs)
-    return Revised(b"" if deleted else b64decode(got.message.data), got.message.seq)
 
 
 def new_job_id(now: float, unique: str) -> str:
@@ -158,6 +120,7 @@ class Jobs:
     def __init__(self, wire: Wire, names: Names) -> None:
         self._wire = wire
         self._bucket = names.jobs
+        self.bucket: WireBucket = WireBucket(wire, names.jobs)
 
     async def check(self) -> None:
         """Raise JobsMissing if there is no place for jobs."""
@@ -174,9 +137,9 @@ class Jobs:
         pages = list(_pages(items, self._wire.max_payload))
         job.sagas, job.pages = sum(len(page.sagas) for page in pages), len(pages)
         revisions = [
-            await self._put(f"{job.id}.{number}", _encoder.encode(page), 0) for number, page in enumerate(pages)
+            await self.bucket.put(f"{job.id}.{number}", _encoder.encode(page), 0) for number, page in enumerate(pages)
         ]
-        head = await self._put(job.id, _encoder.encode(job), 0)
+        head = await self.bucket.put(job.id, _encoder.encode(job), 0)
         return JobPages(self, job, head, pages, revisions)
 
     async def read(self, id: str) -> JobPages:
@@ -184,7 +147,7 @@ class Jobs:
         job, revision = await self._head(id)
         pages, revisions = [], []
         for number in range(job.pages):
-            found = await self._last(f"{id}.{number}")
+            found = await self.bucket.last(f"{id}.{number}")
             if found is None:
                 raise UnknownJob(f"job {id}: its list is not complete any more: jobs are kept for 30 days")
             pages.append(msgspec.json.decode(found.value, type=JobPage))
@@ -202,7 +165,7 @@ class Jobs:
 
     async def holder(self, id: str) -> Holder | None:
         """Return the process that runs a job now; None if there is none. Raises StoreError."""
-        found = await self._last(f"{id}.{_RUN}")
+        found = await self.bucket.last(f"{id}.{_RUN}")
         return None if found is None else _holder_of(found.value)
 
     async def hold(self, id: str, holder: Holder, wait: Callable[[Holder], None]) -> Hold:
@@ -213,7 +176,7 @@ class Jobs:
         key, since = f"{id}.{_RUN}", self._wire.now()
         first: int | None = None
         while True:
-            found = await self._last(key)
+            found = await self.bucket.last(key)
             other = None if found is None else _holder_of(found.value)
             if found is not None and other is not None:
                 if first is None:
@@ -235,7 +198,7 @@ class Jobs:
 
     async def _head(self, id: str) -> tuple[Job, int]:
         await self.check()
-        found = await self._last(id)
+        found = await self.bucket.last(id)
         job = None if found is None else _job_of(found.value)
         if found is None or job is None:
             raise UnknownJob(f"there is no job {id}: `sagakit jobs` lists them")
@@ -250,38 +213,8 @@ class Jobs:
                     found[one.subject.removeprefix(f"$KV.{self._bucket}.")] = b"" if deleted else one.payload
         return found
 
-    async def _last(self, key: str) -> Revised | None:
-        while True:
-            try:
-                return await last_value(self._wire, self._bucket, key)
-            except (Unavailable, Ambiguous):
-                await self._until_back()
-
     async def _sign(self, key: str, holder: Holder, expected: int) -> int:
-        return await self._put(key, _encoder.encode(holder), expected, {_TTL: f"{2 * HELD_FOR:.0f}s"})
-
-    async def _put(self, key: str, value: bytes, expected: int, headers: dict[str, str] | None = None) -> int:
-        """Write by compare-and-set, through an outage, and return the revision. Raises Conflict, StoreError."""
-        block = header_block({_EXPECTED: str(expected), **(headers or {})})
-        while True:
-            try:
-                answer = await self._wire.request(f"$KV.{self._bucket}.{key}", value, headers=block)
-                found = decode_ack(answer, key, expected)
-            except (Unavailable, Ambiguous) as error:
-                found = error
-            if isinstance(found, int):
-                return found
-            if isinstance(found, Conflict):
-                now = await self._last(key)  # this write may have arrived at its first try
-                if now is not None and now.value == value:
-                    return now.revision
-            if not isinstance(found, Unavailable | Ambiguous):
-                raise found
-            await self._until_back()
-
-    async def _until_back(self) -> None:
-        await self._wire.sleep(AGAIN)
-        await self._wire.until_connected()
+        return await self.bucket.put(key, _encoder.encode(holder), expected, {_TTL: f"{2 * HELD_FOR:.0f}s"})
 
 
 class JobPages:
@@ -327,12 +260,12 @@ class JobPages:
             while self._changed:
                 number = self._changed.pop()
                 value = _encoder.encode(self.pages[number])
-                revision = await self._jobs._put(f"{job.id}.{number}", value, self._revisions[number])
+                revision = await self._jobs.bucket.put(f"{job.id}.{number}", value, self._revisions[number])
                 self._revisions[number] = revision
             counts = dict(Counter(item.verdict for item in self.items() if item.verdict))
             if counts != job.verdicts or ended != job.ended:
                 job.verdicts, job.ended = counts, ended
-                self._revision = await self._jobs._put(job.id, _encoder.encode(job), self._revision)
+                self._revision = await self._jobs.bucket.put(job.id, _encoder.encode(job), self._revision)
         except Conflict:
             raise JobHeld(f"job {job.id} was taken over by another process, which goes on with it") from None
 
@@ -352,7 +285,7 @@ class Hold:
         try:
             self._revision = await self._jobs._sign(self._key, self._holder, self._revision)
         except Conflict:
-            found = await self._jobs._last(self._key)
+            found = await self._jobs.bucket.last(self._key)
             if found is not None and found.value:
                 raise JobHeld(f"the job was taken over by {_holder_of(found.value)}, which goes on with it") from None
             # it has expired on the server during an outage, and nobody has taken it
@@ -361,7 +294,7 @@ class Hold:
     async def release(self) -> None:
         """Give the job back, so that it can be run at once. Raises StoreError."""
         try:
-            await self._jobs._put(self._key, b"", self._revision, {_OPERATION: "DEL", _TTL: f"{HELD_FOR:.0f}s"})
+            await self._jobs.bucket.put(self._key, b"", self._revision, {_OPERATION: "DEL", _TTL: f"{HELD_FOR:.0f}s"})
         except Conflict:
             return
 

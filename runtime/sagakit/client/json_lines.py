@@ -113,6 +113,7 @@ def letter_line(letter: Letter) -> LetterLine:
     """Return the line of a dead letter in a list."""
     return LetterLine(
         letter=letter.sequence,
+        source=letter.source,
         type=letter.saga_type,
         subject=letter.subject,
         message_id=letter.message_id,

@@ -234,10 +234,13 @@ class JobLine(msgspec.Struct, frozen=True, kw_only=True):
 class LetterLine(msgspec.Struct, frozen=True, kw_only=True):
     """A dead letter of `sagakit dead-letters list`. `letter` is its number, by which the other commands take it.
 
-    `cut` has the size of a message that was too large to be kept whole. `edited_by` has edited the payload last.
+    `source` is the stream that it came from: `inbox`, `intake` for a stream of your own, `command` for commands to
+    participants. `cut` has the size of a message that was too large to be kept whole. `edited_by` has edited the
+    payload last.
     """
 
     letter: int
+    source: str
     type: str
     subject: str
     message_id: str
@@ -350,9 +353,22 @@ class ClauseLine(msgspec.Struct, frozen=True, kw_only=True):
     why: Sequence[str]
 
 
+class ContractLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A change in `sagakit contract diff`.
+
+    `who` is running sagas, senders of commands, participants or readers of events. `breaks` is false for a change that
+    only asks for a certain order of deployments.
+    """
+
+    who: str
+    where: str
+    what: str
+    breaks: bool
+
+
 LINES: tuple[type[msgspec.Struct], ...] = (
     SagaLine, SagaDetail, EventLine, ReplayLine, DifferenceLine, RebuiltLine, WatchLine, RelativeLine, CountLine,
     GroupLine, WorkerLine, VerdictLine, JobLine, StartedLine, FindingLine, ContextLine, ErrorLine,
-    LetterLine, LetterDetail, LetterVerdictLine, LetterChangeLine, AuditLine, ClauseLine,
+    LetterLine, LetterDetail, LetterVerdictLine, LetterChangeLine, AuditLine, ClauseLine, ContractLine,
 )  # fmt: skip
 """The structs that are printed as they are; the others are parts of these."""

@@ -1,7 +1,8 @@
 """Dead letters as operators handle them: seen, edited, sent again, deleted.
 
-A dead letter is a message that no worker could ever apply, in the stream `SAGA_DEAD`. Before one is changed, the change
-is written down beside it, under `sagadead.audit.{verb}`, with the operator's name and reason. See docs/wire.md.
+A dead letter is a message that no worker or participant could ever apply, in the stream `SAGA_DEAD`. Before one is
+changed, the change is written down beside it, under `sagadead.audit.{verb}`, with the operator's name and reason. See
+docs/wire.md.
 
 Everything here awaits a `Wire` only, so it runs on asyncio and on trio.
 """
@@ -24,6 +25,8 @@ from sagakit.store.names import Names, captures
 from sagakit.store.ports import DUPLICATES, HEADERS_LIMIT, Wire
 
 LetterVerb: TypeAlias = Literal["edit", "resend", "delete"]
+LetterSource: TypeAlias = Literal["inbox", "intake", "command"]
+"""The streams that letters come from: the inbox, a stream of a user's, and that of the commands to participants."""
 WIDTH = 200
 """Dead letters that are read at once where the newest ones are listed."""
 _ack = msgspec.json.Decoder(PubAck)
@@ -33,15 +36,17 @@ _text_headers = msgspec.json.Decoder(dict[str, str])
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
     """A dead letter. `sequence` is its number in the stream, `kept_at` is in seconds since the epoch.
 
-    `subject`, `message_id`, `headers` and `payload` are those of the message that came, and `worker` gave it up.
+    `subject`, `message_id`, `headers` and `payload` are those of the message that came. `worker` gave it up: a
+    worker, or the service of a participant.
     """
 
     sequence: int
     kept_at: float
-    source: Literal["inbox", "intake"]
-    """The stream that it came from: the inbox, or a stream of commands."""
+    source: LetterSource
     saga_type: str
     """The type of the saga that the message was for; empty if its subject leads to none."""
+    service: str = ""
+    """The service whose participant could not read the command; empty for other letters."""
     subject: str
     message_id: str
     reason: str
@@ -161,20 +166,20 @@ class Letters:
             "Sagakit-Edited-By": by,
             "Sagakit-Source": letter.source,
         }
-        subject = self._names.dead_subject("edited", letter.saga_type)
+        subject = self._names.dead_subject("edited", letter.service or letter.saga_type)
         ack = await self._publish(subject, payload, headers)
         await self._remove(sequence)
         return await self.get(ack.seq)
 
     async def resend(self, sequence: int, *, by: str, why: str) -> str:
-        """Put the message of a dead letter into the inbox again, under a new id, and return that id.
+        """Put the message of a dead letter into its stream again, under a new id, and return that id.
 
-        The id derives from the letter, so a resend that was cut off may be repeated: the saga applies the message once.
-        The letter is removed once the inbox has the message. If that can never be applied either, it becomes a dead
-        letter with another number.
+        The id derives from the letter, so a resend that was cut off may be repeated: the message is applied once. The
+        letter is removed once the stream has the message. If that can never be applied either, it becomes a dead letter
+        with another number.
 
-        Raises UnknownLetter; NotAllowed if the payload was cut, or the subject leads to no saga; InvalidInput if `by`
-        or `why` is missing; NotPermitted for a message that only workers or participants may send.
+        Raises UnknownLetter; NotAllowed if the payload was cut, or the subject leads to no saga and is none of the
+        service's; InvalidInput if `by` or `why` is missing; NotPermitted for a message that only others may send.
         """
         letter = await self.get(sequence)
         headers = self._headers(letter)
@@ -213,9 +218,8 @@ class Letters:
             )
         id = _new_id(letter)
         own = {name: value for name, value in letter.headers.items() if not name.startswith(("Nats-", "Sagakit-"))}
-        if letter.source == "intake":
-            if letter.headers_cut:  # they may say what the command means
-                raise NotAllowed(f"the headers of dead letter {letter.sequence} are not kept: send the command anew")
+        if letter.source != "inbox":
+            self._check_command(letter)
             return own | {"Nats-Msg-Id": id}
         try:
             channel, key = self._names.address_of(letter.subject)
@@ -223,6 +227,17 @@ class Letters:
             raise NotAllowed(f"dead letter {letter.sequence} cannot be sent again: {error}") from None
         # as workers and clients name a message: the server compares ids of the whole stream, but none of workers
         return own | ({"Sagakit-Id": id} if channel == "system" else {"Nats-Msg-Id": f"{key}/{id}"})
+
+    def _check_command(self, letter: Letter) -> None:
+        """Raise NotAllowed for a command that cannot be sent again."""
+        if letter.headers_cut:  # they may say what the command means
+            raise NotAllowed(f"the headers of dead letter {letter.sequence} are not kept: send the command anew")
+        own = self._names.command_subject(f"{letter.service}.*")
+        if letter.service and not captures(own, letter.subject):  # a participant may write any subject into its letter
+            raise NotAllowed(
+                f"dead letter {letter.sequence} cannot be sent again: its subject {letter.subject[:100]!r} is not one "
+                f"of the commands to {letter.service}"
+            )
 
     def _check_payload(self, payload: bytes) -> None:
         try:
@@ -285,13 +300,15 @@ def _fits(letter: Letter, subject: str, reason: str) -> bool:
 
 def _letter(found: Found) -> Letter:
     fields = dict(header_fields(found.headers))
-    headers = _whole(fields.get("Sagakit-Headers", ""))
-    source, name = found.subject.split(".")[-2:]
+    source, name = _origin(found.subject, fields)
+    # the headers of a command are not needed, and participants in other languages may leave them out
+    headers = _whole(fields.get("Sagakit-Headers", "{}" if source == "command" else ""))
     return Letter(
         sequence=found.sequence,
         kept_at=found.at,
-        source="intake" if "intake" in (source, fields.get("Sagakit-Source")) else "inbox",
-        saga_type=name.removeprefix("_"),  # a name begins with a letter
+        source=source,
+        saga_type="" if source == "command" else name,
+        service=name if source == "command" else "",
         subject=fields.get("Sagakit-Subject", ""),
         message_id=fields.get("Sagakit-Id", ""),
         reason=fields.get("Sagakit-Reason", ""),
@@ -304,6 +321,15 @@ def _letter(found: Found) -> Letter:
         edited_by=fields.get("Sagakit-Edited-By", ""),
         origin=fields.get("Sagakit-Origin", f"{found.sequence}-{int(found.at)}"),  # a stream made anew counts anew
     )
+
+
+def _origin(subject: str, fields: Mapping[str, str]) -> tuple[LetterSource, str]:
+    """Return the stream that a letter came from, and the type or service in its subject, which may be empty."""
+    kind, name = subject.split(".")[-2:]
+    # what a participant says of its letter is not believed: it may only write into `sagadead.command`
+    told = kind if kind == "command" else fields.get("Sagakit-Source", kind)
+    source: LetterSource = "command" if told == "command" else "intake" if told == "intake" else "inbox"
+    return source, name.removeprefix("_")  # a name begins with a letter
 
 
 def _whole(text: str) -> Mapping[str, str] | None:

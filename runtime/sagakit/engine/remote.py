@@ -161,8 +161,15 @@ def _changes(record: Record, about: Answered, message: Inbound) -> bool:
     if about.group != log.group:
         return False
     if message.answer == "rejected" and about.kind == "do":
-        alone = log.state == "asked" and log.calls == 1
-        return log.state in ("sent", "waiting") or alone or (log.state == "check_sent" and log.code is None)
+        match log.state:
+            case "sent":
+                return True
+            case "waiting":  # else a person has said `retry`: the next attempt goes out at once, and is refused, too
+                return about.node.on_unknown == "retry"
+            case "check_sent":
+                return log.code is None
+            case state:
+                return state == "asked" and log.calls == 1
     return last
 
 

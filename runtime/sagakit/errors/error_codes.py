@@ -31,7 +31,7 @@ from sagakit.errors.server_errors import (
     PayloadTooSmall,
     ServerError,
 )
-from sagakit.errors.store_errors import NotPermitted, StoreError, StoreFull, TooLarge, Unavailable
+from sagakit.errors.store_errors import Ambiguous, NotPermitted, StoreError, StoreFull, TooLarge, Unavailable
 
 USAGE, DEFINITION, UNKNOWN, AWAY, CRASH, SERVER, NOT_PERMITTED, CONFIG = 2, 65, 66, 69, 70, 76, 77, 78
 """Exit codes, after sysexits.h."""
@@ -59,6 +59,7 @@ ERROR_CODES: tuple[ErrorCodes, ...] = (
     ErrorCodes((LoginRefused, NotPermitted), NOT_PERMITTED, 502),
     ErrorCodes((StoreFull,), AWAY, 507),
     ErrorCodes((CannotConnect, Unavailable), AWAY, 503),
+    ErrorCodes((Ambiguous,), AWAY, 504),
     ErrorCodes((StoreError,), AWAY, 502),
     ErrorCodes((ServerError,), SERVER, 502),
     ErrorCodes((NoWorker,), CRASH, 503),

@@ -29,7 +29,8 @@ The store
 kv         buckets
 event_log  the event log
 inbox      the work queue of inbound messages
-publishing  single publishes, and dead letters
+publishing  single publishes
+dead_letter  dead letters as they are published
 step_commands  the work queue of commands to participants
 control    request and reply between workers
 clock      the server's time, as this process knows it
@@ -44,6 +45,7 @@ domains    streams of other JetStream domains that take in our messages
 batches    atomic batches: their messages and answers
 one_stream  questions to the API about one stream
 layout     makes and checks buckets and streams
+bucket_config  the configuration of a bucket
 older_layout  adds what an older version has not made
 store      all of it as one `Store`
 url        from a URL to an open store

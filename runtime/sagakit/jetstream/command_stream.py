@@ -11,11 +11,12 @@ import msgspec
 
 from sagakit.errors import BadBucket, InvalidConfig, Refused, StoreError
 from sagakit.jetstream.answers import ApiError
-from sagakit.jetstream.inbox import StreamAcknowledger, stored_at
+from sagakit.jetstream.dead_letter import dead_headers
+from sagakit.jetstream.inbox import StreamAcknowledger
 from sagakit.jetstream.link import Link
-from sagakit.jetstream.publishing import dead_headers, publish_dead
+from sagakit.jetstream.publishing import publish_dead
 from sagakit.jetstream.pull import Consumer, Pull
-from sagakit.jetstream.wire import header_fields
+from sagakit.jetstream.wire import header_fields, stored_at
 from sagakit.store.names import Names
 
 OUT = 1_000

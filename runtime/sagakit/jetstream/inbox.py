@@ -14,13 +14,14 @@ import msgspec
 from sagakit.errors import StoreError
 from sagakit.jetstream.answers import decode_ack
 from sagakit.jetstream.clock import ServerClock
+from sagakit.jetstream.dead_letter import KEPT_ID, KEPT_SUBJECT, MESSAGE_ID, dead_headers, dead_letter
 from sagakit.jetstream.domains import check_only_ours_captures
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.parser import Delivery
-from sagakit.jetstream.publishing import KEPT_ID, KEPT_SUBJECT, MESSAGE_ID, dead_headers, dead_letter, publish
+from sagakit.jetstream.publishing import publish
 from sagakit.jetstream.pull import Consumer, Pull
 from sagakit.jetstream.stored import Stored, StreamReader
-from sagakit.jetstream.wire import Message, header_block, header_field, header_fields
+from sagakit.jetstream.wire import Message, header_block, header_field, header_fields, stored_at
 from sagakit.store.names import Channel, Names, SagaKey
 from sagakit.store.ports import ACK_WAIT, UNKNOWN_TYPE_FOR, Burial, InboundMessage, Parking, Source
 from sagakit.store.starting import is_start
@@ -173,7 +174,7 @@ class StreamInbox:
             self._names.inbox, _first_position(message), message.subject, message.id, message.headers, reason, code, by
         )
         subject = self._names.dead_subject("inbox", message.saga_type)
-        return dead_letter(self._link, subject, message.payload, headers)
+        return dead_letter(self._link.max_payload, subject, message.payload, headers)
 
     def _consumer(self, saga_type: str, source: Source) -> Consumer:
         names = self._names
@@ -307,13 +308,6 @@ def _type_and_source(consumer: str) -> tuple[str, Source]:
         if saga_type != consumer:
             return saga_type, source
     return consumer, "new"
-
-
-def stored_at(reply: str) -> tuple[int, float]:
-    """Return a message's sequence in the stream, and when it was stored, from the subject for its acknowledgement."""
-    words = reply.split(".")
-    at = 5 if len(words) == 9 else 7  # newer ones name a domain and an account
-    return int(words[at]), int(words[at + 2]) / 1e9
 
 
 def _first_position(message: InboundMessage) -> int:

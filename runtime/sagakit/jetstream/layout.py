@@ -21,6 +21,7 @@ from sagakit.errors import (
     Unavailable,
 )
 from sagakit.jetstream.answers import AWAY
+from sagakit.jetstream.bucket_config import IN_USE, SECOND, bucket_config, max_age
 from sagakit.jetstream.domains import check_nobody_captures
 from sagakit.jetstream.kv import Bucket
 from sagakit.jetstream.link import Link
@@ -31,7 +32,6 @@ from sagakit.store.permissions import needed_streams
 from sagakit.store.ports import DUPLICATES, BucketOptions
 
 NOT_FOUND = 10059
-IN_USE = 10058
 NO_PEERS = 10005
 """There are not enough servers for the replicas: they are too few, full, of the wrong tags, or offline."""
 DEAD_TTL = 30 * 86400.0
@@ -40,7 +40,6 @@ DEAD_LETTERS = 1_000_000
 """Dead letters that are kept; the oldest ones go first."""
 JOBS_TTL = 30 * 86400.0
 """Seconds that a job is kept."""
-SECOND = 10**9
 FAR = 10**12
 """A revision that no bucket reaches."""
 
@@ -112,7 +111,7 @@ async def _make_layout(link: Link, names: Names, options: StreamOptions, level: 
             link,
             {"name": stream, "subjects": names.event_subjects(shard), "description": "sagakit: events"}
             | base
-            | _max_age(options.events_ttl)
+            | max_age(options.events_ttl)
             | _batches(batches),
         )
     inbox = {
@@ -189,26 +188,8 @@ async def make_bucket(
     Its revisions begin at `first`, or at 1. With `batches` it takes atomic batches; a server older than 2.12 does not
     know them. Raises BadBucket, Unavailable.
     """
-    config = {
-        "name": f"KV_{name}",
-        "subjects": [f"$KV.{name}.>"],
-        "description": options.description,
-        "max_msgs_per_subject": options.history,
-        "num_replicas": options.replicas,
-        "storage": options.storage,
-        "discard": "new",
-        "allow_rollup_hdrs": True,
-        "deny_delete": True,
-        "allow_direct": False,
-        "allow_msg_ttl": True,
-    }
-    limit = {} if options.max_bytes is None else {"max_bytes": options.max_bytes}
     begins = {} if first is None else {"first_seq": first}
-    return await _ensure(link, config | limit | begins | _max_age(options.ttl) | _batches(batches))
-
-
-def _max_age(ttl: float | None) -> dict[str, int]:
-    return {} if ttl is None else {"max_age": round(ttl * SECOND)}
+    return await _ensure(link, bucket_config(name, options) | begins | _batches(batches))
 
 
 def _batches(allowed: bool) -> dict[str, bool]:

@@ -8,6 +8,7 @@
 - A try to connect fails: nats-py would leave its socket open.
 - Reading ends by an error that nats-py does not know: it would stay connected, and deaf.
 - The client is closed before it has begun to connect: nats-py would raise.
+- The client is closed in the moment in which a try to connect fails: nats-py would try for ever.
 - The server refuses a subscription: nats-py would tell nobody who has asked for it.
 """
 
@@ -71,6 +72,8 @@ class NatsClient(Client):
         """Subjects of `hear`, in lower case, as the server's complaints name them."""
         self._refused: dict[str, NotPermitted] = {}
         """The refusals of the server, by subject."""
+        self._shut: bool = False
+        """True once the client is closed by its owner, for good."""
         self._asking: asyncio.Task[bool] | None = None
         """The question that later callers may share: it is not asked yet."""
 
@@ -94,16 +97,30 @@ class NatsClient(Client):
 
     async def _connect_to_server(self, s: Srv) -> None:
         """Connect, after ending what an earlier try has left: nats-py leaves a connection alone that does not flush."""
+        self._end_former()
+        self._heed_closing()
+        self.connection_number += 1
+        if self._transport is None and s.uri.scheme not in ("ws", "wss"):
+            self._transport = LentTransport(self._side.here)
+        await super()._connect_to_server(s)
+
+    def _end_former(self) -> None:
         former = [task for task in (self._reading_task, self._ping_interval_task, self._flusher_task) if _runs(task)]
         if former and self._transport is not None:
             _hang_up(self._transport)
             self._transport.close()  # type: ignore[no-untyped-call]  # as it is in nats-py
         for task in former:
             task.cancel()
-        self.connection_number += 1
-        if self._transport is None and s.uri.scheme not in ("ws", "wss"):
-            self._transport = LentTransport(self._side.here)
-        await super()._connect_to_server(s)
+
+    def _heed_closing(self) -> None:
+        """Raise CancelledError in a task that goes on after the client was closed.
+
+        It was cancelled then. But what it awaits may end in that moment, and then `asyncio.wait_for` of Python 3.11
+        returns the result, or raises the error, and forgets the cancellation.
+        """
+        if self._shut:
+            self._end_former()
+            raise asyncio.CancelledError
 
     async def _process_connect_init(self) -> None:
         """Log in. A try that fails leaves no socket behind: during an outage there are ten a second.
@@ -112,6 +129,7 @@ class NatsClient(Client):
         """
         try:
             await super()._process_connect_init()
+            self._heed_closing()
         except BaseException as error:  # a cancelled try has a socket, too
             if self._transport is not None:
                 self._transport.close()  # type: ignore[no-untyped-call]  # as it is in nats-py
@@ -253,7 +271,8 @@ class NatsClient(Client):
             return False
 
     async def shut(self) -> None:
-        """Close the connection, whatever state it is in."""
+        """Close the connection, whatever state it is in, for good."""
+        self._shut = True
         try:
             await self.close()
         except (OSError, nats.errors.Error) as error:  # the server has gone before: nothing is left to close

@@ -57,6 +57,13 @@ def unsent(block: bytes) -> int | None:
     return int(found[1]) if found else None
 
 
+def stored_at(reply: str) -> tuple[int, float]:
+    """Return a message's sequence in the stream, and when it was stored, from the subject for its acknowledgement."""
+    words = reply.split(".")
+    at = 5 if len(words) == 9 else 7  # newer ones name a domain and an account
+    return int(words[at]), int(words[at + 2]) / 1e9
+
+
 def frame(subject: str, reply: str, headers: bytes, payload: bytes) -> tuple[bytes, ...]:
     """The parts of one publish, headers included; the caller has checked the size.
 

@@ -11,10 +11,10 @@ from functools import partial
 
 import msgspec
 
-from sagakit.errors import Refused, Unavailable
+from sagakit.errors import Refused, StreamMissing, Unavailable
 from sagakit.jetstream.answers import NO_MESSAGE, ApiError
 from sagakit.jetstream.puller import Found, Puller, Refusing, refusal, state_of, subjects_of
-from sagakit.jetstream.scan import EVERYTHING, Scan, stored_since, window
+from sagakit.jetstream.scan import EVERYTHING, Scan, broken_off, stored_since, window
 from sagakit.store.names import Names
 from sagakit.store.ports import Extent, StoredValue, Window, Wire
 from sagakit.store.ports.reading_port import Patterns
@@ -180,6 +180,10 @@ class WireStream:
         puller = Puller(self._wire, self._stream, self._subjects([pattern]), self._refused)
         try:
             return await puller.make(**stored_since(since) if since else {})
+        except StreamMissing:
+            raise
+        except Refused as error:  # such as a consumer that a busy server has not made
+            raise broken_off(self._stream, error) from error
         finally:
             puller.remove()
 

@@ -95,6 +95,16 @@ class Command:
         subject = self.subject.replace("*", "any").replace(">", "rest").replace(".", "_")
         return f"sagakit_{self.saga_type}_{self.kind}_{subject}"
 
+    @property
+    def id_field(self) -> str:
+        """The field with the saga's id, with dots between names; empty if a function finds the id."""
+        return self._id if isinstance(self._id, str) else ""
+
+    @property
+    def value_field(self) -> str | None:
+        """The field with the input or the payload; empty if a function finds it, None if it is the whole command."""
+        return "" if callable(self._input) else self._input
+
     def id_of(self, message: CommandMessage) -> str:
         """Return the saga's id. Raises InvalidInput, InvalidId."""
         found: Any = _taken(self._id, message, "id")

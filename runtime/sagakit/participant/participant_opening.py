@@ -12,6 +12,8 @@ from sagakit.client.client_opening import ClientOptions, client_config
 from sagakit.client.reaching import client_connection, usable_names
 from sagakit.jetstream.asyncio_wire import open_asyncio_wire
 from sagakit.participant.key_store import Keys
+from sagakit.participant.kv_keys import KvKeys
+from sagakit.participant.server_time import ServerTime
 from sagakit.participant.service import Service
 from sagakit.participant.serving import Serving
 from sagakit.tracing import CommandTracing
@@ -24,22 +26,25 @@ async def open_asyncio_participant(
     url: str,
     participant: Service,
     *,
-    keys: Keys,
+    keys: Keys | KvKeys,
     at_once: int = AT_ONCE,
     tracing: CommandTracing | None = None,
+    micro: bool = True,
     **options: Unpack[ClientOptions],
 ) -> AsyncIterator[None]:
     """Serve a participant on this asyncio program's loop while the context is open. No trio is loaded.
 
     `keys` keeps what was done; `at_once` commands of each endpoint are worked on at a time. With `tracing`, such as
-    `sagakit.otel.OtelTracing`, each command has a span, the current one in its handler. Leaving the context takes no
-    more commands, and waits until those in hand are answered. Raises as `open_client`, and BadBucket.
+    `sagakit.otel.OtelTracing`, each command has a span, the current one in its handler. `nats micro ls|info|stats`
+    shows the participant, unless `micro` is False. Leaving the context takes no more commands, and waits until those in
+    hand are answered. Raises as `open_client`, and BadBucket.
     """
     config = client_config(options)
     with bare_errors():
         async with open_asyncio_wire(client_connection(url, config)) as wire:
             names = await usable_names(wire, wire.server_version, config)
-            serving = Serving(wire, names, participant, keys, at_once=at_once, tracing=tracing)
+            kept = await keys.opened(wire, ServerTime(wire, names)) if isinstance(keys, KvKeys) else keys
+            serving = Serving(wire, names, participant, kept, at_once=at_once, tracing=tracing, micro=micro)
             async with asyncio.TaskGroup() as group:
                 group.create_task(serving.run())
                 try:
@@ -53,9 +58,10 @@ async def open_participant(
     url: str,
     participant: Service,
     *,
-    keys: Keys,
+    keys: Keys | KvKeys,
     at_once: int = AT_ONCE,
     tracing: CommandTracing | None = None,
+    micro: bool = True,
     **options: Unpack[ClientOptions],
 ) -> AsyncIterator[None]:
     """Serve a participant in this trio program while the context is open. As `open_asyncio_participant`."""
@@ -69,7 +75,8 @@ async def open_participant(
         async with open_link(client_connection(url, config)) as link:
             wire = LinkWire(link)
             names = await usable_names(wire, link.server_version, config)
-            serving = Serving(wire, names, participant, keys, at_once=at_once, tracing=tracing)
+            kept = await keys.opened(wire, ServerTime(wire, names)) if isinstance(keys, KvKeys) else keys
+            serving = Serving(wire, names, participant, kept, at_once=at_once, tracing=tracing, micro=micro)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(serving.run)
                 try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, Generic, TypeAlias
@@ -18,6 +19,8 @@ from sagakit.naming import check_name
 
 Q = TypeVar("Q")
 R = TypeVar("R")
+_VERSION = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?", re.ASCII)
+"""A semantic version, as NATS micro wants it."""
 
 
 class CommandContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,11 +101,18 @@ class Service:
         async def refund(order: Charge, receipt: Receipt, ctx: CommandContext) -> None: ...
 
     A handler returns the result. It raises `Reject` for a business refusal, and `Retry`; after any other exception the
-    outcome is unknown, and the saga's policy decides. Raises DefinitionError, InvalidName.
+    outcome is unknown, and the saga's policy decides. `nats micro` shows `version`, as in `1.4.0`, and `description`.
+    Raises DefinitionError, InvalidName.
     """
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str, *, version: str = "1.0.0", description: str = "") -> None:
         self.service: str = check_name(service, what="the service")
+        if not _VERSION.fullmatch(version):
+            raise DefinitionError(
+                f"{service}: version={version!r}: write three numbers, such as '1.4.0' or '2.0.0-rc1'"
+            )
+        self.version: str = version
+        self.description: str = description
         self.endpoints: list[ServiceEndpoint[Any, Any]] = []
 
     def endpoint(self, name: str, /) -> Callable[[WorkHandler[Q, R]], ServiceEndpoint[Q, R]]:

@@ -11,19 +11,21 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from logging import getLogger
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from sagakit.engine.keys import CallKind
 from sagakit.errors import UNREADABLE, Ambiguous, BadBucket, StoreError, Unavailable
 from sagakit.jetstream.answers import ApiError, PubAck, to_error
-from sagakit.jetstream.wire import header_block, unsent
+from sagakit.jetstream.dead_letter import MESSAGE_ID, cut_to_fit, dead_headers
+from sagakit.jetstream.wire import header_block, header_fields, stored_at, unsent
 from sagakit.messages.step_command import StepCommand
 from sagakit.naming import SagaKey
 from sagakit.participant.key_store import Keys
+from sagakit.participant.registration import Registered, Registration
 from sagakit.participant.server_time import ServerTime
-from sagakit.participant.service import Service, ServiceEndpoint
+from sagakit.participant.service import Service
 from sagakit.participant.work import reply_to
 from sagakit.store.names import Names
 from sagakit.store.ports import Wire, WireEvent, WireMessage
@@ -43,13 +45,6 @@ _decoder = msgspec.json.Decoder(StepCommand)
 _ack = msgspec.json.Decoder(PubAck)
 
 
-class _Served(NamedTuple):
-    """An endpoint as NATS knows it: the work that it is for, and of which action."""
-
-    endpoint: ServiceEndpoint[Any, Any]
-    kind: CallKind
-
-
 class _Slot:
     """A place for one command: empty, until one has come."""
 
@@ -65,22 +60,20 @@ class _Answer(msgspec.Struct):
 _answer = msgspec.json.Decoder(_Answer)
 
 
-def endpoints_of(participant: Service) -> Mapping[str, _Served]:
+def endpoints_of(participant: Service) -> Mapping[str, Registered]:
     """Return the endpoints of a participant by their names on the wire."""
-    found: dict[str, _Served] = {}
+    found: dict[str, Registered] = {}
     for endpoint in participant.endpoints:
-        found[endpoint.name] = _Served(endpoint, "do")
-        if endpoint.undo_name:
-            found[endpoint.undo_name] = _Served(endpoint, "undo")
-        if endpoint.check_name:
-            found[endpoint.check_name] = _Served(endpoint, "check")
+        names: Mapping[CallKind, str] = {"do": endpoint.name, "undo": endpoint.undo_name, "check": endpoint.check_name}
+        found.update((name, Registered(name, endpoint, kind)) for kind, name in names.items() if name)
     return found
 
 
 class Serving:
     """Serves one participant over one connection. For tasks of the program that opened the connection.
 
-    `at_once` commands of an endpoint are worked on at a time. With `tracing` each has a span.
+    `at_once` commands of an endpoint are worked on at a time. With `tracing` each has a span. With `micro` NATS micro
+    shows it.
     """
 
     def __init__(
@@ -92,6 +85,7 @@ class Serving:
         *,
         at_once: int,
         tracing: CommandTracing | None = None,
+        micro: bool = False,
     ) -> None:
         self._wire = wire
         self._names = names
@@ -99,21 +93,27 @@ class Serving:
         self._participant = participant
         self._keys = keys
         self._time = ServerTime(wire, names)
+        endpoints = endpoints_of(participant)
         self._intakes = [
             _Intake(wire, names, f"{participant.service}.{name}", partial(self._handle, served), at_once)
-            for name, served in endpoints_of(participant).items()
+            for name, served in endpoints.items()
         ]
+        self._registration = Registration(wire, names, participant, endpoints, self._time)
+        self._micro = micro
+        self._stopped = wire.event()
 
     async def run(self) -> None:
         """Serve until `stop`, and then until all commands that are in hand are answered."""
-        await self._wire.together(*(intake.run for intake in self._intakes))
+        shown = [partial(self._registration.run, self._stopped)] if self._micro else []
+        await self._wire.together(*(intake.run for intake in self._intakes), *shown)
 
     def stop(self) -> None:
         """Take no more commands. What has come and is not begun goes to other processes at once."""
+        self._stopped.set()
         for intake in self._intakes:
             intake.stop()
 
-    async def _handle(self, served: _Served, message: WireMessage) -> bool:
+    async def _handle(self, served: Registered, message: WireMessage) -> bool:
         """Work on a command and answer it. Return False if it has to come again."""
         try:
             command = _decoder.decode(message.payload)
@@ -121,19 +121,22 @@ class Serving:
             if command.kind != served.kind:
                 raise ValueError(f"it is a {command.kind}, and this endpoint is for {served.kind}")
         except (*UNREADABLE, ValueError) as error:
+            served.stats.count(0.0, error=str(error))
             return await self._bury(message, str(error))
         try:
             now = 0.0 if self._keys.horizon is None else await self._time.now()
         except StoreError as error:
             _log.warning("%s: not begun, and tried again: %s", message.subject, error)
             return False
+        began = self._wire.now()
         with self._span(message, command) as span:
             reply = await reply_to(served.endpoint, command, self._keys, now)
+            served.stats.count(self._wire.now() - began, error=reply.reason if reply.answer == "unknown" else "")
             if span is not None:
                 span.answered(reply.answer, reply.reason or reply.code or "")
         id = f"{key}/{command.key}/{command.attempt}/{reply.answer}"
         payload = msgspec.json.encode(reply)
-        return await self._store(command.reply_to, payload, {"Nats-Msg-Id": id})
+        return await self._store(command.reply_to, payload, {MESSAGE_ID: id})
 
     def _span(self, message: WireMessage, command: StepCommand) -> AbstractContextManager[HandledCommand | None]:
         """Return the span of a command, which ends with the block; nothing if this participant does not trace."""
@@ -160,14 +163,14 @@ class Serving:
     async def _bury(self, message: WireMessage, reason: str) -> bool:
         """Keep a command that can never be worked on as a dead letter."""
         _log.error("%s: a command is a dead letter: %s", message.subject, reason)
-        headers = {
-            "Sagakit-Reason": " ".join(reason.split())[:400],
-            "Sagakit-Code": "InvalidInput",
-            "Sagakit-By": self._participant.service,
-            "Sagakit-Subject": message.subject,
-        }
-        subject = self._names.dead_subject("command", self._participant.service)
-        return await self._store(subject, message.payload, headers)
+        stream, (position, _) = self._names.commands, stored_at(message.reply)
+        id = dict(header_fields(message.headers)).get(MESSAGE_ID, f"{stream}-{position}")
+        service = self._participant.service
+        headers = dead_headers(
+            stream, position, message.subject, id, message.headers, reason, code="InvalidInput", by=service
+        )
+        subject = self._names.dead_subject("command", service)
+        return await self._store(subject, *cut_to_fit(self._wire.max_payload, message.payload, headers))
 
     async def _store(self, subject: str, payload: bytes, headers: Mapping[str, str]) -> bool:
         try:

@@ -177,7 +177,7 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def dead_subjects(self) -> list[str]:
         """The subjects of the dead letters themselves. `dead_audit` has what was done with them."""
-        return [self.subject(f"sagadead.{source}.*") for source in ("inbox", "intake", "edited")]
+        return [self.subject(f"sagadead.{source}.*") for source in ("inbox", "intake", "command", "edited")]
 
     @property
     def dead_audit(self) -> str:

@@ -134,15 +134,23 @@ def _participant(names: Names, inbox: Grant) -> Permissions:
         (
             _SERVER,
             Grant(f"$JS.API.STREAM.MSG.GET.KV_{names.meta}", "read schema and number of shards"),
-            Grant(f"$JS.API.STREAM.INFO.KV_{names.meta}", "ask for the server's time, if keys are kept for a time"),
+            Grant(f"$JS.API.STREAM.INFO.KV_{names.meta}", "ask for the server's time"),
             Grant(f"$JS.API.CONSUMER.CREATE.{names.commands}.>", "create the consumers of its endpoints"),
             Grant(f"$JS.API.CONSUMER.MSG.NEXT.{names.commands}.>", "take commands"),
             Grant(f"$JS.ACK.{names.commands}.>", "acknowledge commands"),
             Grant(names.subject("sagareply.>"), "replies; for one service write sagareply.SERVICE.>"),
             Grant(names.subject("sagadead.command.*"), "commands that can never be worked on"),
         ),
-        (inbox,),
+        (inbox, *_micro()),
+        responses=True,
     )
+
+
+def _micro() -> Iterator[Grant]:
+    """Yield the questions of NATS micro, to all services and to one."""
+    for question in ("PING", "INFO", "STATS"):
+        for subject in (f"$SRV.{question}", f"$SRV.{question}.>"):
+            yield Grant(subject, "questions of `nats micro`; leave it out with micro=False")
 
 
 def _client(names: Names, inbox: Grant) -> Permissions:

@@ -17,8 +17,9 @@ from sagakit.errors import InvalidConfig
 from sagakit.naming import check_name, nearest
 
 ENV_PREFIX = "SAGAKIT_"
-OTHER_VARIABLES = ("SAGAKIT_NATS_URL", "SAGAKIT_NATS_SERVER", "SAGAKIT_ASYNCIO")
-"""Variables that are not options of a runtime: the URL, the executable of an embedded server, and nats-py's loop."""
+OTHER_VARIABLES = ("SAGAKIT_NATS_URL", "SAGAKIT_NATS_SERVER", "SAGAKIT_ASYNCIO", "SAGAKIT_REDACT")
+"""Variables that are not options of a runtime: the URL, the executable of an embedded server, nats-py's loop, and what
+nobody sees."""
 ALIKE = 0.8
 """Similarity (0 to 1) from which on a variable's name counts as a misspelt option: with a letter missing, say."""
 SECRETS = frozenset({"password", "token"})

@@ -207,7 +207,7 @@ class _Explorer:
         for number in range(1, base.writes + 1):
             yield Faults((WriteFault(number, "crash_before"),))
             yield Faults((WriteFault(number, "crash_after"),))
-            if way == FAIR:
+            if way == FAIR or _asks_a_check(way):
                 yield Faults((MessageAt(number),))
         for sent in self._send if way == FAIR else ():
             alone = self._run(Faults((MessageAt(TOO_LATE, sent.signal.name),)), judged=False)
@@ -289,6 +289,10 @@ class _Explorer:
                     f"the invariant returned {returned!r}: it is to raise AssertionError, and to return None"
                 )
         return ""
+
+
+def _asks_a_check(way: Faults) -> bool:
+    return any(isinstance(fault, RemoteFault) and fault.kind == "unanswered" for fault in way.faults)
 
 
 def _of_call(step: str, kind: CallKind) -> Iterable[Faults]:

@@ -14,14 +14,16 @@ CallFaultKind = Literal["raise", "reject", "timeout", "lost_ack", "twice", "late
 `late`: it times out, and happens only after its undo or after the saga's end."""
 RemoteFaultKind = Literal[
     "reject", "not_done", "retry", "unknown", "late", "twice", "unanswered", "reply_late", "reply_after_undo",
-    "reply_after_end", "unknown_late", "unreadable",
+    "reply_after_end", "unknown_late", "unreadable", "reply_overdue", "reject_overdue", "unreadable_overdue",
 ]  # fmt: skip
 """The faults of a command to a participant, and of its reply. `reject`, `not_done`, `retry`, `unknown`: that is the
 answer, and nothing is done. `late`: the command is worked on only after its undo, or at the end. `twice`: it is worked
 on twice, and both replies come. `unanswered`: it is done, and the reply is lost. `reply_late`: it is done, and the
 reply comes with the next command about the step, so that it is of an older attempt. `reply_after_undo`: it comes after
 that of the undo. `reply_after_end`: it comes after the saga's end. `unknown_late`: the answer `unknown` comes when it
-is of an older attempt. `unreadable`: it is done, and the result in the reply cannot be read."""
+is of an older attempt. `unreadable`: it is done, and the result in the reply cannot be read. `reply_overdue`,
+`reject_overdue`, `unreadable_overdue`: the reply, a refusal, or a result that cannot be read comes once the saga has
+given up waiting for it, and before anything else about the step."""
 WriteFaultKind = Literal["crash_before", "crash_after"]
 """The faults of a write: the worker is killed just before, or just after, the server applies it."""
 
@@ -30,9 +32,15 @@ ALL_CALLS = 8
 
 REMOTE: dict[CallKind, tuple[RemoteFaultKind, ...]] = {
     "do": get_args(RemoteFaultKind),
-    "check": ("retry", "unknown", "late", "twice", "unanswered", "reply_late", "reply_after_end", "unknown_late"),
-    "undo": ("reject", "not_done", "retry", "unknown", "late", "twice", "unanswered", "reply_late", "unknown_late"),
-}
+    "check": (
+        "retry", "unknown", "late", "twice", "unanswered", "reply_late", "reply_after_end", "unknown_late",
+        "unreadable", "reply_overdue", "unreadable_overdue",
+    ),
+    "undo": (
+        "reject", "not_done", "retry", "unknown", "late", "twice", "unanswered", "reply_late", "unknown_late",
+        "reply_overdue",
+    ),
+}  # fmt: skip
 """The faults of a remote step's commands, by their kind."""
 
 KINDS: dict[CallKind, str] = {"do": "action", "check": "check", "undo": "compensation"}

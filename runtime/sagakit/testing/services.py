@@ -14,7 +14,8 @@ import msgspec
 import trio
 
 from sagakit.definition import Plan, Reject, Retry, Saga, compiled
-from sagakit.engine import ReplyAnswer
+from sagakit.engine import Record, ReplyAnswer
+from sagakit.engine.table import OUT
 from sagakit.errors import DefinitionError, UnreadableValue
 from sagakit.messages.step_command import StepCommand
 from sagakit.participant.key_store import MemoryKeys
@@ -28,13 +29,17 @@ from sagakit.testing.schedule import RemoteFault, RemoteFaultKind
 from sagakit.testing.stubs import stubs_of
 from sagakit.testing.trace import Called, Trace
 
-_HOLD: dict[RemoteFaultKind, Literal["next", "undone", "end"]] = {
+_HOLD: dict[RemoteFaultKind, Literal["over", "next", "undone", "end"]] = {
+    "reply_overdue": "over",
+    "reject_overdue": "over",
+    "unreadable_overdue": "over",
     "reply_late": "next",
     "unknown_late": "next",
     "reply_after_undo": "undone",
     "reply_after_end": "end",
 }
-"""The moments until which some faults hold a reply: the next command about the step, its undo, or the end."""
+"""The moments until which some faults hold a reply: the end of its attempt, the next command about the step, its undo,
+or the saga's end."""
 _MISFITS = (b"null", b"[[]]", b'{"no":"such"}', b'"unreadable"', b"-0.5")
 """Results of which a type accepts not all, unless it accepts anything."""
 
@@ -103,6 +108,14 @@ class Participants:
                 await self._take(endpoint, msgspec.json.decode(payload, type=StepCommand))
             await self._server.commands_changed.park()
 
+    def stored(self, record: Record) -> None:
+        """Let the replies come that are held until their attempt is over, if it is over in this record."""
+        over = [held for held in self._held if held.until == "over" and not _is_out(record, held)]
+        self._held = [held for held in self._held if held not in over]
+        for held in over:
+            assert held.reply is not None, "only replies are held until then"
+            self._reply(held.step, held.command, held.reply)
+
     async def end(self) -> bool:
         """Let what is held happen now, at the end; return True if there was something."""
         return await self._release(lambda held: True)
@@ -167,14 +180,14 @@ class Participants:
                 return _said(command, "unknown")
             case "reject" | "not_done" if command.kind == "undo":
                 return _said(command, "rejected" if fault == "reject" else "not_done")
-            case "reject":
+            case "reject" | "reject_overdue":
                 endpoint = _failing(endpoint, Reject("injected"))
             case "not_done":
                 endpoint = _failing(endpoint, Retry("injected", not_done=True))
             case _:
                 pass
         reply = await reply_to(endpoint, command, keys, 0.0)
-        unreadable = fault == "unreadable" and reply.answer == "done"
+        unreadable = fault in ("unreadable", "unreadable_overdue") and reply.answer == "done"
         return msgspec.structs.replace(reply, payload=self._misfit(step)) if unreadable else reply
 
     def _misfit(self, step: str) -> msgspec.Raw:
@@ -221,6 +234,11 @@ class Participants:
             )
         )
         self._server.inbox_changed.unpark_all()
+
+
+def _is_out(record: Record, held: _Held) -> bool:
+    log = record.steps[held.step]
+    return log.state in OUT and log.calls == held.command.attempt
 
 
 def _said(command: StepCommand, answer: ReplyAnswer) -> CommandReply:

@@ -177,6 +177,8 @@ class _Simulation:
             return
         if write.where == "state":
             self._judge.stored(write.value)
+            if self._judge.record is not None:
+                self._participants.stored(self._judge.record)
         for index, fault in enumerate(self._trace.faults.faults):
             if isinstance(fault, MessageAt) and fault.number == self._trace.writes:
                 self._trace.reached.add(index)
@@ -229,16 +231,21 @@ class _Simulation:
                 for sent in self._send:
                     if sent.signal.name not in self._planned:
                         await self._signal(runtime, sent)
-                record = await runtime.ended(handle.key, or_stuck=True)
-                while record.status == "stuck" and await self._participants.end():
-                    await trio.sleep(LONG_ENOUGH)
-                    record = await runtime.ended(handle.key, or_stuck=True)
-                if record.status in ENDS:
+                if await self._ends(runtime, handle.key):
                     await self._until_retired()
                     await self._start_again(runtime)
                     await self._reply_after_the_end()
                 self._over = True
                 nursery.cancel_scope.cancel()
+
+    async def _ends(self, runtime: Runtime, key: str) -> bool:
+        """Return True once the saga has ended, and False if it is stuck, and no reply or message helps it."""
+        while (await runtime.ended(key, or_stuck=True)).status == "stuck":
+            told = await self._participants.end()
+            await trio.sleep(LONG_ENOUGH)  # a message may be on its way
+            if not told and self._judge.record is not None and self._judge.record.status == "stuck":
+                return False
+        return True
 
     @asynccontextmanager
     async def _worker(self, scope: trio.CancelScope) -> AsyncIterator[Runtime]:

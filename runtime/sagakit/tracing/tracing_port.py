@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sagakit.tracing.saga_spans import SagaSpan
 from sagakit.tracing.span_ids import SpanRef
 from sagakit.tracing.trace_parent import TraceParent
 
 
+@runtime_checkable
 class Tracing(Protocol):
     """Exports the spans of one worker. `sagakit.otel.OtelTracing` does so through OpenTelemetry.
 

@@ -50,7 +50,8 @@ zone_page      the page on which a visitor chooses it
 forms          the forms of pages
 page_acts      the acts that the page of a saga offers, and why not
 terminal       the command on a terminal for what a page shows
-rendering      templates, assets, and values made visible
+assets         the style sheets, scripts and icons
+rendering      templates, and values made visible
 openapi        the description of the API, made from the table and the schemas of the workers
 """
 

@@ -35,7 +35,7 @@ async def start_saga(request: Request, client: Client) -> Response:
     """Start a saga, once for each id; `Prefer: wait=30` waits for its outcome."""
     body = await json_body(request, StartBody)
     handle = await started_by(client, await schema_of(client, request.path_params["type"]), body)
-    answer = await _started(handle, client, wait_of(request))
+    answer = await _started(request, handle, client, wait_of(request))
     answer.headers["Location"] = f"{request.scope.get('root_path', '')}/api/sagas/{handle.key.replace('.', '/', 1)}"
     return answer
 
@@ -65,12 +65,12 @@ async def _known(client: Client, schema: SagaSchema, body: StartBody) -> Handle[
     return await client.get(saga_type, body.id) if same else None
 
 
-async def _started(handle: Handle[Any], client: Client, wait: int | None) -> Response:
+async def _started(request: Request, handle: Handle[Any], client: Client, wait: int | None) -> Response:
     """Return the outcome of a saga that was started, if it comes in time; else that the start is durable."""
     if wait is not None:
         with anyio.move_on_after(wait):
             await handle.wait(or_stuck=True)  # which raises why the start was refused, too
-            return outcome_response(handle.key, await client.record(handle.key), wait)
+            return outcome_response(request, handle.key, await client.record(handle.key), wait)
     saga_type = handle.key.partition(".")[0]
     return as_json(StartAnswer(key=handle.key, type=saga_type, id=handle.id), 202, **applied(wait))
 

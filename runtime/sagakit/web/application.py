@@ -17,7 +17,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from sagakit.errors import SagakitError
+from sagakit.client.redaction import Redaction
+from sagakit.errors import Ambiguous, SagakitError, Unavailable
 from sagakit.web import (
     audit_page,
     filter_acts,
@@ -31,13 +32,14 @@ from sagakit.web import (
     start_page,
     zone_page,
 )
+from sagakit.web.assets import send_asset
 from sagakit.web.endpoints import ENDPOINTS, Handler
 from sagakit.web.guard import Guard
 from sagakit.web.looking import as_json, wait_of
 from sagakit.web.openapi import describe_api
 from sagakit.web.pages import as_page
 from sagakit.web.problems import Problem, as_answer
-from sagakit.web.rate_limits import RateLimits, RequestLimiter
+from sagakit.web.rate_limits import SAFE_METHODS, RateLimits, RequestLimiter
 from sagakit.web.rates import Rates
 from sagakit.web.shared_looks import Looks
 from sagakit.web.visitors import Authentication, Everyone, Rank, Visitor, check_may
@@ -54,6 +56,7 @@ PAGES: tuple[tuple[str, str, Rank, Handler], ...] = (
     ("GET", "/stuck/act", "operator", group_acts.preview_act),
     ("POST", "/stuck/act", "operator", group_acts.run_act),
     ("GET", "/jobs/{id}", "viewer", job_page.show_job),
+    ("POST", "/jobs/{id}/resume", "operator", job_page.take_resume),
     ("GET", "/sagas", "viewer", list_page.show_sagas),
     ("GET", "/sagas/act", "operator", filter_acts.preview_act),
     ("POST", "/sagas/act", "operator", filter_acts.run_act),
@@ -73,7 +76,7 @@ PAGES: tuple[tuple[str, str, Rank, Handler], ...] = (
     ("POST", "/sagas/{type}/{id}/{verb}", "operator", pages.take_form),
     ("GET", "/time-zone", "viewer", zone_page.show_zone),
     ("POST", "/time-zone", "viewer", zone_page.take_zone),
-    ("GET", "/assets/{name}", "viewer", pages.send_asset),
+    ("GET", "/assets/{name}", "viewer", send_asset),
 )
 """The pages of the console: method, path, role and handler. The first path that fits counts."""
 PATIENCE = 30.0
@@ -89,6 +92,7 @@ def app(
     hosts: Collection[str] | None = None,
     secret: str | None = None,
     rate_limits: RateLimits | None = None,
+    redact: Collection[str] = (),
 ) -> Starlette:
     """Return the console and the HTTP API over a client, as an ASGI app for asyncio or trio: where the client is open.
 
@@ -98,11 +102,14 @@ def app(
     With `read_only` nobody changes anything, whatever the role. Without an `authentication` everyone who reaches the
     app is a viewer: put it behind the login of your service. `hosts` are the names that requests may be for, without
     ports; None for all. Give a `secret` text where several processes serve one console: its forms are signed with it.
-    `rate_limits` are for each visitor of this process; the default ones are far above what people need.
+    `rate_limits` are for each visitor of this process; the default ones are far above what people need. `redact` has
+    the paths of fields whose values nobody sees, such as `password`, `card.number` or `input.*token*`: see
+    docs/console.md. Raises InvalidConfig.
     """
     whose = Everyone() if authentication is None else authentication
     limiter = RequestLimiter(RateLimits() if rate_limits is None else rate_limits)
-    common = _Common(client, read_only, secrets.token_bytes(32) if secret is None else secret.encode(), limiter)
+    key = secrets.token_bytes(32) if secret is None else secret.encode()
+    common = _Common(client, read_only, key, limiter, Redaction(redact))
     routes = [
         Route(one.path, _Served(one.handler, one.rank, common), methods=[one.method], name=one.name)
         for one in ENDPOINTS
@@ -146,11 +153,14 @@ async def _not_routed(request: Request, error: Exception) -> Response:
 class _Common:
     """The things that all endpoints of one app share."""
 
-    def __init__(self, source: ClientSource, read_only: bool, secret: bytes, limiter: RequestLimiter) -> None:
+    def __init__(
+        self, source: ClientSource, read_only: bool, secret: bytes, limiter: RequestLimiter, redaction: Redaction
+    ) -> None:
         self._source = source
         self.limiter = limiter
         self.read_only = read_only
         self.secret = secret
+        self.redaction = redaction
         self.streams: set[object] = set()
         self.looks = Looks()
         self.rates = Rates()
@@ -173,7 +183,7 @@ class _Served:
         common = self._common
         scope["sagakit.streams"], scope["sagakit.secret"] = common.streams, common.secret
         scope["sagakit.read_only"], scope["sagakit.looks"] = common.read_only, common.looks
-        scope["sagakit.rates"] = common.rates
+        scope["sagakit.rates"], scope["sagakit.redaction"] = common.rates, common.redaction
         begun = False
 
         async def noting(message: Message) -> None:
@@ -199,13 +209,25 @@ class _Served:
                 await self._tell(Request(scope), error)(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
-        if self._handler is not pages.send_asset:  # which costs no more than a refusal
+        if self._handler is not send_asset:  # which costs no more than a refusal
             self._common.limiter.check_request(request)
         check_may(request.scope["sagakit.visitor"], self._rank, read_only=self._common.read_only)
         try:
             with anyio.fail_after(PATIENCE + (wait_of(request) or 0)):
                 client = request.scope["sagakit.client"] = self._common.client()
-                return await self._handler(request, client)
+                return await self._handled(request, client)
         except TimeoutError:
             text = "no answer in time: NATS is away, or too much has to be read; a change may still be carried out"
             raise Problem(504, "Timeout", text) from None
+
+    async def _handled(self, request: Request, client: Client) -> Response:
+        """Return the answer of the handler. One that only looks gets a second chance if the server was busy for long.
+
+        Its questions are lost then, and it may ask again. While the connection is down, nothing can be asked.
+        """
+        try:
+            return await self._handler(request, client)
+        except (Ambiguous, Unavailable):
+            if request.method not in SAFE_METHODS or not client.wire.connected:
+                raise
+        return await self._handler(request, client)

@@ -36,10 +36,10 @@ def filter_acts(request: Request, where: str) -> Sequence[tuple[InboundKind, str
     return [(verb, urlencode({"verb": verb, "where": where}), why_not_here(request, VERBS[verb][0])) for verb in VERBS]
 
 
-async def _fitting(client: Client, fields: Mapping[str, str]) -> Sequence[Record]:
+async def _fitting(request: Request, client: Client, fields: Mapping[str, str]) -> Sequence[Record]:
     if not fields["where"].strip():
         raise InvalidInput("where: an empty filter would choose every saga: write * if you mean that")
-    wanted = await wanted_where_text(client, fields["where"], ended=False)  # those that have ended take no verb
+    wanted = await wanted_where_text(request, client, fields["where"], ended=False)  # the ended take no verb
     return (await client.repository.records(wanted)).records
 
 

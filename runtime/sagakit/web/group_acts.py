@@ -32,7 +32,7 @@ async def run_act(request: Request, client: Client) -> Response:
     return await run(request, client, _GROUP)
 
 
-async def _members(client: Client, fields: Mapping[str, str]) -> Sequence[Record]:
+async def _members(request: Request, client: Client, fields: Mapping[str, str]) -> Sequence[Record]:
     group = GroupName(**fields)
     of_type = Filter(All((STUCK, Comparison("type", "=", group.type))))
     found = await client.repository.records(Wanted(where=of_type))

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from sagakit.client.job_lines import job_line, verdict_line
 from sagakit.client.job_plan import plan_of_job
-from sagakit.client.job_start import holder_of, positions
+from sagakit.client.job_start import positions
 from sagakit.client.jobs import Job, Jobs
 from sagakit.client.json_shapes import CountLine
 from sagakit.engine import Inbound, InboundKind
@@ -21,7 +21,7 @@ from sagakit.web.acting import name_of
 from sagakit.web.api_shapes import JobList, JobReport, PlanAnswer
 from sagakit.web.bodies import JobBody, ResumeBody, json_body
 from sagakit.web.job_page import job_id_of
-from sagakit.web.job_work import AT_ONCE, expected_of, run_new_job, work_on
+from sagakit.web.job_work import AT_ONCE, expected_of, go_on, run_new_job
 from sagakit.web.looking import applied, as_json, number_of, wait_of, wanted_where_text
 from sagakit.web.page_acts import VERBS
 from sagakit.web.visitors import check_may
@@ -38,7 +38,7 @@ REASONS = 20
 async def preview_job(request: Request, client: Client) -> Response:
     """Show what a verb would do to all sagas that fit a filter. Nothing is sent."""
     verb = _verb(request.query_params.get("verb", ""))
-    found = await _chosen(client, request.query_params.get("where", ""))
+    found = await _chosen(request, client, request.query_params.get("where", ""))
     expected = await expected_of(client, found.records, verb)
     plan = await plan_of_job(verb, found.records, expected, client.plan_of)
     refusals = Counter(answer.refusal.partition(": ")[2] for answer in expected if answer.refusal)
@@ -66,7 +66,7 @@ async def start_job(request: Request, client: Client) -> Response:
     checked_message(Inbound(id=body.message_id or "job", kind=verb, reason=body.why, by=by))
     await Jobs(client.wire, client.names).check()
     since = await positions(client.wire, client.names)
-    records = (await _chosen(client, body.where)).records
+    records = (await _chosen(request, client, body.where)).records
     if not records:
         raise NotAllowed("where: no saga fits, so there is nothing to do")
     if body.at_most is not None and len(records) > body.at_most:
@@ -81,18 +81,10 @@ async def start_job(request: Request, client: Client) -> Response:
 async def resume_job(request: Request, client: Client) -> Response:
     """Go on with a job that is not done. `Prefer: wait=30` runs it for so long at the most."""
     id, wait = job_id_of(request.path_params["job"]), wait_of(request)
-    by = name_of(request.scope["sagakit.visitor"], (await json_body(request, ResumeBody)).by)
-    jobs = Jobs(client.wire, client.names)
-    job = (await jobs.read(id)).job
-    if job.verb == "delete":
-        raise NotAllowed(f"job {id} deletes sagas: go on with it by `sagakit delete --resume {id}`")
-    rank = VERBS[job.verb][0] if job.verb in VERBS else "operator"
-    check_may(request.scope["sagakit.visitor"], rank, read_only=request.scope["sagakit.read_only"])
-    if job.ended is not None:
-        return _answer(request, job, wait)
-    hold = await jobs.hold(id, holder_of(by), lambda _: None)
-    pages = await jobs.read(id)  # only now: whoever ran it a moment ago may have written more verdicts
-    return _answer(request, await work_on(client, pages, hold, None, seconds=wait or AT_ONCE), wait)
+    visitor, read_only = request.scope["sagakit.visitor"], request.scope["sagakit.read_only"]
+    by = name_of(visitor, (await json_body(request, ResumeBody)).by)
+    job = await go_on(client, id, visitor, by=by, read_only=read_only, seconds=wait or AT_ONCE)
+    return _answer(request, job, wait)
 
 
 async def list_jobs(request: Request, client: Client) -> Response:
@@ -130,7 +122,7 @@ def _verb(text: str) -> InboundKind:
     raise InvalidInput(f"verb: write {', '.join(VERBS)}")
 
 
-async def _chosen(client: Client, where: str) -> Records:
+async def _chosen(request: Request, client: Client, where: str) -> Records:
     if not where.strip():
         raise InvalidInput("where: an empty filter would choose every saga: write * if you mean that")
-    return await client.repository.records(await wanted_where_text(client, where))
+    return await client.repository.records(await wanted_where_text(request, client, where))

@@ -13,12 +13,14 @@ from sagakit.client.bare_errors import bare_errors
 from sagakit.client.job_answers import reason_of
 from sagakit.client.job_plan import item_of
 from sagakit.client.job_run import JobRun
-from sagakit.client.job_start import begin_job
+from sagakit.client.job_start import begin_job, holder_of
 from sagakit.client.jobs import Hold, Job, JobPages, Jobs
 from sagakit.client.trials import NO_WORKER, Answer, answer_to
 from sagakit.engine import InboundKind, Record
-from sagakit.errors import NoWorker
+from sagakit.errors import NotAllowed, NoWorker
 from sagakit.messages.limits import limits_for
+from sagakit.web.page_acts import VERBS
+from sagakit.web.visitors import Rank, Visitor, check_may
 
 if TYPE_CHECKING:
     from sagakit.client.client import Client
@@ -62,6 +64,29 @@ async def run_new_job(
     pages, hold = await begin_job(Jobs(client.wire, client.names), job, items, now=await client.now())
     # an id of the caller may have been sent before: then the records tell what became of it
     return await work_on(client, pages, hold, None if message_id else since, seconds=seconds)
+
+
+async def go_on(client: Client, id: str, visitor: Visitor, *, by: str, read_only: bool, seconds: float) -> Job:
+    """Run a job that is not done for some seconds, and return its head.
+
+    Its sagas keep who gave the verb, and why. Raises Problem for a visitor that may not give the verb, NotAllowed,
+    UnknownJob, JobHeld if another process runs it, StoreError.
+    """
+    jobs = Jobs(client.wire, client.names)
+    job = (await jobs.read(id)).job
+    check_may(visitor, rank_of(job), read_only=read_only)
+    if job.ended is not None:
+        return job
+    hold = await jobs.hold(id, holder_of(by), lambda _: None)
+    pages = await jobs.read(id)  # only now: whoever ran it a moment ago may have written more verdicts
+    return await work_on(client, pages, hold, None, seconds=seconds)
+
+
+def rank_of(job: Job) -> Rank:
+    """Return the role that it takes to go on with a job. Raises NotAllowed for one that no console runs."""
+    if job.verb == "delete":
+        raise NotAllowed(f"job {job.id} deletes sagas: go on with it by `sagakit delete --resume {job.id}`")
+    return VERBS[job.verb][0] if job.verb in VERBS else "operator"
 
 
 async def work_on(

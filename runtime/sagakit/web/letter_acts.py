@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sagakit.client.client import Client
 
 LETTER_VERBS: Mapping[LetterVerb, tuple[Rank, str]] = {
-    "resend": ("operator", "put the message into the inbox again"),
+    "resend": ("operator", "put the message into its stream again"),
     "edit": ("operator", "give it another payload; nothing is sent yet"),
     "delete": ("admin", "the message is lost"),
 }
@@ -42,6 +42,7 @@ class _Message(msgspec.Struct, frozen=True):
     step: str = ""
     payload: msgspec.Raw = msgspec.Raw(b"null")
     by: str = ""
+    reply_to: str = ""
 
 
 def letter_number(request: Request) -> int:
@@ -53,9 +54,10 @@ def letter_number(request: Request) -> int:
 
 
 def saga_of(client: Client, letter: Letter) -> SagaKey | None:
-    """Return the saga that a dead letter was for; None if its subject leads to none."""
+    """Return the saga that a dead letter was for, or that has sent the command; None if it leads to none."""
+    subject = _message(letter.payload).reply_to if letter.source == "command" else letter.subject
     try:
-        return client.names.address_of(letter.subject).key
+        return client.names.address_of(subject).key
     except ValueError:
         return None
 
@@ -68,10 +70,12 @@ def check_change(request: Request, client: Client, verb: LetterVerb, letter: Let
 
 def _is_for_admins(client: Client, letter: Letter) -> bool:
     """Return True for a message that the visitor could not send in another way without being an admin."""
+    if letter.source == "command":
+        return True
     try:
         channel = client.names.address_of(letter.subject).channel
     except ValueError:
-        return False  # nobody can send it, or it is a command, which operators may give
+        return False  # nobody can send it, or it is a start command, which operators may give
     return channel not in OF_OPERATORS or _message(letter.payload).kind == "terminate"
 
 
@@ -109,8 +113,8 @@ async def forecast(client: Client, letter: Letter) -> str:
         client.dead_letters.check_resendable(letter)
     except NotAllowed as error:
         return str(error)
-    if letter.source == "intake":
-        return ""  # only the workers know what a command means
+    if letter.source != "inbox":
+        return ""  # only the workers and participants know what a command means
     message, key = _message(letter.payload), client.names.address_of(letter.subject).key
     if message.kind == "start":
         return await _start_fault(client, key.saga_type, message.input)

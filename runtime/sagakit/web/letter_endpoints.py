@@ -14,7 +14,7 @@ from sagakit.web.acting import name_of
 from sagakit.web.api_shapes import LetterChangeList, LetterList
 from sagakit.web.bodies import LetterBody, LetterEditBody, json_body
 from sagakit.web.letter_acts import change_letter, check_change, letter_number
-from sagakit.web.looking import LIMIT, MAX_LIMIT, as_json, number_of
+from sagakit.web.looking import LIMIT, MAX_LIMIT, as_json, number_of, redaction_of
 
 if TYPE_CHECKING:
     from sagakit.client.client import Client
@@ -37,7 +37,7 @@ async def list_letter_changes(request: Request, client: Client) -> Response:
 
 async def show_letter(request: Request, client: Client) -> Response:
     """Return one dead letter with its headers and its payload."""
-    return as_json(letter_detail(await client.dead_letters.get(letter_number(request))))
+    return as_json(letter_detail(redaction_of(request).letter(await client.dead_letters.get(letter_number(request)))))
 
 
 async def edit_letter(request: Request, client: Client) -> Response:
@@ -47,7 +47,7 @@ async def edit_letter(request: Request, client: Client) -> Response:
 
 
 async def resend_letter(request: Request, client: Client) -> Response:
-    """Put the message of a dead letter into the inbox again, and remove the letter."""
+    """Put the message of a dead letter into its stream again, and remove the letter."""
     return await _changed(request, client, "resend", await json_body(request, LetterBody))
 
 

@@ -23,7 +23,7 @@ from sagakit.client.letters import Letter, LetterVerb, pretty
 from sagakit.errors import InvalidInput
 from sagakit.web.forms import read_form
 from sagakit.web.letter_acts import LETTER_VERBS, change_letter, check_change, forecast, letter_number, saga_of
-from sagakit.web.looking import LIMIT
+from sagakit.web.looking import LIMIT, redaction_of
 from sagakit.web.page_acts import why_not_here
 from sagakit.web.problems import Problem
 from sagakit.web.rendering import LISTED, MAX_SHOWN, check_form_token, form_token, page
@@ -57,11 +57,13 @@ async def show_letters(request: Request, client: Client) -> Response:
 async def show_letter(request: Request, client: Client) -> Response:
     """Show one dead letter, what would become of it if it were sent again, and what can be done."""
     letter = await client.dead_letters.get(letter_number(request))
-    text = pretty(letter.payload).decode(errors="replace")
+    shown = redaction_of(request).letter(letter)
+    text = pretty(shown.payload).decode(errors="replace")
     return page(
         request, "letter", page="Dead letters", now=await client.now(), letter=letter_line(letter), text=text,
-        headers=letter.headers, saga=saga_of(client, letter), refusal=await forecast(client, letter),
-        editable=len(text) <= MAX_SHOWN, token=form_token(request), done=_done(request),
+        headers=shown.headers, saga=saga_of(client, letter), refusal=await forecast(client, letter),
+        is_whole=shown.payload == letter.payload, editable=len(text) <= MAX_SHOWN, token=form_token(request),
+        done=_done(request),
         acts=[(verb, meaning, _why_not(request, client, verb, letter)) for verb, (_, meaning) in LETTER_VERBS.items()],
     )  # fmt: skip
 

@@ -14,7 +14,7 @@ from sagakit.errors import InvalidId, InvalidInput, UnknownSaga
 from sagakit.messages.validation import check_id
 from sagakit.naming import SagaKey
 from sagakit.web.filter_acts import filter_acts
-from sagakit.web.looking import LIMIT, wanted_by
+from sagakit.web.looking import LIMIT, redaction_of, wanted_by
 from sagakit.web.rendering import LISTED, page, place_of
 from sagakit.web.saga_columns import USUAL, columns_in, offered_columns
 
@@ -38,7 +38,7 @@ async def show_sagas(request: Request, client: Client) -> Response:
     try:
         found = await client.repository.records(await wanted_by(request, client), limit=LIMIT, cursor=cursor)
         shown |= {
-            "items": [saga_line(one) for one in found.records],
+            "items": [saga_line(redaction_of(request).record(one)) for one in found.records],
             "unreadable": found.unreadable,
             "cursor": found.cursor,
         }

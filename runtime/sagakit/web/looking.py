@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from sagakit.client.json_lines import detail_of, event_line, group_line, saga_line
 from sagakit.client.json_shapes import CountLine
+from sagakit.client.redaction import Redaction
 from sagakit.engine import ENDS, Record
 from sagakit.errors import InvalidInput
 from sagakit.naming import SagaKey, id_of, is_name
@@ -46,6 +47,12 @@ def as_json(value: object, status: int = 200, **headers: str) -> Response:
     return Response(msgspec.json.encode(value), status, headers, "application/json")
 
 
+def redaction_of(request: Request) -> Redaction:
+    """Return what hides values in the answers of this app."""
+    found: Redaction = request.scope["sagakit.redaction"]
+    return found
+
+
 def address_of(request: Request) -> SagaKey:
     """Return the saga that the path names. Raises InvalidId, Problem."""
     saga_type = request.path_params["type"]
@@ -63,7 +70,7 @@ async def list_sagas(request: Request, client: Client) -> Response:
     found = await client.repository.records(await wanted_by(request, client), limit=limit, cursor=cursor)
     return as_json(
         SagaPage(
-            items=[saga_line(record) for record in found.records],
+            items=[saga_line(redaction_of(request).record(record)) for record in found.records],
             cursor=found.cursor,
             unreadable=[UnreadableLine(key=one.key, reason=one.reason) for one in found.unreadable],
             read=found.read,
@@ -89,12 +96,13 @@ async def group_sagas(request: Request, client: Client) -> Response:
 async def describe_saga(request: Request, client: Client) -> Response:
     """Describe one saga: values, steps, attempts, messages."""
     address = address_of(request)
-    return as_json(detail_of(str(address), await client.describe(address.saga_type, address.saga_id)))
+    found = redaction_of(request).description(await client.describe(address.saga_type, address.saga_id))
+    return as_json(detail_of(str(address), found))
 
 
 async def show_record(request: Request, client: Client) -> Response:
     """Return the record of one saga as it is stored."""
-    return as_json(await client.record(str(address_of(request))))
+    return as_json(redaction_of(request).record(await client.record(str(address_of(request)))))
 
 
 async def show_history(request: Request, client: Client) -> Response:
@@ -102,7 +110,8 @@ async def show_history(request: Request, client: Client) -> Response:
     record = await client.record(str(address_of(request)))
     whole = _flag(request, "all") is True
     events = (await client.repository.history(record)).events if whole else await client.repository.last_events(record)
-    return as_json(EventAnswer(events=[event_line(event) for event in events], total=record.next_event - 1))
+    shown = [event_line(redaction_of(request).event(event)) for event in events]
+    return as_json(EventAnswer(events=shown, total=record.next_event - 1))
 
 
 async def show_outcome(request: Request, client: Client) -> Response:
@@ -112,11 +121,12 @@ async def show_outcome(request: Request, client: Client) -> Response:
     if wait:
         with anyio.move_on_after(wait):
             record = await client.ended(key, or_stuck=True)
-    return outcome_response(key, await client.record(key) if record is None else record, wait)
+    return outcome_response(request, key, await client.record(key) if record is None else record, wait)
 
 
-def outcome_response(key: str, record: Record, wait: int | None) -> Response:
+def outcome_response(request: Request, key: str, found: Record, wait: int | None) -> Response:
     """Return the answer with the outcome of a record: 202 while there is none."""
+    record = redaction_of(request).record(found)
     return as_json(outcome_answer(key, record), 200 if record.status in ENDS else 202, **applied(wait))
 
 
@@ -157,17 +167,20 @@ def wait_of(request: Request) -> int | None:
 
 async def wanted_by(request: Request, client: Client) -> Wanted:
     """Return what the filter of a request looks for. Raises InvalidFilter, InvalidInput."""
-    return await wanted_where_text(client, request.query_params.get("where", ""), ended=_flag(request, "ended"))
+    where = request.query_params.get("where", "")
+    return await wanted_where_text(request, client, where, ended=_flag(request, "ended"))
 
 
-async def wanted_where_text(client: Client, where: str, *, ended: bool | None = None) -> Wanted:
+async def wanted_where_text(request: Request, client: Client, where: str, *, ended: bool | None = None) -> Wanted:
     """Return what a filter looks for: unfinished sagas, unless it or `ended` says others.
 
     Raises InvalidFilter, InvalidInput.
     """
     if len(where) > MAX_FILTER:
         raise InvalidInput(f"where: a filter may have {MAX_FILTER:,} characters")
-    return wanted_where(parse(where, now=await client.now()), ended=ended)
+    found = parse(where, now=await client.now())
+    redaction_of(request).check_filter(found.condition)
+    return wanted_where(found, ended=ended)
 
 
 def _flag(request: Request, name: str) -> bool | None:

@@ -39,14 +39,14 @@ class Selection(NamedTuple):
     place: str
     verbs: Sequence[InboundKind]
     fields: Callable[[Field], Mapping[str, str]]
-    find: Callable[[Client, Mapping[str, str]], Found]
+    find: Callable[[Request, Client, Mapping[str, str]], Found]
 
 
 async def preview(request: Request, client: Client, selection: Selection) -> Response:
     """Show what a verb would do to the sagas that a query names, and ask for the reason."""
     get = request.query_params.get
     verb, fields = _allowed(request, selection, get), selection.fields(get)
-    records = await selection.find(client, fields)
+    records = await selection.find(request, client, fields)
     expected = await expected_of(client, records, verb)
     refusals = Counter(
         _why(record, answer)
@@ -72,7 +72,7 @@ async def run(request: Request, client: Client, selection: Selection) -> Respons
         raise InvalidInput(f"why: say why you {verb} these sagas; their events keep it")
     await Jobs(client.wire, client.names).check()
     since = await positions(client.wire, client.names)
-    found = await selection.find(client, selection.fields(form.get))
+    found = await selection.find(request, client, selection.fields(form.get))
     records = sorted(found, key=lambda record: record.updated_at)[: _count(form.get("count", ""))]
     if not records:
         raise NotAllowed("none of these sagas is left: look at the page before again")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from math import inf
 from typing import TYPE_CHECKING, Any
 
 from starlette.background import BackgroundTask
@@ -27,10 +26,6 @@ if TYPE_CHECKING:
     from sagakit.client.client import Client
 
 
-GROUPS_WAIT = 0.15
-"""Seconds that the overview waits for the groups of the stuck where there are many sagas: they may take longer."""
-
-
 async def show_overview(request: Request, client: Client) -> Response:
     """Show how many sagas there are, by status and type, what waits, and who works."""
     now = await client.now()
@@ -45,7 +40,7 @@ async def show_overview(request: Request, client: Client) -> Response:
         totals[status] += number
         types.setdefault(saga_type, Counter())[status] += number
     made = page(
-        request, "overview", page="Overview", now=now, refresh=LISTED if groups is None else WHOLE, exact=told.exact,
+        request, "overview", page="Overview", now=now, refresh=WHOLE if later is None else LISTED, exact=told.exact,
         totals=[(name, totals[name]) for name in STATUSES], names=STATUSES, types=dict(sorted(types.items())),
         workers=[_worker(lease) for lease in leases], backlog=await backlog_of(client, leases),
         stuck=None if groups is None else len(groups), as_of=moment_of(told.as_of),
@@ -64,9 +59,10 @@ async def groups_soon(
     Where there are many sagas it may take long: then return the last groups, if there are any, and a task that finds
     the groups for those who come later.
     """
-    live = sum(number for (_, status), number in told.counts.items() if status not in ENDS)
-    groups, late = await looks.groups.soon(client, GROUPS_WAIT if live > FEW else inf)
-    return groups, BackgroundTask(looks.groups.finish, client) if late else None
+    if sum(number for (_, status), number in told.counts.items() if status not in ENDS) <= FEW:
+        return await looks.groups.get(client), None
+    groups, old = looks.groups.known()
+    return groups, BackgroundTask(looks.groups.renew, client) if old else None
 
 
 def _worker(lease: LeaseAt) -> dict[str, Any]:

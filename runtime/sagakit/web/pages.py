@@ -21,10 +21,10 @@ from sagakit.web.acting import act
 from sagakit.web.drawn_nodes import drawn_saga
 from sagakit.web.forms import read_form
 from sagakit.web.group_acts import GROUP_VERBS, group_query
-from sagakit.web.looking import address_of
+from sagakit.web.looking import address_of, redaction_of
 from sagakit.web.page_acts import STEP_VERBS, VERBS, acts_on
 from sagakit.web.problems import Problem, as_answer
-from sagakit.web.rendering import ONE, WHOLE, asset, check_form_token, form_token, page, place_of
+from sagakit.web.rendering import ONE, WHOLE, check_form_token, form_token, page, place_of
 from sagakit.web.replay_page import show_replay
 from sagakit.web.saga_view import operator_acts, reasons_of, shown_event, shown_steps
 from sagakit.web.shared_looks import Looks
@@ -69,7 +69,9 @@ async def show_saga(request: Request, client: Client) -> Response:
         return Response(status_code=304, headers={"ETag": tag})
     events, plan = await client.repository.last_events(record), await client.plan_of(record)
     now = await client.now()
-    visitor, saga = request.scope["sagakit.visitor"], described(record, events, None, "", {}, plan=plan)
+    redaction = redaction_of(request)
+    shown, events = redaction.record(record), [redaction.event(event) for event in events]
+    visitor, saga = request.scope["sagakit.visitor"], described(shown, events, None, "", {}, plan=plan)
     return page(
         request, "saga", page="", tag=tag, now=now, key=key, here=place_of(request, address), saga=saga,
         total=record.next_event - 1,
@@ -80,7 +82,7 @@ async def show_saga(request: Request, client: Client) -> Response:
         axis=time_axis(saga, datetime.fromtimestamp(now, UTC)),
         acts=acts_on(record, plan, visitor, now, read_only=request.scope["sagakit.read_only"]),
         token=form_token(request), done=done if done in {*VERBS, *STEP_VERBS} else "",
-        record=msgspec.json.format(msgspec.json.encode(record), indent=2).decode(),
+        record=msgspec.json.format(msgspec.json.encode(shown), indent=2).decode(),
     )  # fmt: skip
 
 
@@ -118,12 +120,6 @@ def _json(text: str) -> msgspec.Raw:
     except UNREADABLE as error:
         raise InvalidInput(f"the result is not JSON: {error}") from None
     return msgspec.Raw(text.encode())
-
-
-async def send_asset(request: Request, client: Client) -> Response:
-    """Return a style sheet, a script or an icon."""
-    content, kind = asset(request.path_params["name"])
-    return Response(content, headers={"Cache-Control": "no-cache"}, media_type=kind)
 
 
 def as_page(request: Request, error: Problem | SagakitError) -> Response:

@@ -1,4 +1,4 @@
-"""Rendering: templates with values that are escaped and made visible, and the assets that pages load."""
+"""Rendering: templates with values that are escaped and made visible."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from hashlib import sha256
-from importlib.resources import files
 from typing import Any
 from urllib.parse import quote
 
@@ -20,6 +19,7 @@ from sagakit.client.json_shapes import GroupLine
 from sagakit.client.list_columns import attribute_of
 from sagakit.naming import SagaKey, encode_id
 from sagakit.repository.groups import VARYING_SIGN
+from sagakit.web.assets import asset_path
 from sagakit.web.problems import Problem
 from sagakit.web.terminal import command_for
 from sagakit.web.time_zones import clock, zone_of
@@ -38,7 +38,6 @@ TONES: Mapping[str, str] = {
 """The status whose color and shape the state of a step has; `quiet` for none."""
 WHOLE, LISTED, ONE = 10, 5, 2
 """Seconds between two looks: of a page about all sagas, which reads the most; of a list; of one saga."""
-TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "txt": "text/plain"}
 MAX_SHOWN = 64 * 1024
 """Characters of one text that a page shows."""
 MAX_PATTERN = 120
@@ -122,7 +121,7 @@ def _environment() -> Environment:
     found.filters.update(
         visible=visible, visible_lines=visible_lines, json=as_text, clock=clock, ago=ago, since=since, lasted=lasted,
         token=encode_id, group_filter=group_filter, tone=lambda state: TONES.get(state, ""),
-        shape=lambda state: SHAPES.get(TONES.get(state, ""), "·"), attribute=attribute_of,
+        shape=lambda state: SHAPES.get(TONES.get(state, ""), "·"), attribute=attribute_of, asset=asset_path,
     )  # fmt: skip
     found.globals["shapes"] = SHAPES
     return found
@@ -178,13 +177,3 @@ def check_form_token(request: Request, token: str) -> None:
     """Raise Problem unless a form comes from a page of this visitor."""
     if not hmac.compare_digest(form_token(request).encode(), token.encode()):
         raise Problem(403, "OldPage", "the page is too old, or of another visitor: load it again, then try once more")
-
-
-@cache
-def asset(name: str) -> tuple[bytes, str]:
-    """Return an asset with its media type. Raises Problem."""
-    file = files("sagakit.web") / "assets" / name
-    kind = TYPES.get(name.rpartition(".")[2])
-    if kind is None or "/" in name or not file.is_file():
-        raise Problem(404, "NotFound", "there is no such file")
-    return file.read_bytes(), kind

@@ -16,7 +16,7 @@ from sagakit.engine.events import CloudEvent
 from sagakit.repository.listing import History
 from sagakit.web.drawn_nodes import drawn_saga
 from sagakit.web.fleet_pages import kept_plan
-from sagakit.web.looking import address_of, number_of
+from sagakit.web.looking import address_of, number_of, redaction_of
 from sagakit.web.problems import Problem
 from sagakit.web.rendering import page, place_of
 from sagakit.web.saga_view import reasons_of, shown_event, shown_steps
@@ -72,7 +72,9 @@ async def show_replay(request: Request, client: Client) -> Response:
     if record.next_event - 1 > MOST:
         text = f"a saga with more than {MOST:,} events is not replayed here: `sagakit replay {address}` shows them all"
         raise Problem(422, "TooManyEvents", text)
-    moment = moment_after(await client.repository.history(record), number)
+    history, redaction = await client.repository.history(record), redaction_of(request)
+    past = moment_after(history, number)
+    moment = PastState(redaction.record(past.record), [redaction.event(one) for one in past.events], past.place)
     plan, place = await _plan_of(client, record, moment.record), moment.place
     saga = described(moment.record, moment.events[: place + 1], None, "", {}, plan=plan)
     return page(

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from sagakit.client.client import Client
 
 T = TypeVar("T")
+PAUSE = 1.0
+"""Seconds until a look begins for those who come later."""
 FEW = 1_000
 """Values that are read for one visitor alone. A look that reads more of them is shared for some time."""
 SHARE = 5
 """Such a look is shared for so many times the time that it took: so a fifth of the time is spent on it at the most."""
-
-
 STILL_TRUE = 60.0
 """Seconds for which a look is shown in place of one that is under way."""
 PATIENCE = 60.0
@@ -63,20 +63,23 @@ class SharedLook(Generic[T]):
                 self._lasts = SHARE * (self._clock() - began) if self._last.read > FEW else 0.0
             return self._last.found
 
-    async def soon(self, client: Client, seconds: float) -> tuple[T | None, bool]:
-        """Return what is found within some seconds, and True if it took longer: then call `finish` once there is time.
+    def known(self) -> tuple[T | None, bool]:
+        """Return what was found in the last minute, or else None; and True if it is old: then call `renew` in the end.
 
-        If it took longer it is what was found in the last minute, or else None. Raises what the look raises.
+        Nobody waits for it.
         """
-        asked = self._clock()
-        with anyio.move_on_after(seconds):
-            return await self.get(client), False
-        last = self._last
-        return (None if last is None or self._began < asked - STILL_TRUE else last.found), True
+        age = self._clock() - self._began
+        if self._last is None or age > STILL_TRUE:
+            return None, True
+        return self._last.found, age >= self._lasts
 
-    async def finish(self, client: Client) -> None:
-        """Look for those who come later, for a minute at the most. Raises what the look raises."""
+    async def renew(self, client: Client) -> None:
+        """Look for those who come later, for a minute at the most. Raises what the look raises.
+
+        It begins after a pause, so that a browser gets the scripts of its page first.
+        """
         with anyio.move_on_after(PATIENCE):
+            await anyio.sleep(PAUSE)
             await self.get(client)
 
 

@@ -12,9 +12,10 @@ from starlette.types import Receive, Scope, Send
 
 from sagakit.client.bare_errors import bare_errors
 from sagakit.client.json_lines import watch_line
+from sagakit.client.redaction import NO_REDACTION, Redaction
 from sagakit.client.watching import SagaEvent
 from sagakit.naming import is_name
-from sagakit.web.looking import address_of
+from sagakit.web.looking import address_of, redaction_of
 from sagakit.web.problems import RETRY_AFTER, Problem
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class EventStream(Response):
 
     def __init__(self, request: Request, client: Client, saga_type: str | None, saga_id: str | None) -> None:
         after = request.headers.get("last-event-id") or request.query_params.get("after") or None
+        self._redaction = redaction_of(request)
         self._events = client.watch(saga_type, saga_id, after=after)
         self._open: set[object] = request.scope["sagakit.streams"]
         if len(self._open) >= MOST:
@@ -68,7 +70,7 @@ class EventStream(Response):
                         tasks.start_soon(self._beat, send)
                         tasks.start_soon(_until_left, receive, tasks.cancel_scope)
                         async for event in events:
-                            await self._put(send, event_text(event))
+                            await self._put(send, event_text(event, self._redaction))
         finally:
             self._open.discard(self)
 
@@ -88,7 +90,7 @@ async def _until_left(receive: Receive, scope: anyio.CancelScope) -> None:
     scope.cancel()
 
 
-def event_text(found: SagaEvent) -> bytes:
+def event_text(found: SagaEvent, redaction: Redaction = NO_REDACTION) -> bytes:
     """Return an event in the form of the stream. JSON has no line breaks, so it is one line of data."""
-    line = watch_line(found.position, found.event)
+    line = watch_line(found.position, redaction.event(found.event))
     return b"id: %b\ndata: %b\n\n" % (found.position.encode(), msgspec.json.encode(line))

@@ -46,7 +46,7 @@ def _opens(record: Record, row: Row) -> bool:
 
 def _unknown(history: History, versions: Sequence[Version], row: Row) -> bool:
     """Return True if the trail may miss a version of that epoch, stored before the call."""
-    for before, after in _gaps(history, versions):
+    for before, after in gaps(history, versions):
         first = before is None or (before.record is not None and before.record.epoch <= row.call.epoch)
         last = after is None or after.record is None or after.record.epoch >= row.call.epoch
         if first and last and (before is None or before.at <= row.call.begin):
@@ -54,8 +54,8 @@ def _unknown(history: History, versions: Sequence[Version], row: Row) -> bool:
     return False
 
 
-def _gaps(history: History, versions: Sequence[Version]) -> Iterator[tuple[Version | None, Version | None]]:
-    """Return the places in a chain where at least one version is missing; None stands for its ends."""
+def gaps(history: History, versions: Sequence[Version]) -> Iterator[tuple[Version | None, Version | None]]:
+    """Yield the places in a chain where at least one version is missing; None stands for its ends."""
     before: Version | None = None
     for after in versions:
         number = 0 if before is None or before.record is None else before.record.version
@@ -71,7 +71,7 @@ def called_once(history: History) -> Iterator[Violation]:
     """P1: no attempt is called more often than it was intended, by one owner in one epoch."""
     for key, rows in history.by_saga.items():
         versions = history.by_key.get(key, [])
-        if any(True for _ in _gaps(history, versions)):
+        if any(True for _ in gaps(history, versions)):
             continue
         calls = Counter((row.call.key, row.call.kind, row.call.epoch) for row in rows)
         for (call_key, kind, epoch), count in calls.items():
@@ -105,7 +105,7 @@ def _order(rows: Sequence[Row]) -> Iterator[str]:
 def _after_all_before(row: Row, rows: Sequence[Row]) -> Iterator[str]:
     saga_type = row.call.saga_type
     for before in set(ancestors(saga_type, node_of(row.call.step))):
-        if not PLANS[saga_type][before].called:
+        if not PLANS[saga_type][before].called or PLANS[saga_type][before].remote:
             continue
         steps = {other.call.step for other in rows if node_of(other.call.step) == before} or {before}
         for step in steps:

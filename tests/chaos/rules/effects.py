@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from tests.chaos.history import History, Record, Row
 from tests.chaos.plans import PLANS, node_of
+from tests.chaos.remote_evidence import Work
 from tests.chaos.rules import Violation
 
 
@@ -21,8 +22,8 @@ def once_by_key(history: History) -> Iterator[Violation]:
 def remaining(history: History) -> Iterator[Violation]:
     """P4: a failed saga leaves no effect; a completed one leaves each step's once; no saga leaves a step's twice."""
     parcels = {f"{one.saga_type}.{one.saga_id}": int(one.input["parcels"]) for one in history.starts}
-    for key, rows in history.by_saga.items():
-        effects = _remaining(rows)
+    for key in history.by_saga.keys() | history.work_of.keys():
+        effects = _remaining(history.by_saga.get(key, []), history.work_of.get(key, []))
         for step, count in effects.items():
             if count > 1:
                 yield Violation("once", key, f"{step} took effect {count} times, and was not undone")
@@ -35,10 +36,12 @@ def remaining(history: History) -> Iterator[Violation]:
             yield from _completed(key, record, effects, parcels.get(key))
 
 
-def _remaining(rows: Sequence[Row]) -> Counter[str]:
+def _remaining(rows: Sequence[Row], works: Sequence[Work]) -> Counter[str]:
     """Return how many effects of each step remain: done, and not undone."""
     undone = {row.call.action_key for row in rows if row.call.kind == "undo" and row.result == "effect"}
+    undone |= {work.key for work in works if work.kind == "undo"}
     done = {row.call.key: row.call.step for row in rows if row.call.kind == "do" and row.result == "effect"}
+    done |= {work.key: work.step for work in works if work.kind == "do"}
     return Counter(step for key, step in done.items() if key not in undone)
 
 
@@ -53,6 +56,6 @@ def _failed(key: str, record: Record, effects: Counter[str]) -> Iterator[Violati
 def _completed(key: str, record: Record, effects: Counter[str], parcels: int | None) -> Iterator[Violation]:
     for name, step in PLANS[record.saga_type].items():
         found = [entry for entry in effects if node_of(entry) == name]
-        wanted = parcels if step.each else 1
+        wanted = parcels if step.each else int(parcels is None or parcels >= step.least)
         if step.called and wanted is not None and len(found) != wanted:
             yield Violation("once", key, f"it is completed, and {name} has {len(found)} effects, not {wanted}")

@@ -14,9 +14,12 @@ from tests.chaos.plans import PLANS, ancestors, descendants, node_of
 from tests.chaos.rules import Violation
 
 PASSED = ("done", "skipped")
-BEGUN = ("running", "waiting", "checking", "check_waiting", "awaiting", "spread", "done")
-UNSETTLED = ("running", "waiting", "checking", "check_waiting", "awaiting", "doubtful", "undoing", "undo_waiting")
-TURNED = ("undoing", "undo_waiting", "undone", "undo_failed")
+BEGUN = ("running", "sent", "waiting", "checking", "check_sent", "check_waiting", "awaiting", "spread", "done")
+UNSETTLED = (
+    "running", "sent", "waiting", "checking", "check_sent", "check_waiting", "awaiting", "doubtful", "undoing",
+    "undo_sent", "undo_waiting",
+)  # fmt: skip
+TURNED = ("undoing", "undo_sent", "undo_waiting", "undone", "undo_failed")
 
 
 def one_chain(history: History) -> Iterator[Violation]:

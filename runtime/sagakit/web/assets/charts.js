@@ -1,6 +1,7 @@
 "use strict";
 // Draws the table of what happened in each minute as small charts, one for each outcome. The table stays, for those who
-// want the numbers. Bars are drawn by uPlot; the last one is of the present minute, and grows.
+// want the numbers. Bars are drawn by uPlot; the last one is of the present minute, and grows. Both come after the first
+// paint: nobody waits for them to read the page.
 const COLORS = { started: "--link", completed: "--good", failed: "--calm", stuck: "--bad" };
 const HIGH = 110;
 const place = document.querySelector("#charts");
@@ -58,7 +59,6 @@ function build() {
     card.append(title);
     return { name, number, card, title };
   });
-  place.hidden = false;
   place.replaceChildren(...made.map(({ card }) => card));
   charts = made.map(({ name, number, card, title }) => ({
     card,
@@ -75,7 +75,22 @@ window.drawCharts = () => {
   const found = rows();
   charts.forEach(({ chart, number }) => chart.setData(data(found, number)));
 };
-document.querySelector("#rates").open = false;
-build();
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", build);
-window.addEventListener("resize", () => charts.forEach(({ chart, card }) => chart.setSize({ width: card.clientWidth - 16, height: HIGH })));
+
+function loaded(element) {
+  return new Promise((done, fail) => {
+    element.addEventListener("load", done);
+    element.addEventListener("error", fail);
+    document.head.append(element);
+  });
+}
+
+async function begin() {
+  const style = Object.assign(document.createElement("link"), { rel: "stylesheet", href: place.dataset.style });
+  const script = Object.assign(document.createElement("script"), { src: place.dataset.script });
+  await Promise.all([loaded(style), loaded(script)]);
+  build();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", build);
+  window.addEventListener("resize", () => charts.forEach(({ chart, card }) => chart.setSize({ width: card.clientWidth - 16, height: HIGH })));
+}
+
+requestAnimationFrame(() => setTimeout(() => begin().catch(() => (document.querySelector("#rates").open = true))));

@@ -22,7 +22,7 @@ async function refresh() {
   const open = new Set([...document.querySelectorAll("details[open]")].map((one) => one.id));
   if (window.drawDiagram) drawDiagram(found, room());
   for (const one of found.querySelectorAll("details")) one.open = open.has(one.id);
-  const callbacks = { beforeNodeMorphed: (one) => one.id !== "charts" };
+  const callbacks = { beforeNodeMorphed: (one) => !["charts", "filter-words"].includes(one.id) };
   Idiomorph.morph(document.querySelector("main"), found.querySelector("main"), { ignoreActiveValue: true, callbacks });
   if (window.drawCharts) drawCharts();
 }
@@ -66,9 +66,12 @@ document.addEventListener("keydown", (event) => {
 });
 
 // The page of time zones offers the browser's own, until one is chosen.
-const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
-const guessed = [...document.querySelectorAll("select[data-guess] option")].find((one) => one.value === own);
-if (guessed) guessed.selected = true;
+const guesses = document.querySelector("select[data-guess]");
+if (guesses) {
+  const own = Intl.DateTimeFormat().resolvedOptions().timeZone; // it takes a browser some milliseconds to find out
+  const guessed = [...guesses.options].find((one) => one.value === own);
+  if (guessed) guessed.selected = true;
+}
 
 // The command of the page can be copied where the browser lets a page do that.
 const command = document.querySelector("#command");

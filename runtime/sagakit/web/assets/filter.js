@@ -36,17 +36,24 @@ function offered(text) {
 }
 
 function offer() {
-  if (words) offers.replaceChildren(...offered(filter.value).map((text) => new Option("", text)));
+  offers.replaceChildren(...offered(filter.value).map((text) => new Option("", text)));
 }
 
+let asking = false;
+
+// Without an answer, the next letter asks again.
 async function enter() {
-  if (words) return;
-  const answer = await fetch(filter.form.dataset.words);
-  if (answer.ok) words = await answer.json();
-  offer();
+  if (words || asking) return;
+  asking = true;
+  const written = filter.value;
+  const answer = await fetch(filter.form.dataset.words).catch(() => null);
+  if (answer && answer.ok) words = await answer.json().catch(() => null);
+  asking = false;
+  if (words) offer();
+  else if (filter.value !== written) enter();
 }
 
-filter.addEventListener("input", offer);
+filter.addEventListener("input", () => (words ? offer() : enter()));
 filter.addEventListener("focus", enter);
 // Whoever was quicker than this script stands in the field already: that focus is over, and does not come again.
 if (document.activeElement === filter) enter();
