@@ -4,6 +4,8 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+DATE ?= $(shell date -u +%F)
 STAMP := .venv/.installed
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 PACKAGES_JS := examples/participant-js/node_modules/.package-lock.json
@@ -64,7 +66,7 @@ check: $(STAMP)  ## lint, types, and whether the changelog can be built
 	$(BIN)/pyright
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright --ignoreexternal --verifytypes sagakit_actors
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright --ignoreexternal --verifytypes sagakit
-	$(BIN)/towncrier build --draft --version Next --date "not released yet" > /dev/null
+	$(BIN)/towncrier build --draft --version $(VERSION) --date $(DATE) > /dev/null
 
 bench: $(STAMP)  ## first figures: throughput with the server's default sync, and with sync_interval: always
 	$(BIN)/python -m benchmarks throughput $(ARGS)
@@ -94,10 +96,10 @@ diagrams: $(STAMP) faketime  ## draw the diagrams of the documentation anew, wit
 pictures: $(STAMP) faketime  ## take the pictures of docs/console.md anew, with Chromium
 	$(BIN)/python -m tests.web.pictures
 
-# What is not released is written anew each time, from fragments that stay; `towncrier build --version X` ends a release.
-changelog: $(STAMP)  ## write what newsfragments/ has into CHANGELOG.md; the fragments stay
-	sed -e '/^## Next/,/^## [0-9]/{/^## [0-9]/!d;}' CHANGELOG.md > .changelog && mv .changelog CHANGELOG.md
-	$(BIN)/towncrier build --keep --version Next --date "not released yet"
+# The section of this version is written anew each time. The fragments stay until the next version begins.
+changelog: $(STAMP)  ## write what newsfragments/ has into CHANGELOG.md, as this version's section; DATE=2026-11-30
+	sed -e '/^## $(VERSION) /,/^## [0-9]/{/^## $(VERSION) /d;/^## [0-9]/!d;}' CHANGELOG.md > .changelog && mv .changelog CHANGELOG.md
+	$(BIN)/towncrier build --keep --version $(VERSION) --date $(DATE)
 
 clean:  ## remove .venv and what the tools have cached
 	rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

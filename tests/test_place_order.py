@@ -76,7 +76,7 @@ def served(app: FastAPI) -> Iterator[str]:
     web = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
     thread = threading.Thread(target=web.run)
     thread.start()
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as probe:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as probe:
         while thread.is_alive() and not web.started:
             threading.Event().wait(0.01)
         assert probe.get("/openapi.json").status_code == 200
@@ -118,7 +118,7 @@ def test_the_script_part(tmp_path: Path) -> None:
 def test_the_fastapi_part(server: Server, namespace: str) -> None:
     shop = FakeShop()
     app = service(server.url, shop.http, shop, namespace=namespace)
-    with served(app) as address, httpx.Client(base_url=address) as client:
+    with served(app) as address, httpx.Client(base_url=address, timeout=60) as client:
         placed = client.post("/orders", json=order("1").model_dump())
         assert (placed.status_code, placed.json()) == (202, {"status": "/orders/1"})
         assert client.get("/orders/1").json() == {"charge": "ch_1", "tracking": "T-1"}

@@ -12,7 +12,7 @@ from sagakit.cli import dev_process
 from sagakit.cli.dev_process import python_files
 from sagakit.cli.exits import CommandExit
 
-from tests.cli.processes import SAGAKIT
+from tests.cli.processes import SAGAKIT, said
 
 SHOP = """
 from sagakit import Context, Saga, step
@@ -37,13 +37,7 @@ class Dev:
 
     def said(self, text: str) -> str:
         """Wait for a line of the log, and return it."""
-        assert self._process.stderr is not None
-        seen = []
-        for line in self._process.stderr:
-            seen.append(line)
-            if text in line:
-                return line
-        raise AssertionError(seen)
+        return said(self._process, text)
 
 
 def greeted(console: str) -> object:

@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 from sagakit import Completed, Failed, open_runtime
+from sagakit.cli import command_options
+from sagakit.cli.app import app
 from sagakit.cli.console_commands import dev
 from trio.testing import MockClock
+from typer.testing import CliRunner
 
 from tests.docs.test_docs import ROOT, blocks
 
@@ -48,3 +51,10 @@ def shown(outcome: Completed[str] | Failed) -> dict[str, Any]:
 def test_the_address_of_the_console_is_the_commands() -> None:
     hosts = set(re.findall(r"http://([\d.:]+)", PAGE.read_text()))
     assert hosts == {inspect.signature(dev).parameters["listen"].default}
+
+
+def test_the_page_installs_what_the_command_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command_options, "find_spec", lambda name: None)  # as in an empty environment
+    said = CliRunner().invoke(app, ["dev", "trips:sagas"]).stderr
+    (needed,), (installed,) = (re.findall(r"'sagakit\[(.+)\]'", text) for text in (said, PAGE.read_text()))
+    assert set(installed.split(",")) == set(needed.split(","))

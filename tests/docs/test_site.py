@@ -100,7 +100,7 @@ def test_each_page_is_there_as_markdown_and_in_the_list_for_programs(site: Site)
     listed = re.findall(r"^- \[.+\]\((.+\.md)\)$", (site.folder / "llms.txt").read_text(), flags=re.MULTILINE)
     pages = {str(page.relative_to(site.folder).with_suffix(".md")) for page in site.pages}
     texts = {str(path.relative_to(site.folder)) for path in site.folder.rglob("*.md")}
-    assert {name.replace("/README.md", "/index.md") for name in texts} == pages
+    assert {re.sub(r"/README\.md$", "/index.md", name) for name in texts} == pages
     assert sorted(listed) == sorted(name for name in texts if not name.startswith("source/"))
 
 

@@ -51,7 +51,7 @@ async def bury(client: Client, subject: str, **headers: str) -> int:
 async def test_a_command_that_nobody_could_read_is_edited_and_resent_and_its_saga_goes_on(
     server: Server, namespace: str
 ) -> None:
-    books, given = Books(), {"namespace": namespace}
+    books = Books()
     with trio.fail_after(WITHIN):
         async with (
             open_runtime(server.url, sagas=[Buy()], namespace=namespace) as runtime,
@@ -65,7 +65,7 @@ async def test_a_command_that_nobody_could_read_is_edited_and_resent_and_its_sag
             await client.wire.request(f"$JS.API.STREAM.MSG.DELETE.{client.names.commands}", remove)
             spoilt = header_block({"Nats-Msg-Id": "spoilt", "Color": "red"})
             await client.wire.request(subject, command.value[:-1], headers=spoilt)
-            async with open_participant(server.url, payments(books), keys=MemoryKeys(), **given):
+            async with open_participant(server.url, payments(books), keys=MemoryKeys(), namespace=namespace):
                 letter = await only_letter(client)
                 assert (letter.source, letter.service, letter.saga_type) == ("command", "payments", "")
                 assert (letter.subject, letter.message_id, letter.worker) == (subject, "spoilt", "payments")

@@ -189,7 +189,7 @@ async def test_reading_goes_on_when_its_consumer_was_deleted(server: Server, nam
 
 
 async def test_the_server_takes_back_what_a_dead_worker_held_in_five_seconds(server: Server, namespace: str) -> None:
-    """It took 26 seconds, so that a saga whose worker died at the wrong moment started that late."""
+    """A saga whose worker died at the wrong moment started 26 seconds late, when the server took that long."""
     async with opened(server, namespace) as store, store.inbox.receive("Trip", "new") as messages:
         await publish(store, "sagain.Trip.a")
         await taken(messages, 1)  # now the consumer is there

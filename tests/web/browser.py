@@ -11,7 +11,7 @@ from importlib.resources import files
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, ViewportSize
 
 from benchmarks.browser import chromium as chromium
-from tests.cli.processes import SAGAKIT
+from tests.cli.processes import SAGAKIT, said
 from tests.servers import Server
 
 PATIENCE = 60_000
@@ -27,13 +27,16 @@ def console(server: Server, namespace: str) -> Iterator[str]:
     command = [SAGAKIT, "web", "--nats", server.url, "--namespace", namespace, "--listen", "127.0.0.1:0"]
     with subprocess.Popen([*command, "--role", "admin"], stderr=subprocess.PIPE, text=True) as process:
         try:
-            assert process.stderr is not None
-            line = process.stderr.readline()
+            line = said(process, "the console is at")
             found = re.search(r"the console is at (\S+);", line)
             assert found is not None, line
             yield found[1]
         finally:
             process.terminate()
+            try:
+                process.wait(60)
+            finally:
+                process.kill()
 
 
 class Visit:

@@ -56,9 +56,9 @@ def test_a_saga_is_started_watched_signalled_and_read(face: str, server: Server,
 
         given = await post(http, url("one", "/signals/approved"), 200, payload="ann", message_id="m")
         assert given["verdict"] == "accepted"
-        answer = await http.get(url("one", "/outcome"), headers={"Prefer": "wait=20"})
+        answer = await http.get(url("one", "/outcome"), headers={"Prefer": "wait=60"})
         assert (answer.status_code, answer.json()["output"]) == (200, "3 ann")
-        again = await post(http, "/api/sagas/Buy", 200, wait=20, id="one", input={"number": 3, "asks": True})
+        again = await post(http, "/api/sagas/Buy", 200, wait=60, id="one", input={"number": 3, "asks": True})
         assert again["status"] == "completed"
 
         found = await get(http, url("one"))
@@ -80,7 +80,7 @@ def test_an_operator_mends_and_each_act_is_audited(
 
     async def body(http: httpx.AsyncClient, client: Client) -> None:
         for name in ("retried", "given", "undone", "ended", "cancelled"):
-            await post(http, "/api/sagas/Buy", 202, wait=20, id=name, input={"breaks": True})
+            await post(http, "/api/sagas/Buy", 202, wait=60, id=name, input={"breaks": True})
         groups = (await get(http, "/api/groups"))["groups"]
         assert [(group["step"], group["count"], group["error"]) for group in groups] == [
             ("charge", 5, "RuntimeError('the bank is down')")
@@ -99,7 +99,7 @@ def test_an_operator_mends_and_each_act_is_audited(
             ("undone", "failed"),
             ("ended", "failed"),
         ):
-            answer = await http.get(url(name, "/outcome"), headers={"Prefer": "wait=20"})
+            answer = await http.get(url(name, "/outcome"), headers={"Prefer": "wait=60"})
             assert answer.json()["status"] == status, name
         acts = [
             (event["event"], event["data"]["by"], event["data"]["reason"])
@@ -124,7 +124,7 @@ def test_each_error_is_a_problem_with_its_name_and_the_place(server: Server, nam
             assert (answer.status_code, found["status"], found["code"]) == (expected, expected, code), found
             return found
 
-        await post(http, "/api/sagas/Buy", 200, wait=20, id="one", input={"number": 1})
+        await post(http, "/api/sagas/Buy", 200, wait=60, id="one", input={"number": 1})
         found = await told(
             422, "InvalidInput", await http.post("/api/sagas/Buy", json={"input": {"number": "x", "asks": 1}})
         )

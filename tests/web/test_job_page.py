@@ -37,8 +37,9 @@ def test_an_operator_goes_on_with_a_job_that_was_cut_off(
         with monkeypatch.context() as patched:
             patched.setattr(JobRun, "run", stopped_at_once)
             place = f"/jobs/{(await begin(ann, order())).json()['job']}"
-        for options in ({"authentication": Everyone("viewer"), "read_only": False}, {"read_only": True}):
-            async with visiting(sagakit.web.app(client, **options)) as http:
+        for who, read_only in ((Everyone("viewer"), False), (Everyone("admin"), True)):
+            app = sagakit.web.app(client, authentication=who, read_only=read_only)
+            async with visiting(app) as http:
                 seen = await read(http, place)
                 assert seen.buttons == {"Go on": False}
                 assert (await http.post(f"{place}/resume", data={"token": seen.fields["token"]})).status_code == 403

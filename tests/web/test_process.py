@@ -16,7 +16,7 @@ from sagakit.cli.console_process import ConsoleCall
 from sagakit.cli.exits import UsageError
 from sagakit.web.visitors import Everyone, Proxy, Tokens
 
-from tests.cli.processes import ROOT, SAGAKIT
+from tests.cli.processes import ROOT, SAGAKIT, said
 from tests.client.faces import CLIENTS, Buy, Order, worker
 from tests.servers import Server
 
@@ -38,13 +38,12 @@ def test_the_command_serves_until_a_signal_comes(server: Server, namespace: str)
     ]
     with worker(server, namespace), subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
-            assert process.stderr is not None
-            line = process.stderr.readline()
+            line = said(process, "the console is at")
             found = re.search(r"at (http://127\.0\.0\.2:\d+); everyone is admin", line)
             assert found is not None, line
             body = {"id": "one", "input": {"number": 3}}
             with httpx.Client(base_url=found[1], timeout=60) as http:
-                answer = http.post("/api/sagas/Buy", json=body, headers={"Prefer": "wait=20"})
+                answer = http.post("/api/sagas/Buy", json=body, headers={"Prefer": "wait=60"})
                 assert (answer.status_code, answer.json()["output"]) == (200, "3 unasked")
                 assert http.get("/api/groups", headers={"Host": "evil.example"}).status_code == 421
                 with http.stream("GET", "/api/sagas/Buy/one/events?after=start") as stream:

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 async def show_overview(request: Request, client: Client) -> Response:
     """Show how many sagas there are, by status and type, what waits, and who works."""
-    now = await client.now()
     looks: Looks = request.scope["sagakit.looks"]
     told = await looks.counts.get(client)
     groups, later = await groups_soon(looks, told, client)
     leases = await client.repository.leases()
+    now = await client.now()  # after what is told of by its age
     rates: Rates = request.scope["sagakit.rates"]
     totals = Counter[str]()
     types: dict[str, Counter[str]] = {}

@@ -4,6 +4,7 @@
 const filter = document.querySelector("form.filter input[name=where]");
 const offers = document.querySelector("#filter-words");
 const TOKEN = /"(?:\\.|[^"\\])*"?|'(?:\\.|[^'\\])*'?|[(),]|!?[=~]|[<>]=?|[^\s=!~<>()",']+/g;
+const OPEN = /^(?:"(?:\\.|[^"\\])*|'(?:\\.|[^'\\])*)$/; // a text in quotes that has no end yet
 const NEXT = {
   field: (token, at) => (/^(not|\()$/i.test(token) ? "field" : ((at.field = token), "operator")),
   operator: (token) => (/^in$/i.test(token) ? "list" : "value"),
@@ -27,7 +28,7 @@ function candidates(at) {
 
 function offered(text) {
   const tokens = text.match(TOKEN) || [];
-  const begun = /[\w."'-]$/.test(text) ? tokens.pop() : "";
+  const begun = /[\w."'-]$/.test(text) || OPEN.test(tokens.at(-1)) ? tokens.pop() : "";
   const at = { state: "field", field: "" };
   for (const token of tokens) at.state = NEXT[at.state](token, at);
   const before = text.slice(0, text.length - begun.length);
