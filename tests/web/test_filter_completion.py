@@ -29,8 +29,8 @@ def visits(server: Server) -> Iterator[tuple[Visit, str]]:
 def test_who_enters_the_filter_before_its_script_has_come_is_offered_words(visits: tuple[Visit, str]) -> None:
     visit, site = visits
     held: list[Route] = []
-    visit.page.route("**/filter.js", lambda route: held.append(route), times=1)
-    with visit.page.expect_request("**/filter.js"):
+    visit.page.route("**/filter.js*", lambda route: held.append(route), times=1)
+    with visit.page.expect_request("**/filter.js*"):
         visit.page.goto(f"{site}/sagas", wait_until="commit")
     visit.page.get_by_label("Filter").fill("sta")
     for route in held:
