@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,7 @@ from tests.client.faces import Buy, worker
 from tests.servers import Server
 from tests.web.browser import PATIENCE, Visit, chromium, console, visiting
 
+SCRIPT = re.compile(r"/filter\.js")
 expect.set_options(timeout=PATIENCE)
 
 
@@ -29,10 +31,11 @@ def visits(server: Server) -> Iterator[tuple[Visit, str]]:
 def test_who_enters_the_filter_before_its_script_has_come_is_offered_words(visits: tuple[Visit, str]) -> None:
     visit, site = visits
     held: list[Route] = []
-    visit.page.route("**/filter.js*", lambda route: held.append(route), times=1)
-    with visit.page.expect_request("**/filter.js*"):
+    visit.page.route(SCRIPT, lambda route: held.append(route), times=1)
+    with visit.page.expect_request(SCRIPT):
         visit.page.goto(f"{site}/sagas", wait_until="commit")
     visit.page.get_by_label("Filter").fill("sta")
+    assert held, "the script is on its way, and held"
     for route in held:
         route.continue_()
     visit.page.wait_for_load_state("load")
