@@ -93,6 +93,8 @@ def id_of(message: CommandMessage) -> str:
 
 PLACED = Command("orders.ship", Ship, id=id_of, input="order", start="all", stream="ORDERS")
 assert_type(PLACED.name, str)
+assert_type(PLACED.id_field, str)
+assert_type(PLACED.value_field, str | None)
 COMMANDS = [
     PLACED,
     Command("orders.paid", Ship, id="order.id", input=lambda message: message.data["cents"], signal=Ship.paid, start=7),

@@ -6,9 +6,17 @@ import ast
 import asyncio
 import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def in_notebook(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in a loop of asyncio's own, as a notebook has one, whatever policy of loops is in force here."""
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        return runner.run(main)
 
 
 async def run_cells(cells: Sequence[str], name: str) -> list[Any]:

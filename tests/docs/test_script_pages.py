@@ -15,7 +15,7 @@ from sagakit.errors import WrongContext
 from sagakit.testing import simulate
 
 from tests.client.faces import worker
-from tests.docs.cells import run_cells
+from tests.docs.cells import in_notebook, run_cells
 from tests.docs.test_docs import ROOT, blocks
 from tests.servers import Server
 
@@ -51,7 +51,7 @@ def test_the_cells_of_a_notebook_show_the_sagas_of_a_worker(server: Server, name
             cells = [looking[0], start, *looking[1:], close]
             return await asyncio.wait_for(run_cells(cells, "looking"), WITHIN)
 
-    _, outcome, listed, events, closed = asyncio.run(notebook())
+    _, outcome, listed, events, closed = in_notebook(notebook())
     assert outcome == Completed("hello Ann")
     assert listed == [("Greet.ann", "completed")]
     assert events == ["saga.Greet.started", "saga.Greet.step.write", "saga.Greet.completed"]
@@ -65,7 +65,7 @@ def test_a_saga_is_tried_out_in_the_cells_of_a_notebook() -> None:
         again = [definition, execute, close]
         return await asyncio.wait_for(run_cells([*again, *again], "trying"), WITHIN)
 
-    assert asyncio.run(notebook()) == 2 * [None, Completed("hello Ann"), None]
+    assert in_notebook(notebook()) == 2 * [None, Completed("hello Ann"), None]
 
 
 def test_a_notebook_is_told_what_to_use_in_place_of_run_and_simulates_in_a_thread() -> None:
@@ -78,4 +78,4 @@ def test_a_notebook_is_told_what_to_use_in_place_of_run_and_simulates_in_a_threa
         trace = await asyncio.wait_for(asyncio.to_thread(simulate, greet, "Ann"), WITHIN)
         assert trace.outcome == Completed("hello Ann")
 
-    asyncio.run(notebook())
+    in_notebook(notebook())

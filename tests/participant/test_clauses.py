@@ -66,7 +66,7 @@ def payments() -> Service:
 class NotingWire:
     """A wire to nowhere: it notes replies and dead letters in the exchanges that they belong to."""
 
-    connected, reconnects = True, 0
+    connected, reconnects, max_payload = True, 0, 1_048_576
 
     def __init__(self) -> None:
         self.open: dict[str | bytes, Exchange] = {}
@@ -94,6 +94,10 @@ Heard = Callable[[Exchange], None]
 """Changes what was heard of a command, for participants with a fault."""
 
 
+PULLED = "$JS.ACK.SAGA_COMMANDS.payments_charge.1.7.1.1764500000000000000.0"
+"""The subject for the acknowledgement of a command, which says where it is stored."""
+
+
 class Participant:
     """A participant that is reached by calls."""
 
@@ -108,7 +112,7 @@ class Participant:
 
     async def exchange(self, exchange: Exchange, endpoint: str) -> None:
         self.wire.open[exchange.command.reply_to] = self.wire.open[exchange.payload] = exchange
-        message = WireMessage(f"sagacmd.{endpoint}", "", b"", exchange.payload)
+        message = WireMessage(f"sagacmd.{endpoint}", PULLED, b"", exchange.payload)
         exchange.is_settled = await self.serving._handle(self.served[endpoint.partition(".")[2]], message)
         exchange.answered_first = bool(exchange.replies or exchange.letters)
         exchange.signs = int(exchange.sent.payload == "slow")
