@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.child_lines import ChildLines
 from tests.cli.outage import DOWN
 from tests.cli.processes import ROOT, SAGAKIT
 from tests.servers import running_server
@@ -51,8 +52,7 @@ def orders_in_an_outage(url: str, books: Path) -> Iterator[None]:
     command = [sys.executable, "-m", "tests.cli.outage", url, str(books)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as worker:
         try:
-            assert worker.stdout is not None
-            assert worker.stdout.readline() == b"settled\n"
+            assert ChildLines(worker).next() == b"settled\n"
             yield
         finally:
             worker.kill()
