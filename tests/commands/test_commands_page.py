@@ -7,7 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
-from tests.docs.test_docs import ROOT, blocks
+from tests.docs.blocks import ROOT, blocks
 from tests.servers import running_server
 
 

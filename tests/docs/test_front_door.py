@@ -6,7 +6,7 @@ import re
 import subprocess
 import tomllib
 
-from tests.docs.test_docs import ROOT
+from tests.docs.blocks import ROOT
 
 
 def test_make_help_names_each_target() -> None:

@@ -14,9 +14,9 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from tests.docs.blocks import ROOT
 from tests.docs.diagrams import diagrams
 from tests.docs.site_hooks import hook
-from tests.docs.test_docs import ROOT
 
 BUILD = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir"]
 LOADS = {
