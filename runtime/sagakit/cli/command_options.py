@@ -99,7 +99,7 @@ CommandList: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="MODULE:COMMANDS",
-        help="A list of Command: messages on streams of your own that start, signal and cancel these sagas.",
+        help="A list of Command: messages on streams that start, signal and cancel these sagas.",
     ),
 ]
 TracingName: TypeAlias = Annotated[

@@ -13,6 +13,7 @@ from typing_extensions import TypeVar
 from sagakit.client.burials import Burials
 from sagakit.client.changes import Changes
 from sagakit.client.client_starts import ClientStartOptions, ClientStarts, SentStart
+from sagakit.client.command_sending import CommandSender
 from sagakit.client.description import Description, described
 from sagakit.client.fleet_view import FleetView
 from sagakit.client.handle import Handle
@@ -72,6 +73,8 @@ class Client:
         """The stored sagas, for tools that read many. Its methods do not wait through an outage."""
         self.dead_letters: Letters = Letters(wire, names)
         """The messages that no worker could ever apply. Changing them takes the role operator."""
+        self.commands: CommandSender = CommandSender(wire, names, self._lookup)
+        """The sender of commands to the runtime's own stream."""
         self._changes = Changes(wire, names)
         self._burials = Burials(wire, names)
         self.fleet: FleetView = FleetView(wire, self._lookup, ttl=lease_ttl)

@@ -17,7 +17,7 @@ from sagakit.jetstream.answers import NO_STREAM, ApiError, to_error
 from sagakit.jetstream.scan import window
 from sagakit.jetstream.wire_reading import WireReading
 from sagakit.store.names import Names
-from sagakit.store.permissions import Role, examined_streams
+from sagakit.store.permissions import Role, streams_of
 from sagakit.store.ports import Wire
 from sagakit.system.config import Config
 
@@ -163,7 +163,7 @@ class Patient:
 
     async def streams(self) -> dict[str, StreamInfo]:
         """Return the streams that are there, by name."""
-        found = {name: await self.stream(name) for name in examined_streams(self.names)}
+        found = {name: await self.stream(name) for name in streams_of(self.names)}
         return {name: info for name, info in found.items() if info is not None}
 
     async def now(self) -> float:

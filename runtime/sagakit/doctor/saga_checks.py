@@ -57,7 +57,7 @@ async def inbox(patient: Patient) -> Seen:
 
 
 async def commands(patient: Patient) -> Seen:
-    """Check how many commands wait on streams of users, by the leases of the workers."""
+    """Check how many commands wait on their streams, by the leases of the workers."""
     waits: dict[str, int] = {}
     for one in await patient.leases():
         for consumer, number in one.lease.commands.items():
