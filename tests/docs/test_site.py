@@ -104,5 +104,16 @@ def test_each_page_is_there_as_markdown_and_in_the_list_for_programs(site: Site)
     assert sorted(listed) == sorted(name for name in texts if not name.startswith("source/"))
 
 
+def test_the_name_of_a_test_in_a_table_is_broken_only_between_its_words(site: Site) -> None:
+    page = (site.folder / "claims.html").read_text()
+    assert (
+        "<code>tests/<wbr>chaos/<wbr>test_chaos.py::<wbr>test_p1_<wbr>to_<wbr>p10_<wbr>under_<wbr>chaos</code>" in page
+    )
+    breakable = hook("breaks").breakable
+    assert breakable("<p><code>tests/docs/test_site.py::test_x</code></p>").count("<wbr>") == 0
+    assert breakable("<td><code>a_short_name</code></td>").count("<wbr>") == 0
+    assert "word-break: normal" in (site.folder / "site" / "site.css").read_text()
+
+
 def test_each_diagram_has_its_picture_and_each_picture_its_diagram() -> None:
     assert set(hook("diagrams").FOLDER.glob("*.svg")) == set(diagrams()), "run `make diagrams`"
