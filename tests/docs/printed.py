@@ -17,7 +17,8 @@ def plain(text: str) -> list[str]:
 
 def fits(shown: str, found: str) -> bool:
     """Return True if a text is that of a page, in which `...` and `…` stand for what the page leaves out."""
-    parts = re.split(r"(?<!\S)?\.\.\.|…", "\n".join(plain(shown)))
+    whole_words = re.sub(r"\w*…", "…", shown)  # a word that is cut off may be an id
+    parts = re.split(r"\.\.\.|…", "\n".join(plain(whole_words)))
     return bool(re.fullmatch(".*".join(map(re.escape, parts)), "\n".join(plain(found)), re.DOTALL))
 
 
