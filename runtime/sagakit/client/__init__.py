@@ -51,6 +51,7 @@ kept_plans   the plans that the workers keep
 through_outages  waits, and asks again
 changes      the hints on records that change, and the net below them
 messenger    messages, and what becomes of them
+command_sending  commands that a client sends to the runtime's own stream
 client_starts  starts, and the sagas whose starts are on their way
 burials      dead letters of own messages
 letters      the dead letters of a namespace: listed, edited, sent again, deleted

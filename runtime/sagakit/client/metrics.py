@@ -286,8 +286,8 @@ METRICS: tuple[MetricRow, ...] = (
     ),
     MetricRow(
         "command_backlog_messages", "gauge", ("type", "consumer"),
-        "Commands that start, signal and cancel sagas and are not acknowledged yet, of all workers together, as of the last look "
-        "half a minute ago.",
+        "Commands for sagas that are not acknowledged yet, of all workers together, as of the last look half a minute "
+        "ago.",
         "It grows: commands come faster than the workers put them into the inbox, or the inbox is full.",
         _commands,
     ),

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from logging import getLogger
+from logging import WARNING, getLogger
 from typing import Any
 
 import msgspec
@@ -19,7 +19,7 @@ from sagakit.engine.keys import CallKind
 from sagakit.errors import UNREADABLE, Ambiguous, BadBucket, StoreError, Unavailable
 from sagakit.jetstream.answers import ApiError, PubAck, to_error
 from sagakit.jetstream.dead_letter import MESSAGE_ID, cut_to_fit, dead_headers
-from sagakit.jetstream.wire import header_block, header_fields, stored_at, unsent
+from sagakit.jetstream.wire import acknowledges, header_block, header_fields, stored_at, unsent
 from sagakit.messages.step_command import StepCommand
 from sagakit.naming import SagaKey
 from sagakit.participant.key_store import Keys
@@ -27,6 +27,7 @@ from sagakit.participant.registration import Registered, Registration
 from sagakit.participant.server_time import ServerTime
 from sagakit.participant.service import Service
 from sagakit.participant.work import reply_to
+from sagakit.ration import Ration
 from sagakit.store.names import Names
 from sagakit.store.ports import Wire, WireEvent, WireMessage
 from sagakit.tracing import CommandTracing, HandledCommand
@@ -193,6 +194,8 @@ class _Intake:
         self._stream = names.commands
         self._subject = names.command_subject(endpoint)
         self._name = endpoint.replace(".", "_")
+        self._is_ours = acknowledges(self._stream, self._name)
+        self._ration = Ration(_log)
         self._handle = handle
         self._at_once = at_once
         self._inbox = ""
@@ -277,6 +280,9 @@ class _Intake:
             left = unsent(message.headers)
             self._owed = 0 if left is None else max(0, self._owed - left)
             self._want()
+            return
+        if not self._is_ours(message.reply):
+            self._ration.say(WARNING, "%s: ignored a message that it has not handed out", self._name)
             return
         self._owed = max(0, self._owed - 1)
         if self._stopped.is_set():
