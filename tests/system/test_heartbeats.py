@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 import trio
 import trio.testing
 from sagakit import Completed, RetryPolicy, Saga, remote
 from sagakit.messages.step_command import StepCommand
+from sagakit.store.memory_inbox import MemoryInbox
 from sagakit.store.memory_server import MemoryServer
+from sagakit.store.names import SagaKey
 
 from tests.looks import record_of
 from tests.system.commands_taken import beat, reply, taken
@@ -52,9 +55,12 @@ async def version_of(running: Member, saga: type[Saga[int]] = Print) -> int:
     return (await record_of(await running.runtime.get(saga, "1"))).version
 
 
-async def test_a_participant_that_falls_silent_is_given_up_long_before_the_timeout(autojump_clock: Clock) -> None:
+@pytest.mark.parametrize("passivate_after", [5.0, WAITS])
+async def test_a_participant_that_falls_silent_is_given_up_long_before_the_timeout(
+    autojump_clock: Clock, passivate_after: float
+) -> None:
     server = MemoryServer()
-    async with member(server, Print()) as running:
+    async with member(server, Print(), passivate_after=passivate_after) as running:
         first = await begun(running, server)
         since = trio.current_time()
         with within(HOUR, "it is not asked for again"):
@@ -123,6 +129,25 @@ async def test_a_heartbeat_in_the_inbox_is_found_before_silence_is_believed(auto
         assert not server.commands
         with within(60, "silence after that heartbeat is not found"):
             assert (await taken(server, "press.print")).attempt == 2
+
+
+async def test_a_heartbeat_that_comes_during_the_look_counts(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = MemoryServer()
+    async with member(server, Print()) as running:
+        command = await begun(running, server)
+        waits = MemoryInbox.reply_waits
+
+        async def slow(self: MemoryInbox, key: SagaKey, service: str, *, or_heartbeat: bool = False) -> bool:
+            found = await waits(self, key, service, or_heartbeat=or_heartbeat)
+            beat(server, command)
+            await until_taken(server)
+            return found
+
+        monkeypatch.setattr(MemoryInbox, "reply_waits", slow)
+        await trio.sleep(300)
+        assert not server.commands
 
 
 async def test_the_next_owner_grants_the_whole_time_and_then_finds_silence(autojump_clock: Clock) -> None:
