@@ -144,7 +144,7 @@ def _terminate(turn: Turn, message: Inbound) -> VerdictText:
 
 
 _BY_KEY: dict[InboundKind, Callable[[Turn, Inbound], VerdictText]] = {"reply": reply, "heartbeat": heartbeat}
-"""What takes no place among the verdicts: the key and the attempt say whether it is new."""
+"""The kinds that take no place among the verdicts: key and attempt say whether a message is new."""
 _APPLY: dict[InboundKind, Callable[[Turn, Inbound], VerdictText]] = {
     "cancel": cancel,
     "signal": _signal,

@@ -23,11 +23,11 @@ from sagakit.jetstream.wire import header_block, header_fields, stored_at, unsen
 from sagakit.messages.step_command import StepCommand
 from sagakit.naming import SagaKey
 from sagakit.participant.key_store import Keys
-from sagakit.participant.life import TICK, Life
 from sagakit.participant.registration import Registered, Registration
 from sagakit.participant.server_time import ServerTime
 from sagakit.participant.service import Service
 from sagakit.participant.work import reply_to
+from sagakit.participant.work_signs import TICK, WorkSigns
 from sagakit.store.names import Names
 from sagakit.store.ports import Wire, WireEvent, WireMessage
 from sagakit.tracing import CommandTracing, HandledCommand
@@ -101,13 +101,13 @@ class Serving:
         ]
         self._registration = Registration(wire, names, participant, endpoints, self._time)
         self._micro = micro
-        self._lives: set[Life] = set()
+        self._at_work: set[WorkSigns] = set()
         self._stopped = wire.event()
 
     async def run(self) -> None:
         """Serve until `stop`, and then until all commands that are in hand are answered."""
         shown = [partial(self._registration.run, self._stopped)] if self._micro else []
-        await self._wire.together(*(intake.run for intake in self._intakes), self._show_life, *shown)
+        await self._wire.together(*(intake.run for intake in self._intakes), self._show_signs, *shown)
 
     def stop(self) -> None:
         """Take no more commands. What has come and is not begun goes to other processes at once."""
@@ -115,19 +115,19 @@ class Serving:
         for intake in self._intakes:
             intake.stop()
 
-    async def _show_life(self) -> None:
+    async def _show_signs(self) -> None:
         """Tell of the commands in hand, until the last one is answered."""
-        while self._lives or not self._stopped.is_set():
+        while self._at_work or not self._stopped.is_set():
             if self._stopped.is_set():
                 await self._wire.sleep(TICK / 4)
             else:
                 await self._wire.within(TICK, self._stopped)
             now = self._wire.now()
-            for life in self._lives:
-                message = life.due(now)
+            for signs in self._at_work:
+                message = signs.due(now)
                 if message is not None:
                     # nobody waits for an answer: one that is lost is made up for by the next
-                    self._wire.tell(life.reply_to, message)
+                    self._wire.tell(signs.reply_to, message)
 
     async def _handle(self, served: Registered, message: WireMessage) -> bool:
         """Work on a command and answer it. Return False if it has to come again."""
@@ -145,8 +145,8 @@ class Serving:
             _log.warning("%s: not begun, and tried again: %s", message.subject, error)
             return False
         began = self._wire.now()
-        with self._span(message, command) as span, self._alive(Life(command, began)) as life:
-            reply = await reply_to(served.endpoint, command, self._keys, now, life)
+        with self._span(message, command) as span, self._showing(WorkSigns(command, began)) as signs:
+            reply = await reply_to(served.endpoint, command, self._keys, now, signs)
             served.stats.count(self._wire.now() - began, error=reply.reason if reply.answer == "unknown" else "")
             if span is not None:
                 span.answered(reply.answer, reply.reason or reply.code or "")
@@ -155,12 +155,12 @@ class Serving:
         return await self._store(command.reply_to, payload, {MESSAGE_ID: id})
 
     @contextmanager
-    def _alive(self, life: Life) -> Iterator[Life]:
-        self._lives.add(life)
+    def _showing(self, signs: WorkSigns) -> Iterator[WorkSigns]:
+        self._at_work.add(signs)
         try:
-            yield life
+            yield signs
         finally:
-            self._lives.discard(life)
+            self._at_work.discard(signs)
 
     def _span(self, message: WireMessage, command: StepCommand) -> AbstractContextManager[HandledCommand | None]:
         """Return the span of a command, which ends with the block; nothing if this participant does not trace."""

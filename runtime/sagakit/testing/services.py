@@ -19,11 +19,11 @@ from sagakit.engine.table import OUT
 from sagakit.errors import DefinitionError, UnreadableValue
 from sagakit.messages.step_command import StepCommand
 from sagakit.participant.key_store import MemoryKeys
-from sagakit.participant.life import Heartbeat
 from sagakit.participant.replies import CommandReply
 from sagakit.participant.service import CommandContext, Service, ServiceEndpoint
 from sagakit.participant.serving import endpoints_of
 from sagakit.participant.work import reply_to
+from sagakit.participant.work_signs import CommandHeartbeat
 from sagakit.store.memory_server import MemoryServer, Queued
 from sagakit.store.names import Names
 from sagakit.testing.remote_judge import RemoteJudge
@@ -231,7 +231,7 @@ class Participants:
         """Put a heartbeat into the inbox: the participant has begun."""
         self._replies += 1
         self._judge.beaten(step, command.attempt)
-        heartbeat = Heartbeat(key=command.key, run=command.run, attempt=command.attempt)
+        heartbeat = CommandHeartbeat(key=command.key, run=command.run, attempt=command.attempt)
         self._put(command, f"seq-{self._replies}", msgspec.json.encode(heartbeat))
 
     def _put(self, command: StepCommand, id: str, payload: bytes) -> None:

@@ -18,7 +18,9 @@ PER_HEARTBEAT = 3
 """Signs of life in the time after which silence counts: one that is lost does no harm."""
 
 
-class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="heartbeat"):
+class CommandHeartbeat(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="heartbeat"
+):
     """A sign of life. `key`, `run` and `attempt` are those of the command; `payload` says how far the work has come."""
 
     key: str
@@ -27,15 +29,15 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
     payload: msgspec.Raw = NOTHING
 
 
-class Life:
-    """The life of one command in hand. `beat` and `progress` may be called from any thread.
+class WorkSigns:
+    """The signs of life of one command in hand. `beat` and `progress` may be called from any thread.
 
     `began` is when the work began, on the clock that `due` gets.
     """
 
     def __init__(self, command: StepCommand, began: float) -> None:
         self.reply_to: str = command.reply_to
-        self._heartbeat = Heartbeat(key=command.key, run=command.run, attempt=command.attempt)
+        self._heartbeat = CommandHeartbeat(key=command.key, run=command.run, attempt=command.attempt)
         self._every = None if command.heartbeat is None else command.heartbeat / PER_HEARTBEAT
         self._told = began
         self._wanted = False
