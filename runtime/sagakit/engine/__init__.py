@@ -53,6 +53,7 @@ from sagakit.engine.effects import Decide as Decide
 from sagakit.engine.effects import Effect as Effect
 from sagakit.engine.effects import Finish as Finish
 from sagakit.engine.effects import MakeOutput as MakeOutput
+from sagakit.engine.effects import MindSilence as MindSilence
 from sagakit.engine.effects import Prepare as Prepare
 from sagakit.engine.effects import Publish as Publish
 from sagakit.engine.effects import Question as Question

@@ -167,7 +167,7 @@ class Turn:
         log = self.edit(step)
         before = log.state
         log.state = state = advance(STEP_TABLE, before, move, of="step", name=step)
-        log.due = None
+        log.due, log.alive = None, False
         if self._open is not None:
             self._open += (state in UNDER_WAY) - (before in UNDER_WAY)
         if log.began is not None:

@@ -23,6 +23,7 @@ from sagakit.messages.step_command import StepCommand
 from sagakit.participant.key_store import Busy, KeptReply, Keys
 from sagakit.participant.replies import CommandReply
 from sagakit.participant.service import CommandContext, ServiceEndpoint
+from sagakit.participant.work_signs import WorkSigns
 
 _log = getLogger("sagakit.participant")
 
@@ -38,18 +39,20 @@ class _NotDone(Exception):
         self.retry = retry
 
 
-async def reply_to(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys, now: float) -> CommandReply:
+async def reply_to(
+    endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys, now: float, signs: WorkSigns | None = None
+) -> CommandReply:
     """Work on a command, and return the reply. Only errors that concern the whole program are raised."""
     if keys.horizon is not None and command.key_since < now - keys.horizon:
         return _reply(command, "unknown", reason="expired: the key is older than the keys that are kept")
     try:
         match command.kind:
             case "do":
-                return await _do(endpoint, command, keys)
+                return await _do(endpoint, command, keys, signs)
             case "undo":
-                return await _undo(endpoint, command, keys)
+                return await _undo(endpoint, command, keys, signs)
             case "check":
-                return await _check(endpoint, command, keys)
+                return await _check(endpoint, command, keys, signs)
     except Busy:
         return _reply(command, "retry", reason="the work under this key is under way", after=BUSY_FOR)
     except UnreadableValue as error:
@@ -67,12 +70,14 @@ async def reply_to(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, ke
         return _reply(command, "unknown", reason=told(error))
 
 
-async def _do(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys) -> CommandReply:
+async def _do(
+    endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys, signs: WorkSigns | None
+) -> CommandReply:
     given = endpoint.command.decode(command.payload)
 
     async def work(transaction: Any) -> KeptReply:
         try:
-            result = await endpoint.fn(given, _call(command, transaction))
+            result = await endpoint.fn(given, _call(command, transaction, signs))
         except Reject as error:
             return KeptReply(answer="rejected", code=error.code, payload=_detail(error))
         return KeptReply(answer="done", payload=msgspec.Raw(endpoint.result.encode(result)))
@@ -87,19 +92,23 @@ async def _do(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: K
     return _reply(command, kept.answer, payload=kept.payload, code=kept.code or None)
 
 
-async def _undo(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys) -> CommandReply:
+async def _undo(
+    endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys, signs: WorkSigns | None
+) -> CommandReply:
     async def undo(transaction: Any, kept: KeptReply | None) -> None:
         nothing_done = keys.is_atomic if kept is None else kept.answer != "done"
         if endpoint.undo_fn is None or nothing_done:
             return
         result = None if kept is None else endpoint.result.decode(kept.payload)
-        await endpoint.undo_fn(endpoint.command.decode(command.payload), result, _call(command, transaction))
+        await endpoint.undo_fn(endpoint.command.decode(command.payload), result, _call(command, transaction, signs))
 
     await keys.burn(command.action_key, undo)
     return _reply(command, "done")
 
 
-async def _check(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys) -> CommandReply:
+async def _check(
+    endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys, signs: WorkSigns | None
+) -> CommandReply:
     """Say whether the action has happened. A `not_done` burns its key first, so that it cannot happen any more."""
     kept = await keys.look(command.action_key)
     if kept is not None and kept.answer == "done":
@@ -107,7 +116,7 @@ async def _check(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys
     if kept is None and not keys.is_atomic:
         if endpoint.check_fn is None:
             return _reply(command, "unknown", reason="nothing is kept under the key, and the work may have happened")
-        answer = await endpoint.check_fn(endpoint.command.decode(command.payload), _call(command, None))
+        answer = await endpoint.check_fn(endpoint.command.decode(command.payload), _call(command, None, signs))
         if isinstance(answer, Done):
             return _reply(command, "done", payload=msgspec.Raw(endpoint.result.encode(answer.result)))
         if not isinstance(answer, NotDone):
@@ -122,7 +131,7 @@ async def _unless_done(transaction: Any, kept: KeptReply | None) -> None:
         raise Busy
 
 
-def _call(command: StepCommand, transaction: Any) -> CommandContext:
+def _call(command: StepCommand, transaction: Any, signs: WorkSigns | None) -> CommandContext:
     return CommandContext(
         key=command.action_key,
         run=command.run,
@@ -130,6 +139,7 @@ def _call(command: StepCommand, transaction: Any) -> CommandContext:
         deadline=datetime.fromtimestamp(command.deadline, UTC),
         transaction=transaction,
         trace=command.trace or {},
+        signs=signs,
     )
 
 

@@ -117,6 +117,12 @@ class Applier:
         if told.kind == "reply" and verdict in ("ended", "other run"):
             await self._check_known(str(message.address), told, verdict)
 
+    def notes_heartbeat(self, message: InboundMessage, request: InboxRequest) -> bool:
+        """Return True if a message is a heartbeat, and no more than this needed to be done with it."""
+        if request.kind != "heartbeat":
+            return False
+        return self._requests.notes_heartbeat(str(message.address), request.as_inbound(message.id))
+
     def is_absent(self, message: InboundMessage) -> bool:
         """Return True if the saga of a message is not stored, by a look of a moment ago."""
         return self._requests.is_absent(str(message.address))

@@ -25,6 +25,7 @@ from sagakit.engine import (
     InputEvent,
     Isolated,
     Loaded,
+    MindSilence,
     Orphaned,
     Publish,
     Published,
@@ -338,6 +339,7 @@ class SagaActor(Reactor[SagaMessage]):
         asked = effects(self._plan, record)
         if self._calls and not record.halted:  # a halted saga still wants the calls that wait for their turn
             self._calls.revoke_all_but(asked)
+        minded: list[MindSilence] = []
         for effect in asked:
             match effect:
                 case Publish():
@@ -352,10 +354,13 @@ class SagaActor(Reactor[SagaMessage]):
                 case SendCommand():
                     if self._may_call():
                         self._remote.send(effect, record)
+                case MindSilence():
+                    minded.append(effect)
                 case TellParent():
                     self._retirement.tell_parent(effect)
                 case _:
                     assert_never(effect)
+        self._remote.mind_silence(minded, record)
 
     def _may_call(self) -> bool:
         """Return False if the lease has lapsed since the record was seen to be this worker's: another may have it."""
