@@ -44,6 +44,7 @@ from sagakit.engine import (
     Decided,
     Error,
     Inbound,
+    InboundKind,
     OutputMade,
     Prepared,
     Question,
@@ -55,6 +56,7 @@ from sagakit.naming import SagaKey
 
 _log = getLogger("sagakit.step")
 
+_EVIDENCE: frozenset[InboundKind] = frozenset({"reply", "report", "child-ended"})
 REVOKED = Error(error="revoked: the saga turned back before the call was made", not_done=True)
 
 
@@ -246,19 +248,34 @@ class SagaBinding:
     # ------------------------------------------------------------- messages
 
     def taken(self, message: Inbound, key: str) -> Inbound:
-        """Return a message as it is to be applied: its payload sealed, and with the reason if it does not fit."""
-        node, payload, refused = self._node_of(message), message.payload, ""
-        if node is not None:
-            step = step_of(message.key) if message.kind == "reply" else message.step
-            saga, part = SagaKey.parse(key), result_part(step)
-            try:
-                self.payloads.read(node.result, payload if len(memoryview(payload)) else b"null", saga, part)
+        """Return a message as it is to be applied: its payload sealed, and with the reason if it does not fit.
+
+        Evidence of what has happened elsewhere is taken even if this worker cannot open it: the saga is stuck where the
+        value is asked for, until a worker has the key.
+        """
+        brings_result, payload, refused = message.answer in ("", "done"), message.payload, ""
+        step = step_of(message.key) if message.kind == "reply" else message.step
+        saga, part = SagaKey.parse(key), result_part(step)
+        try:
+            if brings_result and message.code is None:
+                plain = self._opened(message, saga, part)
+                node = self._node_of(message)
+                if node is not None and plain is not None:
+                    node.result.decode(plain if len(memoryview(plain)) else b"null")
                 payload = self.payloads.kept(payload, saga, part)
-            except errors.DoesNotFit as error:
-                refused = f"the payload is not what {step} takes: {error.reason}"
-        elif message.kind in ("reply", "child-ended"):
-            payload = self._kept_detail(payload)
+            else:
+                payload = self._kept_detail(payload)
+        except errors.DoesNotFit as error:
+            refused = f"the payload is not what {step} takes: {error.reason}"
         return msgspec.structs.replace(message, payload=payload, refused=refused)
+
+    def _opened(self, message: Inbound, saga: SagaKey, part: str) -> bytes | msgspec.Raw | None:
+        try:
+            return self.payloads.opened(message.payload, saga, part)
+        except errors.UnreadableValue:
+            if message.kind in _EVIDENCE:
+                return None
+            raise
 
     def refuses(self, message: Inbound, key: str) -> str:
         """Return why a message's payload is not of the type that its node has; an empty text if it is."""

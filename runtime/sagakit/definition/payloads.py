@@ -212,7 +212,7 @@ class Payloads:
 
     def kept(self, data: msgspec.Raw, saga: InSaga, part: str) -> msgspec.Raw:
         """Return a value that may have come plain as it is to be stored; one that is sealed stays as it is."""
-        if not self._codecs or _BEGINS.match(data):
+        if not self._codecs or not len(memoryview(data)) or _BEGINS.match(data):
             return data
         return msgspec.Raw(self.sealed(data, saga, part))
 
