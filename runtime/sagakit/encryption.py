@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 
-from sagakit.definition.payloads import PayloadPlace, Sealed
+from sagakit.definition.payloads import PayloadCodec, PayloadPlace, Sealed
 from sagakit.errors import InvalidConfig
 
 try:
@@ -27,7 +27,7 @@ NONCE = 12
 _KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-class Encrypted:
+class Encrypted(PayloadCodec):
     """A payload codec that encrypts with one key and decrypts with several. Raises InvalidConfig.
 
     `keys` are by their ids, which are stored in the clear with each value; a key has 16, 24 or 32 random bytes.

@@ -384,7 +384,7 @@ class RenamedV1(Saga[str], name="Renamed"):
     @each(old, lambda found: [f"{found} a"], compensate=None)
     async def pack(self, value: str, item: str, ctx: Context) -> str:
         self.reached.set()
-        await trio.sleep_forever()
+        await trio.Event().wait()  # for ever
         return item
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -12,9 +13,10 @@ from sagakit.binding.record_values import RecordValues
 from sagakit.definition.payloads import MARK, PLAIN_PAYLOADS, Payloads, is_sealed, seal_text
 from sagakit.definition.plan import item_name
 from sagakit.engine.events import CloudEvent
+from sagakit.engine.keys import step_of
 from sagakit.engine.record import Failure, Parent, Record, SagaOutcome, StepLog
 from sagakit.engine.value_places import DETAIL, given_part, input_place, result_part
-from sagakit.errors import UNREADABLE, UnreadableValue
+from sagakit.errors import UNREADABLE, InvalidId, UnreadableValue
 from sagakit.naming import SagaKey
 
 
@@ -84,6 +86,23 @@ class ShownValues:
         sealed = msgspec.Raw(msgspec.json.encode(value))
         return msgspec.json.decode(_shown(sealed, partial(self._payloads.opened, sealed, saga, part)))
 
+    def message(self, payload: bytes, subject: str) -> msgspec.Raw:
+        """Return a message to a saga with plain values. The subject ends with the saga's type and id."""
+        data = msgspec.Raw(payload)
+        if not _holds_sealed(data):
+            return data
+        try:
+            found = msgspec.json.decode(payload)
+        except UNREADABLE:
+            return data
+        opened: Any = found
+        with suppress(ValueError, InvalidId, AttributeError):
+            saga = SagaKey.parse(".".join(subject.split(".")[-2:]))
+            step = str(found.get("signal") or found.get("step") or step_of(str(found.get("key", ""))))
+            opened = found | {"step": step}
+            opened = found | {name: self._fields(opened, saga)[name] for name in ("input", "payload") if name in found}
+        return msgspec.Raw(msgspec.json.encode(self.told(opened)))
+
     def told(self, value: Any) -> Any:
         """Return a JSON value in Python's types in which sealed values are told in words."""
         text = seal_text(value)
@@ -100,7 +119,7 @@ def _holds_sealed(data: msgspec.Raw) -> bool:
 
 def _place(field: str, data: Mapping[str, Any], saga: SagaKey) -> tuple[SagaKey, str]:
     """Return the place of a value that an event carries."""
-    step = str(data.get("step", ""))
+    step = str(data.get("step") or data.get("signal", ""))
     match field:
         case "input":
             parent = data.get("parent")

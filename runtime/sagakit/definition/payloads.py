@@ -80,7 +80,7 @@ class PayloadCodec(Protocol):
         ...
 
 
-class Compressed:
+class Compressed(PayloadCodec):
     """A payload codec that compresses values of more than `above` bytes with zlib. Raises InvalidConfig."""
 
     name: str = "zlib"
@@ -139,13 +139,14 @@ class Payloads:
     `saga` and `part` say where the value belongs, as `PayloadPlace` has it.
     """
 
-    __slots__ = ("_by_name", "_codecs")
+    __slots__ = ("_by_name", "codecs")
 
     def __init__(self, codecs: PayloadCodec | Sequence[PayloadCodec] | None = None) -> None:
         """Take the codecs in the order in which they encode. Raises InvalidConfig."""
-        self._codecs: Sequence[PayloadCodec] = _listed(codecs)
-        self._by_name = {codec.name: codec for codec in self._codecs}
-        if len(self._by_name) < len(self._codecs):
+        self.codecs: Sequence[PayloadCodec] = _listed(codecs)
+        """The codecs, in the order in which they encode."""
+        self._by_name = {codec.name: codec for codec in self.codecs}
+        if len(self._by_name) < len(self.codecs):
             raise InvalidConfig("payload_codec=[...]: two codecs have the same name, so that none is known by it")
 
     def read(self, codec: Codec, data: bytes | msgspec.Raw, saga: InSaga, part: str) -> Any:
@@ -194,12 +195,12 @@ class Payloads:
         if _BEGINS.match(data):
             raise Unwritable(part, "a payload", f"its first field is {MARK!r}, which marks sealed values: rename it")
         plain = bytes(data)
-        if not self._codecs or not plain or plain == NULL_JSON:
+        if not self.codecs or not plain or plain == NULL_JSON:
             return plain
         try:
             place = PayloadPlace(saga.saga_type, saga.saga_id, part, self.digests(plain)[0])
             labels, data = [], plain
-            for codec in self._codecs:
+            for codec in self.codecs:
                 sealed = codec.encode(data, place)
                 if sealed is not None:
                     data = sealed.data
@@ -212,14 +213,14 @@ class Payloads:
 
     def kept(self, data: msgspec.Raw, saga: InSaga, part: str) -> msgspec.Raw:
         """Return a value that may have come plain as it is to be stored; one that is sealed stays as it is."""
-        if not self._codecs or not len(memoryview(data)) or _BEGINS.match(data):
+        if not self.codecs or not len(memoryview(data)) or _BEGINS.match(data):
             return data
         return msgspec.Raw(self.sealed(data, saga, part))
 
     def digests(self, plain: bytes) -> Sequence[str]:
         """Return the digests under which plain JSON may be known, the current one first."""
         found: list[str] = []
-        for codec in self._codecs:
+        for codec in self.codecs:
             digests = getattr(codec, "digests", None)
             if digests is not None:
                 found = [*digests(plain), *found]
