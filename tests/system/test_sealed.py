@@ -6,7 +6,7 @@ The secret word of each test is in every value of a saga. It must not be in any 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -14,8 +14,6 @@ import msgspec
 import pytest
 import trio
 import trio.testing
-from hypothesis import given, settings
-from hypothesis import strategies as some
 from sagakit import (
     AlreadyStarted,
     Completed,
@@ -23,7 +21,6 @@ from sagakit import (
     Failed,
     InvalidInput,
     NotAllowed,
-    OldSaga,
     Reject,
     RetryPolicy,
     Saga,
@@ -33,14 +30,15 @@ from sagakit import (
     signal,
     step,
 )
-from sagakit.client.shown_values import ShownValues
-from sagakit.definition.payloads import Compressed, PayloadPlace, Payloads, Sealed, digest_of, is_sealed
+from sagakit.cli.export_rows import saga_row, step_rows
+from sagakit.cli.import_rows import ExportedRows
+from sagakit.definition.payloads import Compressed, PayloadPlace, Sealed, is_sealed
 from sagakit.encryption import Encrypted
-from sagakit.errors import UnreadableValue, Unwritable
-from sagakit.naming import SagaKey
+from sagakit.engine.replay import replay
 from sagakit.store.memory_server import MemoryBucket, MemoryServer
 
 from tests.system.members import Member, killable, member
+from tests.system.test_rebuild import rebuilt
 from tests.system.test_remote import reply, taken
 
 Clock = trio.testing.MockClock
@@ -191,19 +189,6 @@ async def test_the_same_start_is_the_same_saga_although_no_two_encryptions_are_a
             await running.runtime.start(Everything, "1", "another")
 
 
-def test_a_digest_is_that_of_the_plain_json_and_needs_a_key_to_be_guessed() -> None:
-    saga, value = SagaKey("Order", "1"), b'"yes"'
-    one, rotated = Payloads(codec("k1")), Payloads(codec("k2", "k1"))
-    sealed = [digest_of(one.sealed(value, saga, "input")) for _ in range(2)]
-    assert sealed[0] == sealed[1] != digest_of(value)
-    assert sealed[0] in rotated.digests(value)
-    assert rotated.digests(value)[0] != sealed[0]
-    assert digest_of(value) in one.digests(value)  # of a saga that was started before there was a codec
-    assert digest_of(Payloads(Compressed(above=0)).sealed(b'"%b"' % (b"a" * 99), saga, "input")) == digest_of(
-        b'"%b"' % (b"a" * 99)
-    )
-
-
 class Broken:
     """A codec that raises."""
 
@@ -339,139 +324,33 @@ async def test_a_program_without_the_key_says_so_when_it_asks_for_the_outcome(au
             await (await running.runtime.get(Slow, "1")).outcome()
 
 
-# ----------------------------------------------------------------- places
+# --------------------------------------------------- without being opened
 
 
-def test_a_sealed_value_is_bound_to_its_saga_and_its_part() -> None:
-    payloads = Payloads(codec("k1"))
-    here = SagaKey("Order", "1")
-    sealed = payloads.sealed(b'"paid"', here, "result/charge")
-    assert payloads.opened(sealed, here, "result/charge") == b'"paid"'
-    elsewhere = [
-        (SagaKey("Order", "2"), "result/charge"), (SagaKey("Offer", "1"), "result/charge"), (here, "result/ship"),
-        (here, "input"),
-    ]  # fmt: skip
-    for saga, part in elsewhere:
-        with pytest.raises(UnreadableValue, match="does not belong to"):
-            payloads.opened(sealed, saga, part)
-    other_digest = sealed.replace(digest_of(sealed).encode(), b"0" * 16)
-    with pytest.raises(UnreadableValue):
-        payloads.opened(other_digest, here, "result/charge")
-
-
-@pytest.mark.parametrize(
-    "damaged",
-    [
-        b'{"$sealed":[],"digest":"","data":""}', b'{"$sealed":["aes-gcm/k1"]}', b'{"$sealed":3}', b'{"$sealed":',
-        b'{"$sealed":["zlib"],"digest":"","data":"eA=="}', b'{"$sealed":["aes-gcm/k1"],"digest":"","data":"eA=="}',
-    ],
-)  # fmt: skip
-def test_damaged_values_are_unreadable(damaged: bytes) -> None:
-    payloads = Payloads([Compressed(), codec("k1")])
-    with pytest.raises(UnreadableValue):
-        payloads.opened(damaged, SagaKey("Order", "1"), "input")
-    digest_of(damaged)  # and telling inputs apart does not fail
-
-
-class RenamedV1(Saga[str], name="Renamed"):
-    def __init__(self) -> None:
-        self.reached = trio.Event()
-
-    @step(compensate=None)
-    async def old(self, value: str, ctx: Context) -> str:
-        return f"old {value}"
-
-    @each(old, lambda found: [f"{found} a"], compensate=None)
-    async def pack(self, value: str, item: str, ctx: Context) -> str:
-        self.reached.set()
-        await trio.Event().wait()  # for ever
-        return item
-
-
-class RenamedV2(Saga[list[str], str], name="Renamed", version=2):
-    @step(compensate=None)
-    async def new(self, value: list[str], ctx: Context) -> str:
-        return ""
-
-    @each(new, lambda found: [f"{found} a"], compensate=None, on_unknown="retry")
-    async def wrap(self, value: list[str], item: str, ctx: Context) -> str:
-        return item
-
-    go = signal(str, after=[wrap])
-
-    def migrate(self, old: OldSaga) -> None:
-        old.input = [old.input]
-        old.results["old"] = old.results["old"].upper()
-        old.names.update(old="new", pack="wrap")
-
-    def output(self, input: list[str], ctx: Context) -> str:
-        return f"{input} {ctx.result(RenamedV2.new)} {ctx.result(RenamedV2.wrap)} {ctx.result(RenamedV2.go)}"
-
-
-async def test_a_migration_reads_and_writes_sealed_values_whatever_steps_are_called(
-    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_lost_record_comes_back_from_its_events_and_goes_on_with_the_key(autojump_clock: Clock) -> None:
     server = MemoryServer()
-    with everything_stored(monkeypatch, server) as stored:
-        async with killable() as start:
-            first = RenamedV1()
-            victim = await start(server, first, payload_codec=codec("k1"))
-            await victim.runtime.start(RenamedV1, "1", SECRET)
-            await first.reached.wait()
-            victim.kill()
-        async with member(server, RenamedV2(), payload_codec=codec("k1")) as running:
-            with trio.fail_after(1000):
-                while (await running.runtime.record("Renamed.1")).definition_version != 2:  # noqa: ASYNC110
-                    await trio.sleep(1)
-                await running.runtime.apply("Renamed.1", "retry", by="eve", reason="it is safe")
-                await running.runtime.signal(RenamedV2, "1", RenamedV2.go, SECRET)
-                outcome = await (await running.runtime.get(RenamedV2, "1")).outcome()
-    assert outcome == Completed("['rosebud'] OLD ROSEBUD ['old rosebud a'] rosebud")
-    assert [found for found in stored if SECRET.encode() in found.lower()] == []
+    await left_behind(server, codec("k1"))
+    server.forget("SAGA_STATE")
+    assert [one.result for one in await rebuilt(server)] == ["stuck"]
+    async with member(server, Slow(), payload_codec=codec("k1")) as running:
+        await running.runtime.start(Slow, "1", SECRET)  # it has the digest of its input again
+        handle = await running.runtime.get(Slow, "1")
+        with trio.fail_after(1000):
+            await handle.retry("it is back", by="ann")
+            assert await handle.outcome() == Completed(f"two {SECRET}")
 
 
-# ------------------------------------------------------------- properties
-
-JSON = some.recursive(
-    some.none() | some.booleans() | some.integers(-(2**53), 2**53) | some.text(),
-    lambda inner: some.lists(inner, max_size=4) | some.dictionaries(some.text(min_size=1), inner, max_size=4),
-    max_leaves=10,
-)
-
-
-@settings(max_examples=300, deadline=None)
-@given(JSON, some.text(min_size=1), some.integers(0, 100))
-def test_any_value_comes_back_and_does_not_show(value: Any, part: str, above: int) -> None:
-    payloads, saga = Payloads([Compressed(above=above), codec("k1")]), SagaKey("Order", "1")
-    plain = msgspec.json.encode(value)
-    if is_sealed(plain):
-        with pytest.raises(Unwritable):
-            payloads.sealed(plain, saga, part)
-        return
-    sealed = payloads.sealed(plain, saga, part)
-    assert bytes(payloads.opened(sealed, saga, part)) == plain
-    assert msgspec.json.encode(msgspec.json.decode(sealed)) == sealed
-    if plain != b"null":
-        assert is_sealed(sealed)
-        assert len(plain) < 8 or plain not in sealed
-
-
-@settings(max_examples=200, deadline=None)
-@given(some.binary(min_size=1, max_size=8), some.integers(0, 300))
-def test_any_change_of_the_bytes_is_found(change: bytes, at: int) -> None:
-    payloads, saga = Payloads(codec("k1")), SagaKey("Order", "1")
-    sealed = payloads.sealed(b'{"a":1}', saga, "input")
-    at %= len(sealed)
-    damaged = sealed[:at] + change + sealed[at + len(change) :]
-    if not is_sealed(damaged):
-        return
-    with suppress(UnreadableValue):
-        assert payloads.opened(damaged, saga, "input") == b'{"a":1}'  # such as another space between fields
-
-
-def test_shown_values_never_raise_and_hide_nothing_from_who_has_the_key() -> None:
-    payloads, saga = Payloads(codec("k1")), SagaKey("Order", "1")
-    value = msgspec.json.decode(payloads.sealed(b'"paid"', saga, "result/charge"))
-    assert ShownValues(payloads).value(value, saga, "result/charge") == "paid"
-    assert ShownValues().value(value, saga, "result/charge") == "sealed with aes-gcm/k1, 34 bytes"
-    assert ShownValues().told({"a": [value]}) == {"a": ["sealed with aes-gcm/k1, 34 bytes"]}
+async def test_a_copy_and_a_replay_have_the_sealed_values(autojump_clock: Clock) -> None:
+    server = MemoryServer()
+    async with member(server, Slow(), payload_codec=codec("k1")) as running:
+        await running.runtime.execute(Slow, "1", SECRET)
+        found = await running.runtime.history(Slow, "1")
+    record, rows, encode = found.record, ExportedRows(), msgspec.json.Encoder().encode_lines
+    rows.read("sagas", encode([saga_row(record)]).splitlines())
+    rows.read("steps", encode(list(step_rows(record))).splitlines())
+    [copy] = rows.copies(now=1.0, by="ann")
+    told = list(replay(found.events))[-1].record
+    for other in (copy.record, told):
+        assert (other.input, other.input_digest) == (record.input, record.input_digest)
+        assert other.steps["two"].result == record.steps["two"].result
+    assert is_sealed(record.input)

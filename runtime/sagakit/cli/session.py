@@ -48,11 +48,12 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def payloads(self) -> Payloads:
         """The way of values, by the payload codec. Raises UsageError, InvalidConfig, and what importing it raises."""
-        from sagakit.cli import loading
         from sagakit.definition.payloads import PLAIN_PAYLOADS
 
         if not self.payload_codec:
             return PLAIN_PAYLOADS
+        from sagakit.cli import loading
+
         return loading.payloads_of(self.payload_codec)
 
     @property

@@ -11,19 +11,22 @@ import re
 import zlib
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from sagakit.definition.raised import is_interrupt, told
-from sagakit.definition.value_codec import NULL, Codec
 from sagakit.errors import UNREADABLE, InvalidConfig, UnreadableValue, Unwritable
+
+if TYPE_CHECKING:
+    from sagakit.definition.value_codec import Codec
 
 MARK = "$sealed"
 """The first field of a sealed value. A value of the user's that begins with it is refused."""
 MAX_INFLATED = 256 * 1024 * 1024
 """Bytes of a decompressed value, at most: a megabyte of a stranger's could become a gigabyte."""
 _BEGINS = re.compile(rb'\s*\{\s*"\$sealed"\s*:')
+_NULL = b"null"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
@@ -195,7 +198,7 @@ class Payloads:
         if _BEGINS.match(data):
             raise Unwritable(part, "a payload", f"its first field is {MARK!r}, which marks sealed values: rename it")
         plain = bytes(data)
-        if not self.codecs or not plain or plain == NULL_JSON:
+        if not self.codecs or not plain or plain == _NULL:
             return plain
         try:
             place = PayloadPlace(saga.saga_type, saga.saga_id, part, self.digests(plain)[0])
@@ -225,9 +228,6 @@ class Payloads:
             if digests is not None:
                 found = [*digests(plain), *found]
         return [*found, plain_digest(plain)]
-
-
-NULL_JSON = bytes(NULL)
 
 
 def plain_digest(plain: bytes) -> str:
