@@ -109,6 +109,14 @@ TracingName: TypeAlias = Annotated[
         help="A tracing, such as OtelTracing(provider), or a function that returns one: spans of sagas and attempts.",
     ),
 ]
+PayloadCodecName: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODULE:NAME",
+        envvar="SAGAKIT_PAYLOAD_CODEC",
+        help="A payload codec, a list of several, or a function that returns them: values are sealed, and opened.",
+    ),
+]
 HealthAddress: TypeAlias = Annotated[
     str | None,
     typer.Option(metavar="HOST:PORT", help="Answer /live, /ready and /metrics at this address; port 0 picks one."),

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from sagakit.definition.payloads import PLAIN_PAYLOADS, Payloads
 from sagakit.engine.keys import CallKind
 from sagakit.errors import UNREADABLE, Ambiguous, BadBucket, StoreError, Unavailable
 from sagakit.jetstream.answers import ApiError, PubAck, to_error
@@ -27,8 +28,8 @@ from sagakit.participant.registration import Registered, Registration
 from sagakit.participant.server_time import ServerTime
 from sagakit.participant.service import Service
 from sagakit.participant.work import reply_to
-from sagakit.ration import Ration
 from sagakit.participant.work_signs import TICK, WorkSigns
+from sagakit.ration import Ration
 from sagakit.store.names import Names
 from sagakit.store.ports import Wire, WireEvent, WireMessage
 from sagakit.tracing import CommandTracing, HandledCommand
@@ -88,10 +89,12 @@ class Serving:
         at_once: int,
         tracing: CommandTracing | None = None,
         micro: bool = False,
+        payloads: Payloads = PLAIN_PAYLOADS,
     ) -> None:
         self._wire = wire
         self._names = names
         self._tracing = tracing
+        self._payloads = payloads
         self._participant = participant
         self._keys = keys
         self._time = ServerTime(wire, names)
@@ -147,7 +150,7 @@ class Serving:
             return False
         began = self._wire.now()
         with self._span(message, command) as span, self._showing(WorkSigns(command, began)) as signs:
-            reply = await reply_to(served.endpoint, command, self._keys, now, signs)
+            reply = await reply_to(served.endpoint, command, self._keys, now, self._payloads, signs)
             served.stats.count(self._wire.now() - began, error=reply.reason if reply.answer == "unknown" else "")
             if span is not None:
                 span.answered(reply.answer, reply.reason or reply.code or "")
