@@ -72,7 +72,7 @@ def _reply(dice: random.Random, step: str, log: StepLog) -> Inbound:
         attempt=dice.choice([1, max(1, log.calls - 1), log.calls, log.calls]),
     )  # fmt: skip
     if dice.random() < 0.2:
-        return structs.replace(reply, kind="heartbeat", answer="")
+        return structs.replace(reply, kind="heartbeat", answer="", payload=dice.choice([msgspec.Raw(), SEVEN]))
     if reply.answer != "done":
         return reply
     return structs.replace(reply, payload=SEVEN, refused="cannot be read" if dice.random() < 0.4 else "")

@@ -239,6 +239,54 @@ async def test_the_heartbeat_of_a_step_that_asks_for_none_changes_nothing(autoju
         assert await version_of(running, Plain) == version
 
 
+async def test_progress_is_in_the_record_until_the_attempt_ends_and_costs_few_writes(autojump_clock: Clock) -> None:
+    server = MemoryServer()
+    async with killable() as start:
+        first = await start(server, Print())
+        command = await begun(first, server)
+        version = await version_of(first)
+        for number in range(40):
+            beat(server, command, payload={"pages": number})
+            await trio.sleep(0.5)
+        assert await version_of(first) - version in (4, 5)
+        told = await version_of(first)
+        beat(server, command, payload="x" * 5_000)
+        beat(server, command, payload=1, attempt=2)
+        await until_taken(server)
+        assert await version_of(first) == told
+        first.kill()
+        second = await start(server, Print())
+        handle = await second.runtime.get(Print, "1")
+        with within(600, "the saga is not adopted"):
+            while (await record_of(handle)).epoch == 1:  # noqa: ASYNC110  # virtual time
+                await trio.sleep(0.5)
+        (step,) = (await second.runtime.describe(Print, "1")).steps
+        assert step.progress_at is not None
+        assert 30 < step.progress["pages"] < 40
+        server.commands.clear()
+        with within(HOUR, "silence is not found"):
+            assert (await taken(server, "press.print")).attempt == 2
+        (step,) = (await second.runtime.describe(Print, "1")).steps
+        assert (step.progress, step.progress_at) == (None, None)
+
+
+async def test_progress_is_told_of_a_step_that_asks_for_no_heartbeats(autojump_clock: Clock) -> None:
+    class Plain(Saga[int]):
+        book = remote("press.print", int, send=lambda pages, ctx: pages, compensate=None)
+
+    server = MemoryServer()
+    async with member(server, Plain(), passivate_after=1.0) as running:
+        await running.runtime.start(Plain, "1", 7)
+        command = await taken(server, "press.print")
+        await trio.sleep(5)
+        beat(server, command, payload=0.5)
+        await until_taken(server)
+        (step,) = (await running.runtime.describe(Plain, "1")).steps
+        assert step.progress == 0.5
+        await trio.sleep(20)
+        assert not server.commands, "its silence counts"
+
+
 async def test_an_owner_elsewhere_hears_of_a_heartbeat(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with member(server, Print()) as owner, member(server, Print()):

@@ -37,7 +37,7 @@ def verdict_of(plan: Plan, record: Record, message: Inbound, limits: Limits) -> 
 
     The reason is not kept in the record: the same message may be applied later, or by another run.
     """
-    if message.kind in _BY_KEY:
+    if message.kind in ("reply", "heartbeat"):  # key and attempt say whether it is new
         return settled(plan, record, message)
     verdict = known_verdict(record, message)
     if verdict is not None:
@@ -54,9 +54,12 @@ def inbound(turn: Turn, message: Inbound) -> None:
 
 
 def _apply_new(turn: Turn, message: Inbound) -> None:
+    if message.kind == "heartbeat":
+        heartbeat(turn, message)
+        return
     turn.touch()
-    if message.kind in _BY_KEY:
-        _BY_KEY[message.kind](turn, _shortened(message))
+    if message.kind == "reply":
+        reply(turn, _shortened(message))
         return
     if message.refused and message.kind != "child-ended":
         verdict = f"refused: {shorten(message.refused)}"
@@ -143,8 +146,6 @@ def _terminate(turn: Turn, message: Inbound) -> VerdictText:
     return "accepted"
 
 
-_BY_KEY: dict[InboundKind, Callable[[Turn, Inbound], VerdictText]] = {"reply": reply, "heartbeat": heartbeat}
-"""The kinds that take no place among the verdicts: key and attempt say whether a message is new."""
 _APPLY: dict[InboundKind, Callable[[Turn, Inbound], VerdictText]] = {
     "cancel": cancel,
     "signal": _signal,

@@ -11,7 +11,8 @@ applied by these rules, so that it may come twice, late, or after another one:
 Replies take no place among the verdicts of messages: applied again, each of them changes nothing.
 
 A heartbeat says that the participant lives and works on an attempt. The record keeps only that there was one: from then
-on the attempt ends early if the participant falls silent (`effects.MindSilence`). All other heartbeats change nothing.
+on the attempt ends early if the participant falls silent (`effects.MindSilence`). Others change nothing, unless they
+say how far the work has come.
 """
 
 from __future__ import annotations
@@ -46,6 +47,12 @@ _GIVEN_UP: frozenset[StepState] = _UNDOABLE | frozenset[StepState]({"not_done", 
 LATE = 1.0
 """Seconds between the record that intends a command and the command in JetStream, above which its time begins anew. A
 shorter delay is not worth a write."""
+
+
+MAX_PROGRESS = 4 * 1024
+"""Bytes of JSON with which a participant may say how far it has come."""
+PROGRESS_EVERY = 4.0
+"""Seconds between two writes of the record for progress. `sagakit.participant` tells it a little more seldom."""
 
 
 class Answered(NamedTuple):
@@ -110,12 +117,21 @@ def reply(turn: Turn, message: Inbound) -> VerdictText:
     return _ended(turn, about.node, _result(message, check=about.kind == "check"))
 
 
-def heartbeat(turn: Turn, message: Inbound) -> VerdictText:
-    """Note that the participant has begun: its silence means something from now on."""
+def heartbeat(turn: Turn, message: Inbound) -> None:
+    """Note that the participant has begun: its silence means something from now on. Note how far it has come.
+
+    What it says of that too soon after the last time, or at too great a length, changes nothing, and costs no write.
+    """
     about = answered(turn.plan, turn.record, message.key)
     assert about is not None, "it was checked that this run has asked for it"
-    turn.edit(about.node.name).alive = True
-    return "accepted"
+    node, log = about.node, turn.look(about.node.name)
+    if node.heartbeat is not None and not log.alive:
+        turn.edit(node.name).alive = True
+    soon = log.progress_at is not None and turn.now < log.progress_at + PROGRESS_EVERY
+    size = len(memoryview(message.payload))
+    if size and not soon and size <= min(MAX_PROGRESS, turn.room()):
+        log = turn.edit(node.name)
+        log.progress, log.progress_at = message.payload, turn.now
 
 
 def sent(turn: Turn, event: CommandSent) -> None:
@@ -164,7 +180,8 @@ def _changes(record: Record, about: Answered, message: Inbound) -> bool:
     log = record.steps[about.node.name]
     last = log.state == _OUT_AS[about.kind] and log.calls == message.attempt
     if message.kind == "heartbeat":
-        return last and about.node.heartbeat is not None and not log.alive
+        begins = about.node.heartbeat is not None and not log.alive
+        return last and (begins or message.payload is not NOTHING)
     if about.kind == "undo":
         if about.group != log.undo_group:
             return False

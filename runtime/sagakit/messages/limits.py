@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from sagakit.engine import Limits
 
-MAX_PROGRESS = 4 * 1024
-"""Bytes of JSON with which a participant may say how far it has come, at most."""
-
 
 def limits_for(max_payload: int, *, max_isolated_crashes: int) -> Limits:
     """Return the bounds that keep a record within one message of `max_payload` bytes.

@@ -49,6 +49,16 @@ class CommandContext(msgspec.Struct, frozen=True, kw_only=True):
         if self.signs is not None:
             self.signs.beat()
 
+    def progress(self, value: object) -> None:
+        """Tell the saga how far the work has come, as a small JSON value, such as `0.4` or `{"pages": 12}`.
+
+        People see the last one in the saga's description while the work goes on; the saga's course does not depend on
+        it. The first one is told within a second, then one every 5 seconds, of several the last. For any thread. Raises
+        InvalidInput for what is not JSON, or has more than 4 KiB.
+        """
+        if self.signs is not None:
+            self.signs.progress(value)
+
 
 WorkHandler: TypeAlias = Callable[[Q, CommandContext], Awaitable[R]]
 """Does the work of a command, and returns its result."""

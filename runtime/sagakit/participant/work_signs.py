@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 from typing import Any
 
 import msgspec
 
 from sagakit.engine.record import NOTHING
+from sagakit.engine.remote import MAX_PROGRESS
 from sagakit.errors import InvalidInput
-from sagakit.messages.limits import MAX_PROGRESS
 from sagakit.messages.step_command import StepCommand
 
 TICK = 1.0
 """Seconds between two looks at what is to be told. So a handler that tells more often tells its last word once."""
+PROGRESS_EVERY = 5.0
+"""Seconds between two messages that say how far the work has come. Each of them costs the saga a write."""
 PER_HEARTBEAT = 3
 """Signs of life in the time after which silence counts: one that is lost does no harm."""
 
@@ -40,6 +43,7 @@ class WorkSigns:
         self._heartbeat = CommandHeartbeat(key=command.key, run=command.run, attempt=command.attempt)
         self._every = None if command.heartbeat is None else command.heartbeat / PER_HEARTBEAT
         self._told = began
+        self._progressed = -inf
         self._wanted = False
         self._progress: deque[msgspec.Raw] = deque(maxlen=1)
 
@@ -53,15 +57,20 @@ class WorkSigns:
 
     def due(self, now: float) -> bytes | None:
         """Return the message that is to be sent now, if any."""
-        try:
-            progress = self._progress.popleft()
-        except IndexError:
-            progress = NOTHING
+        progress = self._latest() if now - self._progressed >= PROGRESS_EVERY else NOTHING
         regular = self._every is not None and now - self._told >= self._every
         if not (regular or self._wanted or progress is not NOTHING):
             return None
         self._wanted, self._told = False, now
+        if progress is not NOTHING:
+            self._progressed = now
         return msgspec.json.encode(msgspec.structs.replace(self._heartbeat, payload=progress))
+
+    def _latest(self) -> msgspec.Raw:
+        try:
+            return self._progress.popleft()
+        except IndexError:
+            return NOTHING
 
 
 def _encoded(value: Any) -> msgspec.Raw:

@@ -12,6 +12,7 @@ from math import inf
 import trio
 
 from sagakit.engine import Inbound, MindSilence, Unanswered
+from sagakit.engine.record import NOTHING
 
 GRAIN = 0.001
 """Seconds of silence that are not waited for: less than this is lost in times that are seconds since the epoch."""
@@ -59,13 +60,15 @@ class SignsOfLife:
     def heard(self, key: str, message: Inbound) -> bool:
         """Note a heartbeat. Return True if no more needs to be done: the record would not change by it.
 
-        False is for the first one of an attempt, and for one of which nothing is known here.
+        False is for the first one of an attempt, one that says how far the work has come, and one of which nothing is
+        known here.
         """
         sign = self._signs.get(key, {}).get(message.key)
         if sign is None or sign.run != message.run or message.attempt > sign.watch.attempt:
             return False
         if message.attempt == sign.watch.attempt:
             sign.heard = trio.current_time()
+            return message.payload is NOTHING
         return True
 
     def left(self, key: str) -> float:

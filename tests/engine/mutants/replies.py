@@ -70,6 +70,10 @@ def heartbeats_of_older_attempts_count(patch: Patch) -> None:
     patch.setattr(remote, "_changes", any_attempt)
 
 
+def progress_written_each_time(patch: Patch) -> None:
+    patch.setattr(remote, "PROGRESS_EVERY", 0.0)
+
+
 MUTANTS: dict[Mutant, str] = {
     replies_applied_again: "applied twice|no move",
     late_success_taken_for_done: "no move|still there",
@@ -77,6 +81,7 @@ MUTANTS: dict[Mutant, str] = {
     heartbeats_written_each_time: "a heartbeat is written again",
     silence_counts_before_the_beginning: "silence counts before",
     heartbeats_of_older_attempts_count: "silence counts before|a heartbeat is written again",
+    progress_written_each_time: "a heartbeat is written again",
     keys_not_burnt: "came after the undo was worked|still there|under two keys|has happened",
 }
 """Each bug, with a pattern for what the world says of it."""
