@@ -83,7 +83,7 @@ async def test_a_command_that_nobody_could_read_is_edited_and_resent_and_its_sag
     books = Books()
     with trio.fail_after(WITHIN):
         async with (
-            open_runtime(server.url, sagas=[Buy()], namespace=namespace) as runtime,
+            open_runtime(server.url, sagas=[Buy()], namespace=namespace, scan_interval=0.2) as runtime,
             open_client(server.url, namespace=namespace) as client,
             open_participant(server.url, shipping(), keys=MemoryKeys(), namespace=namespace),
         ):
@@ -101,6 +101,8 @@ async def test_a_command_that_nobody_could_read_is_edited_and_resent_and_its_sag
                 assert (letter.code, letter.payload) == ("InvalidInput", command.value[:-1])
                 assert letter.reason.startswith("Input data was truncated")
                 assert letter.headers == {"Nats-Msg-Id": "spoilt", "Color": "red"}
+                while runtime.metrics().get('dead_commands{service="payments"}') != 1:  # noqa: ASYNC110  # the next look
+                    await trio.sleep(0.02)
                 edited = await client.dead_letters.edit(letter.sequence, command.value, **WHO)
                 assert (edited.source, edited.service, edited.subject) == ("command", "payments", subject)
                 id = await client.dead_letters.resend(edited.sequence, **WHO)

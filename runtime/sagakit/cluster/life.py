@@ -148,7 +148,8 @@ class Life:
             saga_types=registry.types,
             worker_id=parts.identity.worker_id,
             interval=interval,
-            buried=parts.tally.buried,
+            buried=partial(parts.tally.buried, source="inbox"),
+            saw_dead_commands=parts.tally.saw_dead_commands,
         )
         unmet = partial(UnmetTypes, store, parts.elsewhere, registry.external_child_types, interval=interval)
         return _supervisor(
@@ -169,7 +170,7 @@ class Life:
             worker_id=parts.identity.worker_id,
             archive_ttl=parts.config.archive_ttl,
             interval=parts.config.scan_interval,
-            buried=parts.tally.buried,
+            buried=partial(parts.tally.buried, source="intake"),
         )
 
 
