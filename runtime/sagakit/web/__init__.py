@@ -76,4 +76,5 @@ else:
             "sagakit.web.rate_limits": "RateLimits",
             "sagakit.web.visitors": "Authentication Everyone Proxy Tokens Visitor",
         },
+        extra="web",
     )
