@@ -132,6 +132,14 @@ NAMED: dict[Kind, dict[str, list[str]]] = {
             "docs/scripts.md python 1",
             "docs/scripts.md text 1",
         ],
+        "tests/security/test_security_page.py::test_a_server_with_the_roles_of_the_page_takes_setup_and_worker": [
+            "docs/security.md console 1",
+            "docs/security.md conf 1",
+            "docs/security.md console 2",
+        ],
+        "tests/security/test_security_page.py::test_nats_server_reads_the_two_accounts_of_the_page": [
+            "docs/security.md console 3"
+        ],
         "tests/docs/test_services_page.py::test_the_page_shows_the_saga_without_its_options": [
             "docs/services.md python 1"
         ],

@@ -196,6 +196,6 @@ PROGRAMS: dict[str, Callable[[list[str]], None]] = {
     "cd": _cd,
     "export": _export,
     "curl": _curl,
-    **dict.fromkeys([".", "jq", "mkdir", "nats", "npm", "pkill", "uvicorn"], _known),
+    **dict.fromkeys([".", "echo", "jq", "mkdir", "nats", "npm", "pkill", "uvicorn"], _known),
 }
 """The programs on the pages, and what judges their arguments."""
