@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from sagakit.encryption import Encrypted
 from sagakit.errors import UnknownSaga
 from sagakit.jetstream.link_wire import LinkWire
 from sagakit.participant import CommandContext, MemoryKeys, Service, open_asyncio_participant, open_participant
+from sagakit.store.ports import WireMessage
 from sagakit.system.open_store import open_store
 
 from tests.client.faces import under_asyncio
@@ -72,6 +74,26 @@ def payments(refunded: list[str]) -> Service:
     return service
 
 
+@asynccontextmanager
+async def heard_on(server: Server, *, but: str = "_INBOX.") -> AsyncIterator[list[WireMessage]]:
+    """Hear all messages that anybody sends, except answers and those of a subject."""
+    heard: list[WireMessage] = []
+
+    def hear(message: WireMessage) -> None:
+        if not message.subject.startswith(("_INBOX.", but)):
+            heard.append(message)
+
+    async with open_store(server.url, Config(namespace="ears")) as store:
+        listening = await LinkWire(store._link).hear(">", hear)  # type: ignore[attr-defined]
+        yield heard
+        await listening.end()
+
+
+def said(heard: list[WireMessage], word: str) -> list[str]:
+    """Return the subjects of messages that have a word."""
+    return [message.subject for message in heard if word.encode() in message.payload]
+
+
 def files_with(folder: Path, word: str) -> list[str]:
     """Return the files of a server that have a word."""
     return [str(path) for path in folder.rglob("*") if path.is_file() and word.encode() in path.read_bytes()]
@@ -82,6 +104,7 @@ async def test_no_file_of_the_server_has_a_plain_value(codec: Any, tmp_path: Pat
     refunded: list[str] = []
     with running_server(tmp_path) as server:
         async with (
+            heard_on(server) as heard,
             sagakit.open_runtime(server.url, sagas=[Ship()], payload_codec=codec),
             open_participant(server.url, payments(refunded), keys=MemoryKeys(), payload_codec=codec),
             sagakit.open_client(server.url, payload_codec=codec) as client,
@@ -103,6 +126,8 @@ async def test_no_file_of_the_server_has_a_plain_value(codec: Any, tmp_path: Pat
                 described = await client.describe(Ship, "1")
                 assert (described.input, described.output) == (SECRET, "rosebud told rosebud charged rosebud")
     assert refunded == ["charged rosebud"]
+    assert len(heard) > 40
+    assert bool(said(heard, SECRET)) == (codec is None)
     assert bool(files_with(tmp_path, SECRET)) == (codec is None)
 
 
@@ -159,6 +184,7 @@ async def test_a_plain_command_is_sealed_before_it_is_in_the_inbox(tmp_path: Pat
             start = Command("shoporders.place", Ship, id="id", input="what", start="all")
             tell = Command("shoporders.tell", Ship, id="id", input="what", start="all", signal=Ship.told)
             async with (
+                heard_on(server, but="shoporders.") as heard,
                 sagakit.open_runtime(
                     server.url, sagas=[Ship()], namespace="shop", payload_codec=CODEC, commands=[start, tell]
                 ) as runtime,
@@ -173,7 +199,7 @@ async def test_a_plain_command_is_sealed_before_it_is_in_the_inbox(tmp_path: Pat
                             break
                         await trio.sleep(0.02)
                     assert await handle.outcome() == Completed("rosebud told rosebud charged rosebud")
-    assert files_with(tmp_path, SECRET) == []  # the stream of the commands is in memory
+    assert (said(heard, SECRET), files_with(tmp_path, SECRET)) == ([], [])  # the stream of the commands is in memory
 
 
 def test_asyncio_programs_have_the_codec_too(server: Server, namespace: str) -> None:

@@ -32,9 +32,10 @@ from sagakit import (
 )
 from sagakit.cli.export_rows import saga_row, step_rows
 from sagakit.cli.import_rows import ExportedRows
-from sagakit.definition.payloads import Compressed, PayloadPlace, Sealed, is_sealed
+from sagakit.definition.payloads import Compressed, PayloadPlace, Payloads, Sealed, is_sealed
 from sagakit.encryption import Encrypted
 from sagakit.engine.replay import replay
+from sagakit.naming import SagaKey
 from sagakit.store.memory_server import MemoryBucket, MemoryServer
 
 from tests.system.members import Member, killable, member
@@ -152,6 +153,28 @@ async def test_the_detail_of_a_refusal_is_sealed_and_read_again(
     assert [found for found in stored if SECRET.encode() in found] == []
 
 
+PLACES = (
+    "input", "given/label", "given/part", "given/charge", "result/first", "result/label/1", "result/part",
+    "result/charge", "result/told", "result/last", "output",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("forgotten", PLACES)
+async def test_a_place_that_is_forgotten_is_found(
+    forgotten: str, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealed, server = Payloads.sealed, MemoryServer()
+
+    def forgets(self: Payloads, data: bytes, saga: Any, part: str) -> bytes:
+        return bytes(data) if part == forgotten else sealed(self, data, saga, part)
+
+    monkeypatch.setattr(Payloads, "sealed", forgets)
+    with everything_stored(monkeypatch, server) as stored:
+        async with member(server, Everything(), Part(), payload_codec=codec("k1")) as running:
+            assert await run_all(running, server) == Completed(ALL)
+    assert any(SECRET.encode() in found for found in stored)
+
+
 async def test_without_a_codec_values_are_stored_as_they_are(
     autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +203,8 @@ async def test_the_same_start_is_the_same_saga_although_no_two_encryptions_are_a
     server = MemoryServer()
     async with member(server, Everything(), Part(), payload_codec=codec("k1")) as running:
         first = await running.runtime.start(Everything, "1", SECRET)
+        digests = Payloads(codec("k1")).digests(b'"rosebud"')
+        assert (await running.runtime.load(Everything, "1")).input_digest == digests[0]
         assert (await running.runtime.start(Everything, "1", SECRET)).key == first.key
         with pytest.raises(AlreadyStarted):
             await running.runtime.start(Everything, "1", "another")
@@ -302,6 +327,35 @@ async def test_a_saga_that_cannot_be_opened_is_stuck_until_its_worker_has_the_ke
             while await running.runtime.apply("Slow.1", "retry", by="eve", reason="key is back") != "accepted":  # noqa: ASYNC110
                 await trio.sleep(1)
             assert await handle.outcome() == Completed(f"two {SECRET}")
+
+
+class Paid(Saga[str, str]):
+    charge = remote("payments.charge", str, send=lambda value, ctx: value, compensate="payments.refund", retry=ONCE)
+
+    @step(charge, compensate=None)
+    async def note(self, value: str, paid: str, ctx: Context) -> str:
+        return f"{value} {paid}"
+
+    def output(self, input: str, ctx: Context) -> str:
+        return ctx.result(Paid.note)
+
+
+async def test_a_reply_that_cannot_be_opened_is_kept_until_its_worker_has_the_key(autojump_clock: Clock) -> None:
+    server = MemoryServer()
+    async with member(server, Paid(), payload_codec=codec("k2")) as running:
+        await running.runtime.start(Paid, "1", SECRET)
+        payload = Payloads(codec("k1")).sealed(b'"paid"', SagaKey("Paid", "1"), "result/charge")
+        reply(server, await taken(server, "payments.charge"), "done", payload=msgspec.Raw(payload))
+        with trio.fail_after(1000):
+            record = await running.runtime.ended("Paid.1", or_stuck=True)
+        assert (record.status, record.steps["charge"].state) == ("stuck", "done")
+        assert "the key 'k1' is not known here" in str(record.stuck) + str(record.steps["note"].error)
+        assert not server.commands
+    async with member(server, Paid(), payload_codec=codec("k2", "k1")) as running:
+        handle = await running.runtime.get(Paid, "1")
+        with trio.fail_after(1000):
+            await handle.retry("the key is back", by="ann")
+            assert await handle.outcome() == Completed("rosebud paid")
 
 
 async def test_a_worker_with_a_codec_goes_on_with_a_plain_saga(autojump_clock: Clock) -> None:

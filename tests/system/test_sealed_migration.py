@@ -22,6 +22,8 @@ class RenamedV1(Saga[str], name="Renamed"):
     async def old(self, value: str, ctx: Context) -> str:
         return f"old {value}"
 
+    ok = signal(str, after=[old])
+
     @each(old, lambda found: [f"{found} a"], compensate=None)
     async def pack(self, value: str, item: str, ctx: Context) -> str:
         self.reached.set()
@@ -38,12 +40,12 @@ class RenamedV2(Saga[list[str], str], name="Renamed", version=2):
     async def wrap(self, value: list[str], item: str, ctx: Context) -> str:
         return item
 
-    go = signal(str, after=[wrap])
+    go = signal(str, after=[new])
 
     def migrate(self, old: OldSaga) -> None:
         old.input = [old.input]
         old.results["old"] = old.results["old"].upper()
-        old.names.update(old="new", pack="wrap")
+        old.names.update(old="new", pack="wrap", ok="go")
 
     def output(self, input: list[str], ctx: Context) -> str:
         return f"{input} {ctx.result(RenamedV2.new)} {ctx.result(RenamedV2.wrap)} {ctx.result(RenamedV2.go)}"
