@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.child_lines import ChildLines
-from tests.docs.test_docs import ROOT, blocks
+from tests.docs.blocks import ROOT, blocks
 from tests.servers import running_server
 from tests.type_checkers import mypy
 

@@ -14,6 +14,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from tests.child_lines import ChildLines
+from tests.docs.blocks import ROOT, blocks
+from tests.docs.printed import outputs
 
 SOURCE = Path(__file__).parents[2] / "examples" / "participant-js"
 LOCK = SOURCE / "package-lock.json"
@@ -71,7 +73,8 @@ def shipping(package: Path, environment: Mapping[str, str]) -> Iterator[subproce
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )  # fmt: skip
     try:
-        assert ChildLines(process).next() == "shipping serves\n"
+        _, _, serves = outputs(blocks(ROOT / "docs" / "participants.md", "console")[0]).values()
+        assert ChildLines(process).next() == serves
         yield process
     finally:
         process.kill()

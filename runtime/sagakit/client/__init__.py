@@ -18,6 +18,7 @@ bulk         verbs for many sagas at once
 description  Description: one saga for people to read
 attempts     the attempts of its steps
 by_key       PlainAccess: sagas by key and as JSON, for tools without the classes
+shown_values  opens sealed values for people, or tells them in words
 redaction    hides values from people
 json_shapes  the JSON of the commands and of the HTTP API
 json_lines   sagas, events, groups and descriptions in that form

@@ -166,6 +166,7 @@ class Life:
             parts.store,
             *self._commands,
             parts.requests,
+            parts.registry.payloads,
             worker_id=parts.identity.worker_id,
             archive_ttl=parts.config.archive_ttl,
             interval=parts.config.scan_interval,

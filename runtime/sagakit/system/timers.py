@@ -72,8 +72,9 @@ class Timers(Actor[TimersMessage]):
         """Take the messages that are there, then wait for the next due time or the next messages, until stopped."""
         ctx.nursery.start_soon(self._mind_clock)
         while True:
-            # With timers due the wait below is 0, and a wait of 0 is cancelled before it looks at the mailbox.
-            while ctx.has_mail:
+            # With timers due the wait below is 0, and a wait of 0 is cancelled before it looks at the mailbox. Mail is
+            # taken once a turn, so that a stream of it does not keep back what is due.
+            if ctx.has_mail:
                 self._take_all(await ctx.receive_batch())
             wait = self._heap[0][0] - self._now() if self._heap else inf
             with trio.move_on_after(max(0.0, wait)) as self._sleep:

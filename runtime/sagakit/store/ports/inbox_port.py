@@ -133,8 +133,11 @@ class Inbox(Protocol):
         """Return True if a start of the same saga is still in the inbox. Raises Unavailable, Ambiguous."""
         ...
 
-    async def reply_waits(self, key: SagaKey, service: str) -> bool:
-        """Return True if a reply of a service to one saga is still in the inbox. Raises Unavailable, Ambiguous."""
+    async def reply_waits(self, key: SagaKey, service: str, *, or_heartbeat: bool = False) -> bool:
+        """Return True if a reply of a service to one saga is still in the inbox, or perhaps a heartbeat.
+
+        Raises Unavailable, Ambiguous.
+        """
         ...
 
     async def any_start(self, saga_type: str) -> bool:
