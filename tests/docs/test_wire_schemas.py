@@ -19,7 +19,7 @@ from sagakit import Context, Reject, Saga, child, each, remote, signal, step, ti
 from sagakit.contract.document import asyncapi_document
 from sagakit.participant import CommandContext, MemoryKeys, Service, open_asyncio_participant
 
-from tests.docs.test_docs import ROOT
+from tests.docs.blocks import ROOT, blocks
 from tests.servers import Server
 
 SCHEMAS = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "docs" / "schemas").glob("*.json"))}
@@ -259,3 +259,10 @@ def test_the_page_links_each_schema() -> None:
     page = (ROOT / "docs" / "wire.md").read_text()
     assert all(f"](schemas/{name}.json)" in page for name in SCHEMAS)
     assert Path(ROOT / "docs" / "schemas").is_dir()
+
+
+def test_the_messages_on_the_page_fit_their_schemas() -> None:
+    requests, starts, command, reply = blocks(ROOT / "docs" / "wire.md", "json")
+    shown = [("inbox-request", line) for line in (requests + starts).splitlines()]
+    for name, text in [*shown, ("step-command", command), ("command-reply", reply)]:
+        Draft202012Validator(strict(SCHEMAS[name])).validate(json.loads(text))

@@ -11,7 +11,7 @@ from typing import get_args
 from sagakit.engine import ReplyAnswer
 from sagakit.participant import keys_table_sql
 
-from tests.docs.test_docs import ROOT, blocks
+from tests.docs.blocks import ROOT, blocks
 from tests.servers import Server
 from tests.type_checkers import mypy
 

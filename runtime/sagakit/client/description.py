@@ -9,7 +9,9 @@ from typing import Any
 import msgspec
 
 from sagakit.client.attempts import Attempt, attempts_of
+from sagakit.client.shown_values import ShownValues
 from sagakit.definition import Codec, Definition
+from sagakit.definition.payloads import PLAIN_PAYLOADS, Payloads
 from sagakit.definition.plan import NodePlan, Plan
 from sagakit.engine import Record, SagaStatus, StepLog
 from sagakit.engine.events import CloudEvent
@@ -98,11 +100,13 @@ def described(
     notes: Mapping[str, str],
     *,
     plan: Plan | None = None,
+    payloads: Payloads = PLAIN_PAYLOADS,
 ) -> Description:
     """Return the description of a record and its events. `note` is of the saga, `notes` are of steps by name.
 
     Without a definition of the saga's plan, values are plain JSON, and the kinds of nodes are those of `plan`.
     """
+    record = ShownValues(payloads).record(record)
     mine = definition if definition is not None and record.plan_digest == definition.plan.digest else None
     plan = plan if mine is None else mine.plan
     attempts = attempts_of(events, record)

@@ -93,7 +93,7 @@ def _exchanges(
         definition = compiled(saga)
         saga_type = definition.plan.saga_type
         yield _inbox(definition, envelopes, names, starts=saga_type not in begun)
-        yield from (_command(command, definition, envelopes) for command in commands if command.saga is saga)
+        yield from (_command(command, definition, envelopes, names) for command in commands if command.saga is saga)
         yield from saga_events(definition, envelopes, names)
         yield from _to_participants(definition, envelopes, names)
         begun.add(saga_type)
@@ -124,8 +124,8 @@ def _inbox(definition: Definition, envelopes: Envelopes, names: Names, *, starts
     )
 
 
-def _command(command: Command, definition: Definition, envelopes: Envelopes) -> SubjectContract:
-    """Return the messages of a stream of the user's own that start, signal or cancel a saga."""
+def _command(command: Command, definition: Definition, envelopes: Envelopes, names: Names) -> SubjectContract:
+    """Return the commands that start, signal or cancel a saga."""
     saga_type = definition.plan.saga_type
     does = {"start": "Starts", "cancel": "Cancels", "signal": f"Gives the signal {command.signal} to"}[command.kind]
     message = ExchangedMessage(
@@ -133,7 +133,7 @@ def _command(command: Command, definition: Definition, envelopes: Envelopes) -> 
         payload=_payload(command, definition, envelopes),
         headers={"Nats-Msg-Id": "The id of the command: it is applied once.", **_TRACE},
     )
-    address, parameters = _without_wildcards(command.subject)
+    address, parameters = _without_wildcards(names.intake_place(command.subject, command.stream).subject)
     return SubjectContract(
         address=address,
         action="receive",

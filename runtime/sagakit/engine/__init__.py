@@ -28,6 +28,7 @@ carried             values that events carry: input, results, output
 spans               what many items have in common, in the few bytes of an event
 replay              the states of a saga, folded from its events alone
 rebuilding          a record that was lost, from its events
+value_places        the saga and the part that a value belongs to
 keys                idempotency keys, and the ids of children
 migration           moving a saga to another version of its definition
 """

@@ -133,7 +133,7 @@ class StreamInbox:
         if await self._stream.count() <= sum(consumers.values()):
             return
         async with aclosing(self._stream.subjects()) as subjects:
-            async for subject in subjects:
+            async for subject, _ in subjects:
                 if not self._is_covered(subject, consumers):
                     async with aclosing(self._strays_of(subject)) as strays:
                         async for stray in strays:
@@ -142,6 +142,11 @@ class StreamInbox:
     def backlog(self) -> dict[tuple[str, Source], int]:
         """Return what the consumers were owed when they were last asked."""
         return self._backlog
+
+    async def dead_commands(self) -> dict[str, int]:
+        """Return how many dead letters of participants are kept, by service."""
+        async with aclosing(self._dead.subjects(self._names.subject("sagadead.command.*"))) as found:
+            return {subject.rpartition(".")[2]: number async for subject, number in found}
 
     def age(self, message: InboundMessage) -> float:
         """Return the seconds for which the server has had a message."""

@@ -10,16 +10,17 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from logging import getLogger
+from logging import WARNING, getLogger
 from typing import Any
 
 import msgspec
 
+from sagakit.definition.payloads import PLAIN_PAYLOADS, Payloads
 from sagakit.engine.keys import CallKind
 from sagakit.errors import UNREADABLE, Ambiguous, BadBucket, StoreError, Unavailable
 from sagakit.jetstream.answers import ApiError, PubAck, to_error
 from sagakit.jetstream.dead_letter import MESSAGE_ID, cut_to_fit, dead_headers
-from sagakit.jetstream.wire import header_block, header_fields, stored_at, unsent
+from sagakit.jetstream.wire import acknowledges, header_block, header_fields, stored_at, unsent
 from sagakit.messages.step_command import StepCommand
 from sagakit.naming import SagaKey
 from sagakit.participant.key_store import Keys
@@ -28,6 +29,7 @@ from sagakit.participant.server_time import ServerTime
 from sagakit.participant.service import Service
 from sagakit.participant.work import reply_to
 from sagakit.participant.work_signs import TICK, WorkSigns
+from sagakit.ration import Ration
 from sagakit.store.names import Names
 from sagakit.store.ports import Wire, WireEvent, WireMessage
 from sagakit.tracing import CommandTracing, HandledCommand
@@ -87,10 +89,12 @@ class Serving:
         at_once: int,
         tracing: CommandTracing | None = None,
         micro: bool = False,
+        payloads: Payloads = PLAIN_PAYLOADS,
     ) -> None:
         self._wire = wire
         self._names = names
         self._tracing = tracing
+        self._payloads = payloads
         self._participant = participant
         self._keys = keys
         self._time = ServerTime(wire, names)
@@ -146,7 +150,7 @@ class Serving:
             return False
         began = self._wire.now()
         with self._span(message, command) as span, self._showing(WorkSigns(command, began)) as signs:
-            reply = await reply_to(served.endpoint, command, self._keys, now, signs)
+            reply = await reply_to(served.endpoint, command, self._keys, now, self._payloads, signs)
             served.stats.count(self._wire.now() - began, error=reply.reason if reply.answer == "unknown" else "")
             if span is not None:
                 span.answered(reply.answer, reply.reason or reply.code or "")
@@ -217,6 +221,8 @@ class _Intake:
         self._stream = names.commands
         self._subject = names.command_subject(endpoint)
         self._name = endpoint.replace(".", "_")
+        self._is_ours = acknowledges(self._stream, self._name)
+        self._ration = Ration(_log)
         self._handle = handle
         self._at_once = at_once
         self._inbox = ""
@@ -301,6 +307,9 @@ class _Intake:
             left = unsent(message.headers)
             self._owed = 0 if left is None else max(0, self._owed - left)
             self._want()
+            return
+        if not self._is_ours(message.reply):
+            self._ration.say(WARNING, "%s: ignored a message that it has not handed out", self._name)
             return
         self._owed = max(0, self._owed - 1)
         if self._stopped.is_set():

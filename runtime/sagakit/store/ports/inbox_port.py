@@ -148,6 +148,10 @@ class Inbox(Protocol):
         """Return the messages that are not done with, by type and queue, as the last `strays` has seen them."""
         ...
 
+    async def dead_commands(self) -> Mapping[str, int]:
+        """Return how many dead letters of participants are kept, by service. Raises StoreError."""
+        ...
+
     def age(self, message: InboundMessage) -> float:
         """Return the seconds since the server first stored a message, by the server's clock."""
         ...

@@ -14,7 +14,7 @@ holds up anything else. A message that finds its lane full is parked. What is to
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from logging import WARNING, getLogger
 from typing import TypeAlias, TypeVar
@@ -91,11 +91,14 @@ class Intake(Actor[None]):
         worker_id: str,
         interval: float,
         buried: Callable[[str], None],
+        saw_dead_commands: Callable[[Mapping[str, int]], None],
     ) -> None:
         self._store = store
         self._applier = applier
         self._saga_types = saga_types
-        self._dead_letters = DeadLetters(store, worker_id, interval=interval, buried=self._count_buried)
+        self._dead_letters = DeadLetters(
+            store, worker_id, interval=interval, buried=self._count_buried, saw_dead_commands=saw_dead_commands
+        )
         self._buried = buried
         self._in_hand = InHand()
         self._ration = Ration(_log, now=trio.current_time)

@@ -12,7 +12,6 @@ from __future__ import annotations
 from logging import getLogger
 from typing import assert_never
 
-from msgspec import structs
 from sagakit_actors import Down, Reactor, ReactorContext
 
 from sagakit.engine import (
@@ -160,8 +159,7 @@ class SagaActor(Reactor[SagaMessage]):
                 self._waiters.for_record(message.reply)
             case Ask():
                 self._waiters.for_verdict(message)
-                refused = self._binding.refuses(message.message)
-                self._writes.events.append(structs.replace(message.message, refused=refused))
+                self._writes.events.append(self._binding.taken(message.message, self._key))
             case Wake():
                 self._reminders.woken(message, self._environment.now())
                 self._writes.due = True
