@@ -372,8 +372,7 @@ async def test_results_that_are_equal_show_nothing() -> None:
 
 @pytest.mark.parametrize(("clause", "unheard"), [("alive", {"signs": 0}), ("heartbeats", {"beats": []})])
 async def test_a_handler_that_ends_at_once_does_not_show_that_it_is_alive(clause: str, unheard: Any) -> None:
-    participant = Participant(heard=has(**unheard))
-    assert by_verdict(await verdicts(participant))["not shown"] == {clause}
+    assert by_verdict(await verdicts(Participant(heard=has(**unheard))))["not shown"] == {clause}
 
 
 async def test_after_a_command_that_nobody_takes_nothing_more_is_tried() -> None:
