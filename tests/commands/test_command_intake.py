@@ -44,6 +44,10 @@ async def test_bad_commands_are_dead_letters_and_hold_up_nobody(field: Field) ->
     async with field.runtime(field.command()) as runtime:
         assert await outcome(runtime, "good") == Completed(7)
         first, second = sorted(await field.letters(2), key=lambda one: one.payload)
+        with trio.fail_after(WITHIN):  # a letter is counted once it is stored
+            while runtime.metrics()['dead_letters_total{type="Place",source="intake"}'] != 2:  # noqa: ASYNC110
+                await trio.sleep(0.02)
+        assert runtime.metrics()['dead_letters_total{type="Place",source="inbox"}'] == 0
     assert (first.source, first.saga_type, first.code) == ("intake", "Place", "InvalidInput")
     assert (first.message_id, first.payload, first.headers) == (
         "bad-1", b"this is not JSON", {"Nats-Msg-Id": "bad-1"},

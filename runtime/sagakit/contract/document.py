@@ -22,6 +22,7 @@ from sagakit.store.names import Names
 Document: TypeAlias = dict[str, Any]
 """An AsyncAPI document, as Python objects."""
 SagaClass: TypeAlias = type[Saga[Any, Any]]
+REPLY_ID = "{type}.{id}/{key}/{attempt}/{answer}"
 _TRACE = {"traceparent": "The trace context.", "Correlation-Id": "Kept by a saga that is started."}
 
 
@@ -187,6 +188,8 @@ def _to_participants(definition: Definition, envelopes: Envelopes, names: Names)
                 f"{name}.done": ("It is done.", envelopes.done(result)),
                 f"{name}.not_done": ("Any other answer.", envelopes.not_done()),
             }
+            if plan.heartbeat is not None:
+                replies[f"{name}.heartbeat"] = ("The work goes on.", envelopes.heartbeat())
             yield SubjectContract(
                 address=names.command_subject(endpoint),
                 action="send",
@@ -204,7 +207,7 @@ def _to_participants(definition: Definition, envelopes: Envelopes, names: Names)
                     key: ExchangedMessage(
                         summary=summary,
                         payload=payload,
-                        headers={"Nats-Msg-Id": "{type}.{id}/{key}/{attempt}/{answer}"},
+                        headers={} if key.endswith(".heartbeat") else {"Nats-Msg-Id": REPLY_ID},
                         correlation="$message.payload#/key",
                     )
                     for key, (summary, payload) in replies.items()

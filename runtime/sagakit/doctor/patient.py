@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -152,14 +152,14 @@ class Patient:
             self._streams[name] = None if info.error is not None else info
         return self._streams[name]
 
-    async def dead_letters(self) -> tuple[int, float]:
-        """Return how many dead letters there are, and when the last one was kept, in seconds since the epoch.
+    async def dead_letters(self) -> tuple[Mapping[str, int], float]:
+        """Return how many dead letters there are, by source, and the time of the last one, in seconds since the epoch.
 
         What was done with letters is in the same stream, and is not counted.
         """
         found = await window(self.wire, self.names.dead, self.names.dead_subjects, upto=None, want=1)
-        number = await Letters(self.wire, self.names).count()
-        return number, max((one.at for one in found.found), default=0.0)
+        numbers = await Letters(self.wire, self.names).counts()
+        return numbers, max((one.at for one in found.found), default=0.0)
 
     async def streams(self) -> dict[str, StreamInfo]:
         """Return the streams that are there, by name."""
