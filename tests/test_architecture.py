@@ -30,7 +30,7 @@ LAYERS = [
     {"cluster"},
     {"client"},
     {"asyncio"},
-    {"otel", "outbox", "prometheus"},
+    {"encryption", "otel", "outbox", "prometheus"},
     {"projection"},
     {"doctor", "participant"},
     {"contract", "web", "testing"},

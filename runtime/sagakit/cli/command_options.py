@@ -91,7 +91,7 @@ CommandList: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="MODULE:COMMANDS",
-        help="A list of Command: messages on streams of your own that start, signal and cancel these sagas.",
+        help="A list of Command: messages on streams that start, signal and cancel these sagas.",
     ),
 ]
 TracingName: TypeAlias = Annotated[
@@ -99,6 +99,14 @@ TracingName: TypeAlias = Annotated[
     typer.Option(
         metavar="MODULE:NAME",
         help="A tracing, such as OtelTracing(provider), or a function that returns one: spans of sagas and attempts.",
+    ),
+]
+PayloadCodecName: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODULE:NAME",
+        envvar="SAGAKIT_PAYLOAD_CODEC",
+        help="A payload codec, a list of several, or a function that returns them: values are sealed, and opened.",
     ),
 ]
 HealthAddress: TypeAlias = Annotated[

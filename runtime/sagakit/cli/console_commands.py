@@ -15,6 +15,7 @@ from sagakit.cli.command_options import (
     LogLevel,
     LogLevelName,
     Nats,
+    PayloadCodecName,
     RankName,
     SagaList,
     packages_checked,
@@ -66,6 +67,7 @@ def web(
             help="Fields whose values nobody sees: password, card.number; may be repeated. Else SAGAKIT_REDACT.",
         ),
     ] = None,
+    payload_codec: PayloadCodecName = None,
     log_format: LogFormatName = LogFormat.text,
     log_level: LogLevelName = LogLevel.info,
     *,
@@ -94,6 +96,7 @@ def web(
             "failed_logins_per_minute": failed_logins_per_minute,
         },
         redact=redact or (),
+        payload_codec=payload_codec,
     )
     raise typer.Exit(console_process.run(call))
 

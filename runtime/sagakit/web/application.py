@@ -106,7 +106,8 @@ def app(
     ports; None for all. Give a `secret` text where several processes serve one console: its forms are signed with it.
     `rate_limits` are for each visitor of this process; the default ones are far above what people need. `redact` has
     the paths of fields whose values nobody sees, such as `password`, `card.number` or `input.*token*`: see
-    docs/console.md. Raises InvalidConfig.
+    docs/console.md. What the client's `payload_codec` opens, visitors see; of other sealed values they see which key
+    it takes. Raises InvalidConfig.
     """
     whose = Everyone() if authentication is None else authentication
     limiter = RequestLimiter(RateLimits() if rate_limits is None else rate_limits)
