@@ -45,6 +45,7 @@ from sagakit.engine import (
     Question,
     Record,
 )
+from sagakit.engine.claims import read_claim
 from sagakit.engine.keys import CallKind, kind_of, step_of
 
 _log = getLogger("sagakit.step")
@@ -224,6 +225,8 @@ class SagaBinding:
 
     def refuses(self, message: Inbound) -> str:
         """Return why a message's payload is not of the type that its node has; an empty text if it is."""
+        if read_claim(message.payload) is not None:
+            return "the payload has the form of a reference to a value that sagakit stores apart"
         node = self._node_of(message)
         if node is None:
             return ""

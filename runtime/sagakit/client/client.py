@@ -63,7 +63,15 @@ class Client:
     that opened the client. They wait while JetStream is away; cancelling a wait leaves the saga alone.
     """
 
-    def __init__(self, wire: Wire, names: Names, *, lease_ttl: float, check: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        names: Names,
+        *,
+        lease_ttl: float,
+        claim_above: int | None = None,
+        check: Callable[[], None],
+    ) -> None:
         self._wire = wire
         self._names = names
         self._check = check
@@ -77,7 +85,7 @@ class Client:
         self.fleet: FleetView = FleetView(wire, self._lookup, ttl=lease_ttl)
         """The workers, by their leases, for tools that look at many sagas."""
         self._messenger = Messenger(wire, names, self._lookup, self._changes, self._burials, self.fleet)
-        self._starts = ClientStarts(self, wire, self._lookup, self._messenger)
+        self._starts = ClientStarts(self, wire, self._lookup, self._messenger, claim_above)
         self._closed = False
 
     # ------------------------------------------------------------- starting
@@ -191,6 +199,10 @@ class Client:
 
     async def record(self, key: str) -> Record:
         """Return the last durable record under a key (`Handle.key`). Raises UnknownSaga, Undecodable."""
+        return await self._lookup.filled(key, await self._record(key))
+
+    async def _record(self, key: str) -> Record:
+        """Return the record as it is stored, with claims in the place of large values."""
         self._check_open()
         return (await self._starts.stored(key, partial(self._lookup.find, key)))[0]
 
@@ -200,16 +212,17 @@ class Client:
         The end is pushed: this returns within milliseconds of it. Raises UnknownSaga, NoWorker, Undecodable.
         """
         self._check_open()
-        return await self._until(
+        ended = await self._until(
             key, lambda record: record.status in ENDS or (or_stuck and record.status == "stuck"), halted=True
         )
+        return await self._lookup.filled(key, ended)
 
     async def _until(self, key: str, holds: Callable[[Record], bool], *, halted: bool) -> Record:
         """Wait until something holds for a saga; with `halted` for what holds only once it has ended or is stuck."""
         async with self._changes.of(key) as change:
             while True:
                 seen, hints = change.reasons(halted=halted), change.hints
-                record = await self.record(key)
+                record = await self._record(key)
                 if holds(record):
                     return record
                 await self.fleet.check_runs(record)
@@ -220,7 +233,7 @@ class Client:
     async def _until_shown(self, key: str, holds: Callable[[Record], bool]) -> None:
         """Read until the record shows what a hint has shown, for a moment: on a cluster a hint is early."""
         for pause in RELOOKS:
-            if holds(await self.record(key)):
+            if holds(await self._record(key)):
                 return
             await self._wire.sleep(pause)
 

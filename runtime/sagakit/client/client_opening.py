@@ -25,6 +25,8 @@ class ClientOptions(ConnectionOptions, total=False):
     """Seconds after which a missing acknowledgment is ambiguous."""
     lease_ttl: float
     """Seconds without renewal after which a worker counts as dead: the option of the workers."""
+    claim_above: int | None
+    """Bytes of the largest input that a message holds itself; others are stored beside it. None: it holds all."""
 
 
 def client_config(options: ClientOptions) -> Config:
@@ -40,7 +42,7 @@ def client_config(options: ClientOptions) -> Config:
 async def client_on(wire: Wire, version: str, config: Config, check: Callable[[], None]) -> Client:
     """Return a client on a connection. Raises the errors of `usable_names`."""
     names = await usable_names(wire, version, config)
-    return Client(wire, names, lease_ttl=config.lease_ttl, check=check)
+    return Client(wire, names, lease_ttl=config.lease_ttl, claim_above=config.claim_above, check=check)
 
 
 @opened("client")

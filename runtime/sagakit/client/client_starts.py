@@ -15,7 +15,9 @@ from sagakit.client.messenger import Messenger, may_return
 from sagakit.client.pending_saga import PendingSaga
 from sagakit.client.saga_type import SagaType
 from sagakit.client.start_options import StartOptions, context_of, terms_of
+from sagakit.client.wire_bucket import put_value
 from sagakit.engine import EndMarker, Inbound, Record
+from sagakit.engine.claims import LARGEST, claim_of
 from sagakit.engine.codec import is_started_by
 from sagakit.engine.record import NOTHING
 from sagakit.errors import InputTooLarge, UnknownSaga
@@ -24,6 +26,7 @@ from sagakit.messages.inbox_request import InboxRequest
 from sagakit.messages.limits import input_limit
 from sagakit.messages.start_context import StartTerms
 from sagakit.messages.validation import check_id
+from sagakit.store.claimed_values import write_value
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Wire
 
@@ -54,11 +57,14 @@ class SentStart(NamedTuple):
 class ClientStarts:
     """Sends starts, and lets a program go on as if the sagas were stored. `access` is the client."""
 
-    def __init__(self, access: SagaAccess, wire: Wire, lookup: Lookup, messenger: Messenger) -> None:
+    def __init__(
+        self, access: SagaAccess, wire: Wire, lookup: Lookup, messenger: Messenger, claim_above: int | None
+    ) -> None:
         self._access = access
         self._wire = wire
         self._lookup = lookup
         self._messenger = messenger
+        self._claim_above = claim_above
         self._pending: OrderedDict[str, PendingSaga] = OrderedDict()
 
     async def send(
@@ -77,7 +83,9 @@ class ClientStarts:
         """
         address = SagaKey(of.name, new_id() if id is None else check_id(id))
         value = of.encode_input(input)
-        limit = input_limit(self._wire.max_payload)
+        room = input_limit(self._wire.max_payload)
+        above = room if self._claim_above is None else min(self._claim_above, room)
+        limit = room if self._claim_above is None else LARGEST
         if len(value) > limit:
             raise InputTooLarge(len(value), limit)
         context, terms = context_of(options), await self._terms(options, id is None, signal, payload)
@@ -86,9 +94,10 @@ class ClientStarts:
         known = None if id is None else await self._lookup.known(key)
         if known is not None and may_return(key, known, judge):
             return SentStart(address, None, terms.signal)
+        given = msgspec.Raw(value) if len(value) <= above else await self._stored_apart(key, value)
         request = InboxRequest(
             kind="start",
-            input=msgspec.Raw(value),
+            input=given,
             correlation_id=context.correlation_id,
             causation_id=context.causation_id,
             trace=context.trace,
@@ -102,6 +111,13 @@ class ClientStarts:
         pending = PendingSaga(self._access, partial(self._messenger.until_started, address, sent, judge))
         self._remember(key, pending)
         return SentStart(address, pending, terms.signal)
+
+    async def _stored_apart(self, key: str, value: bytes) -> msgspec.Raw:
+        """Store a large input, and return the claim to send in its place. Raises StoreError."""
+        claim = claim_of(value, new_id())
+        put = partial(put_value, self._wire, self._lookup.reading.names.values)
+        await self._lookup.patiently(partial(write_value, put, self._wire.together, "start", key, claim, value))
+        return claim.as_value()
 
     async def _terms(self, options: StartOptions, made_up: bool, signal: str, payload: msgspec.Raw) -> StartTerms:
         now = 0.0

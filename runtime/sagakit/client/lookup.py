@@ -13,8 +13,10 @@ from sagakit.client.kept_plans import KeptPlans
 from sagakit.client.through_outages import through_outages
 from sagakit.definition import Plan, SagaSchema
 from sagakit.engine import EndMarker, Loaded, Record, decode
+from sagakit.engine.claims import claims_in, filled
 from sagakit.errors import UNREADABLE, UnknownSaga
 from sagakit.jetstream.wire_reading import WireReading
+from sagakit.store.claimed_values import read_value
 from sagakit.store.names import Names
 from sagakit.store.ports import StoredValue, StreamReading, Wire
 
@@ -52,7 +54,15 @@ class Lookup:
         # in this order: a saga that is archived between the two reads has left its end marker under the live key
         entry = await self._get(self.reading.archive, key) or await self._get(self.reading.state, key)
         found = None if entry is None else decode(key, entry.value)
-        return found.record if isinstance(found, Loaded) else found
+        return await self.filled(key, found.record) if isinstance(found, Loaded) else found
+
+    async def filled(self, key: str, record: Record) -> Record:
+        """Return a record with its large values. Raises ValueLost, StoreError."""
+        values = {
+            claim.name: await self.patiently(partial(read_value, self.reading.values, "saga", key, claim))
+            for claim in claims_in(record)
+        }
+        return filled(record, values)
 
     async def plan_of(self, record: Record) -> Plan | None:
         """Return the plan that the workers keep of the saga's version; None if it is gone or cannot be read."""

@@ -187,12 +187,13 @@ class Runtime:
         ref = self._sagas.get(key)
         if ref is not None:
             try:
-                return await ref.ask(Peek, timeout=inf)
+                record: Record = await ref.ask(Peek, timeout=inf)
+                return await self._worker.claims.filled(key, record)
             except (ActorDied, ActorGone):
                 # The actor ended between the look and the answer: the saga has ended, was passivated, or has crashed.
                 # Its record is in the store in each case.
                 await trio.lowlevel.checkpoint()
-        return await self._worker.requests.record(key)
+        return await self._worker.claims.filled(key, await self._worker.requests.record(key))
 
     async def ended(self, key: str, *, or_stuck: bool = False) -> Record:
         """Wait until the saga under `key` has ended, and return its last record. With `or_stuck`, also if it is stuck.
@@ -200,7 +201,7 @@ class Runtime:
         Raises UnknownSaga, and NoWorker as `Handle.outcome`. Cancelling the wait leaves the saga alone.
         """
         self._check_open()
-        return await self._worker.requests.ended(key, or_stuck=or_stuck)
+        return await self._worker.claims.filled(key, await self._worker.requests.ended(key, or_stuck=or_stuck))
 
     async def list(
         self,

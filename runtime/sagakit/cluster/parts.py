@@ -19,6 +19,7 @@ from sagakit.engine import Limits
 from sagakit.messages.limits import limits_for
 from sagakit.store.ports import Store
 from sagakit.system.active_sagas import ActiveSagas
+from sagakit.system.claims import Claims
 from sagakit.system.config import Config
 from sagakit.system.environment import Environment
 from sagakit.system.inbound.children import Children
@@ -72,8 +73,9 @@ class Parts:
         self.gate: Gate = Gate()
         self.room: Room = Room(store, interval=config.scan_interval)
         self.sagas: ActiveSagas = ActiveSagas(config)
+        self.claims: Claims = Claims(store, config.claim_above)
         self.starts: Starts = Starts(
-            store, self.sagas, self.room, worker_id=worker_id, now=runs.now, limits=self.limits
+            store, self.sagas, self.room, self.claims, worker_id=worker_id, now=runs.now, limits=self.limits
         )
         observer = Observer(store, lease_status, ttl=config.lease_ttl)
         self.observer: Observer = observer
@@ -93,6 +95,7 @@ class Parts:
             worker_id=worker_id,
             config=config,
             lease_status=lease_status,
+            claims=self.claims,
             reports=self.reports,
             now=runs.now,
         )
@@ -117,6 +120,7 @@ class Parts:
             gate=self.gate,
             room=self.room,
             lease_status=self.identity.lease_status,
+            claims=self.claims,
             call_asyncio=runs.call_asyncio,
             call_thread=runs.call_thread,
             limiters=Limiters(self.registry.limits),

@@ -33,6 +33,7 @@ from sagakit.jetstream.bridge import open_bridge
 from sagakit.messages.commands import Command
 from sagakit.store.ports import Store
 from sagakit.system.active_sagas import ActiveSagas
+from sagakit.system.claims import Claims
 from sagakit.system.config import Config
 from sagakit.system.environment import Environment
 from sagakit.system.inbound.children import Children
@@ -73,6 +74,7 @@ class Worker:
         self.elsewhere: Elsewhere = parts.elsewhere
         self.notes: Notes = parts.notes
         self.children: Children = parts.children
+        self.claims: Claims = parts.claims
         self.recovery: Recovery = parts.recovery
         self.unpublished: Unpublished = parts.unpublished
         self.command_backlog: CommandBacklog = life.command_backlog
@@ -167,6 +169,8 @@ async def run_worker(
     _check(store, config, registry, adopt=adopt)
     if adopt and registry.sends_commands:
         await through_outage(store, store.commands.check)
+    if adopt and config.claim_above is not None:
+        await through_outage(store, store.check_values)
     prepared = await prepared_commands(store, registry, commands, adopts=adopt)
     members = Members(worker_id := f"{config.worker_name}-{uuid4().hex[:12]}")
     identity = WorkerIdentity(worker_id, LeaseStatus(config.lease_ttl), members, adopt)

@@ -40,7 +40,7 @@ class Permissions(msgspec.Struct, frozen=True):
 
 def streams_of(names: Names) -> list[str]:
     """Return the names of all streams, in the order in which they are created."""
-    return [*examined_streams(names), names.commands]
+    return [*examined_streams(names), names.commands, f"KV_{names.values}"]
 
 
 def examined_streams(names: Names) -> list[str]:
@@ -51,7 +51,7 @@ def examined_streams(names: Names) -> list[str]:
 def needed_streams(names: Names) -> list[str]:
     """Return the names of the streams without which nothing is opened.
 
-    Only a job and a saga with remote steps need the two that are left out.
+    Only a job, a saga with remote steps and a large value need the three that are left out.
     """
     return [f"KV_{bucket}" for bucket in _buckets(names)] + [*names.events, names.inbox, names.dead]
 
@@ -109,6 +109,9 @@ def _worker(names: Names, inbox: Grant) -> Permissions:
         Grant(names.subject("sagadead.>"), "messages that can never be applied"),
         Grant(names.subject("sagacmd.>"), "commands of remote steps to participants"),
         Grant(f"$JS.API.STREAM.INFO.{names.commands}", "check that it exists, if a saga has remote steps"),
+        Grant(f"$KV.{names.values}.>", "store the large values of its sagas, see the option `claim_above`"),
+        Grant(f"$JS.API.STREAM.INFO.KV_{names.values}", "check that it exists, and list large values"),
+        Grant(f"$JS.API.STREAM.PURGE.KV_{names.values}", "remove large values that nothing names any more"),
         Grant(names.subject("sagactl.>"), "requests to other workers"),
         Grant(f"$JS.API.CONSUMER.CREATE.{names.inbox}.>", "create the consumers of its types"),
         Grant(f"$JS.API.CONSUMER.MSG.NEXT.{names.inbox}.>", "take messages"),
@@ -155,9 +158,12 @@ def _micro() -> Iterator[Grant]:
 
 def _client(names: Names, inbox: Grant) -> Permissions:
     read = _looker(names, inbox)
-    more = Grant(names.subject("sagain.>"), "start, signal and cancel sagas")
+    more = (
+        Grant(names.subject("sagain.>"), "start, signal and cancel sagas"),
+        Grant(f"$KV.{names.values}.start.>", "large inputs; for one type write start.TYPE.>"),
+    )
     refused = Grant(names.subject("sagadead.inbox.*"), "why its own messages were refused, as it happens")
-    return Permissions((*read.publish, more), (*read.subscribe, refused))
+    return Permissions((*read.publish, *more), (*read.subscribe, refused))
 
 
 def _operator(names: Names, inbox: Grant) -> Permissions:
@@ -208,6 +214,7 @@ def _reads(names: Names) -> Iterator[Grant]:
     """Yield the rights to read: single keys of every bucket, lists of sagas and workers, histories."""
     for bucket in _buckets(names):
         yield Grant(f"$JS.API.STREAM.MSG.GET.KV_{bucket}", "read one key, from the leader")
+    yield Grant(f"$JS.API.STREAM.MSG.GET.KV_{names.values}", "read the large values of a saga, from the leader")
     yield from _scans([f"KV_{bucket}" for bucket in names.state], "list live sagas")
     yield from _scans([f"KV_{bucket}" for bucket in names.archive], "list finished sagas")
     yield from _scans([f"KV_{names.workers}"], "list workers")

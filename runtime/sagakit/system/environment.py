@@ -19,6 +19,7 @@ from sagakit.errors import Fenced, Overwritten
 from sagakit.ration import Ration
 from sagakit.store.ports import Store
 from sagakit.system.census import Census
+from sagakit.system.claims import Claims
 from sagakit.system.config import Config
 from sagakit.system.io.operations import PersistenceMessage
 from sagakit.system.io.publisher import PublishEvents
@@ -96,6 +97,7 @@ class Environment:
         gate: Gate,
         room: Room,
         lease_status: LeaseStatus,
+        claims: Claims,
         call_asyncio: AsyncioCaller,
         limiters: Limiters,
         now: Callable[[], float],
@@ -120,6 +122,7 @@ class Environment:
         self.gate = gate
         self.room = room
         self.lease_status: LeaseStatus = lease_status
+        self.claims: Claims = claims
         self.call_asyncio = call_asyncio
         self.limiters = limiters
         self.now = now

@@ -10,6 +10,7 @@ import msgspec
 from sagakit.binding.registry import CanRead, Registry
 from sagakit.binding.saga_binding import SagaBinding
 from sagakit.engine import ENDS, EndMarker, Inbound, Parent, tells_news
+from sagakit.engine.claims import read_claim
 from sagakit.engine.table import AWAITED
 from sagakit.errors import (
     UNREADABLE,
@@ -126,7 +127,7 @@ class Applier:
 
         Return None for every start of a child: its parent has to be told.
         """
-        if request.parent is None:
+        if request.parent is None and read_claim(request.input) is None:  # an input that is stored apart is read later
             try:
                 self._registry.latest(message.saga_type).definition.input.decode(request.input)
             except UnreadableValue as error:
@@ -168,7 +169,8 @@ class Applier:
             _log.info("%s: not started: its parent does not wait for it any more", message.address)
             return
         binding = self._registry.latest(message.saga_type)
-        value = binding.definition.encode_input(await self._as_input(binding, request.input))
+        given = await self._starts.claims.input_of(str(message.address), request.input)
+        value = binding.definition.encode_input(await self._as_input(binding, given))
         context = StartContext(
             correlation_id=request.correlation_id,
             causation_id=request.causation_id,

@@ -35,6 +35,7 @@ from sagakit.engine import (
     effects,
     makes_room,
 )
+from sagakit.engine.record import CLAIMING_SCHEMA
 from sagakit.errors import Fenced
 from sagakit.system.environment import Environment
 from sagakit.system.saga.activation import Fresh, GiveUp, Passivated, Reactivate, Reload, TakeOver, has_open_attempts
@@ -65,9 +66,11 @@ from sagakit.system.saga.saga_messages import (
     RunAlone,
     SagaMessage,
     Settled,
+    ValuesLoaded,
     Wake,
 )
 from sagakit.system.saga.slot import SagaSlot
+from sagakit.system.saga.values_loading import as_it_is, load_values
 from sagakit.system.saga.waiters import Waiters
 from sagakit.system.saga.writes import Writes
 
@@ -126,7 +129,7 @@ class SagaActor(Reactor[SagaMessage]):
         self._reminders = Reminders(environment.timers, ref)
         self._passivation = Passivation(environment, slot, writes.wake, self._outbox, self._reminders)
         self._alone = Alone(environment.isolation, ref, ctx.incarnation)
-        self._calls = Calls(ctx, self._binding, environment)
+        self._calls = Calls(ctx, environment, slot)
         self._remote = RemoteCalls(ctx, environment, slot, self._reminders)
         self._retirement = Retirement(ctx, environment, self._outbox)
 
@@ -150,6 +153,8 @@ class SagaActor(Reactor[SagaMessage]):
                 written = self._writes.settled(message)
                 if written is not None:
                     self._written(written)
+            case ValuesLoaded():
+                self._values_loaded(message)
             case Attempted():
                 # the call counts as under way until this is folded, so that nothing is called twice
                 self._writes.events.append(message.ended)
@@ -209,7 +214,24 @@ class SagaActor(Reactor[SagaMessage]):
     # ---------------------------------------------------------------- begin
 
     def _loaded(self, loaded: Loaded, revision: int) -> None:
-        """Go on with this worker's own record, after passivation or after a crash of the incarnation before."""
+        """Go on with this worker's own record, once its large values are here, too."""
+        claims, slot = self._environment.claims, self._slot
+        if loaded.record.schema >= CLAIMING_SCHEMA:
+            self._ctx.pipe_to_self(as_it_is, load_values, claims, slot, loaded, revision)
+            return
+        slot.values = claims.of_new(loaded.record.run)
+        self._go_on(loaded, revision)
+
+    def _values_loaded(self, message: ValuesLoaded) -> None:
+        if message.lost:
+            self._environment.reports.left_alone(self._key, message.lost)
+            self._phase.move("end")
+            return
+        self._slot.values = message.values
+        self._go_on(message.loaded, message.revision)
+
+    def _go_on(self, loaded: Loaded, revision: int) -> None:
+        """Go on after passivation, or after a crash of the incarnation before."""
         if not isinstance(self._activation, Reactivate) or has_open_attempts(loaded.record):
             self._take_over(loaded, revision)
             return
@@ -334,8 +356,8 @@ class SagaActor(Reactor[SagaMessage]):
         """Do what the durable record asks for and what is not under way yet."""
         if self._phase.now == "held back":
             return  # what the record asks for has been done, or is not this worker's to do
-        record = self._journal.record
-        asked = effects(self._plan, record)
+        record, values = self._journal.record, self._slot.values
+        asked = effects(self._plan, record if values is None else values.fill(record))
         if self._calls and not record.halted:  # a halted saga still wants the calls that wait for their turn
             self._calls.revoke_all_but(asked)
         for effect in asked:

@@ -1,0 +1,110 @@
+"""Claims: references in a record to large values, which are stored beside the records (the pattern "claim check").
+
+A claim is JSON of one form: `{"$sagakit.claim":"{scope}.{sha256}","size":{bytes}}`. The scope is the run of the saga,
+or, for the input of a start that is on its way, an id of the sender's. The rules of sagas never look into a value, so
+they take a claim for the value itself. Only user code and readers get values, and they get them filled in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
+from typing import NamedTuple
+
+import msgspec
+from msgspec import structs
+
+from sagakit.engine.record import CLAIMING_SCHEMA, Record
+
+LARGEST = 64 * 2**20
+"""Bytes of a claimed value, at the most: a worker holds it in memory."""
+
+_FORM = re.compile(rb'\{"\$sagakit\.claim":"([0-9A-Za-z_-]{1,64})\.([0-9a-f]{64})","size":([0-9]{1,12})\}')
+_HEAD = b'{"$sagakit.claim":'
+_LONGEST = 256
+
+
+class Claim(NamedTuple):
+    """A reference to a value of `size` bytes."""
+
+    scope: str
+    sha256: str
+    size: int
+
+    @property
+    def name(self) -> str:
+        """The name of the value, within its saga."""
+        return f"{self.scope}.{self.sha256}"
+
+    def as_value(self) -> msgspec.Raw:
+        """Return the JSON that is kept in the place of the value."""
+        return msgspec.Raw(b'{"$sagakit.claim":"%b","size":%d}' % (self.name.encode(), self.size))
+
+    def fits(self, value: bytes) -> bool:
+        """Return True if the value is the one that was stored, byte for byte."""
+        return len(value) == self.size and sha256(value).hexdigest() == self.sha256
+
+
+def claim_of(value: bytes | msgspec.Raw, scope: str) -> Claim:
+    """Return the claim of a value."""
+    return Claim(scope, sha256(value).hexdigest(), len(memoryview(value)))
+
+
+def read_claim(value: bytes | msgspec.Raw) -> Claim | None:
+    """Return the claim that a value is; None for any other value."""
+    if len(memoryview(value)) > _LONGEST or not (data := bytes(value)).startswith(_HEAD):
+        return None
+    found = _FORM.fullmatch(data)
+    return None if found is None else Claim(found[1].decode(), found[2].decode(), int(found[3]))
+
+
+def claims_in(record: Record) -> Iterator[Claim]:
+    """Yield the claims of a record. Only one that has the schema of claims has any."""
+    if record.schema < CLAIMING_SCHEMA:
+        return
+    for value in _values(record):
+        claim = read_claim(value)
+        if claim is not None and claim.scope == record.run:
+            yield claim
+
+
+def filled(record: Record, values: Mapping[str, bytes]) -> Record:
+    """Return the record with its claims replaced by the `values`, which have their names. All of them are there."""
+    if not values or record.schema < CLAIMING_SCHEMA:
+        return record
+
+    def fill(value: msgspec.Raw) -> msgspec.Raw:
+        claim = read_claim(value)
+        return value if claim is None or claim.scope != record.run else msgspec.Raw(values[claim.name])
+
+    return _changed(record, fill)
+
+
+def claimed(record: Record, claim: Callable[[msgspec.Raw], msgspec.Raw]) -> Record:
+    """Return the record with each value as `claim` returns it: a claim, or the value itself."""
+    return _changed(record, claim)
+
+
+def marked(record: Record) -> Record:
+    """Return the record with the schema of those that may have claims."""
+    return structs.replace(record, schema=CLAIMING_SCHEMA)
+
+
+def _values(record: Record) -> Iterator[msgspec.Raw]:
+    """Yield the values that may be claims: the input, results, the output."""
+    yield record.input
+    for log in record.steps.values():
+        yield log.result
+    if record.outcome is not None:
+        yield record.outcome.output
+
+
+def _changed(record: Record, change: Callable[[msgspec.Raw], msgspec.Raw]) -> Record:
+    outcome = record.outcome
+    return structs.replace(
+        record,
+        input=change(record.input),
+        steps={name: structs.replace(log, result=change(log.result)) for name, log in record.steps.items()},
+        outcome=None if outcome is None else structs.replace(outcome, output=change(outcome.output)),
+    )
