@@ -313,7 +313,7 @@ async def messages_take_every_way(store: Store) -> None:
         await store.inbox.send(channel, id="m", saga_type="Nobody", saga_id=channel, payload=b"{}")
     async with store.inbox.receive("Nobody", "new") as messages:
         first, second, third = [await anext(messages) for _ in range(3)]
-        assert not await store.inbox.start_waits(first)
+        assert not await store.inbox.start_waits(first.address)
         assert not await store.inbox.any_start("Nobody")
         await store.inbox.park([Parking(first, start=True), Parking(second, start=False)])
         await store.inbox.bury([Burial(third, "nobody knows it", "UnknownSaga")], by="test")

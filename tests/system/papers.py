@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import ClassVar
 
@@ -45,7 +46,7 @@ class Print(Saga[Paper, str]):
         return f"{number}{paper.text}"
 
     @step(page, compensate=None, retry=RETRY)
-    async def bind(self, paper: Paper, pages: list[str], ctx: Context) -> int:
+    async def bind(self, paper: Paper, pages: Sequence[str], ctx: Context) -> int:
         if paper.refused:
             raise Reject("no glue")
         return sum(map(len, pages))

@@ -88,7 +88,13 @@ class PlainAccess:
     async def history(self, key: str) -> History:
         """Return the last record of a saga and its events, as `Runtime.history` does."""
         record = await self.runtime.record(key)
-        return await self.repository.history(record)
+        found = await self.repository.history(record)
+        events = await self._worker.claims.filled_events(key, record.run, found.events)
+        return msgspec.structs.replace(found, events=events)
+
+    async def filled(self, record: Record) -> Record:
+        """Return a record with its large values. Raises ValueLost."""
+        return await self._worker.claims.filled(str(SagaKey(record.saga_type, record.saga_id)), record)
 
     async def describe(self, key: str) -> Description:
         """Return a saga for people to read, as `Runtime.describe` does. Its values are plain JSON."""
@@ -205,7 +211,8 @@ class PlainAccess:
 
     async def store_copy(self, record: Record, events: Sequence[CloudEvent]) -> bool:
         """Store a copy of a saga and its events; return False if something is stored under its key. See `copies`."""
-        return await store_copy(self._store, record, events)
+        key = str(SagaKey(record.saga_type, record.saga_id))
+        return await store_copy(self._store, *await self._worker.claims.stored(key, record, events))
 
     async def unserved(self, saga_type: str) -> str:
         """Return the words for a start of a type that no live worker has; empty if one has it, or it is not known."""

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Unpack, overload
 
 import msgspec
+from msgspec import structs
 from typing_extensions import TypeVar
 
 from sagakit.client.burials import Burials
@@ -279,8 +280,9 @@ class Client:
 
     async def history(self, saga: type[Saga[D, T]] | str, id: str) -> History:
         """Return the last record of a saga and its events in order, as `Runtime.history` does."""
-        record = await self.load(saga, id)
-        return await self._lookup.patiently(partial(self.repository.history, record))
+        key, record = self._key(saga, id), await self.load(saga, id)
+        found = await self._lookup.patiently(partial(self.repository.history, record))
+        return structs.replace(found, events=await self._lookup.filled_events(key, record.run, found.events))
 
     async def describe(self, saga: type[Saga[D, T]] | str, id: str) -> Description:
         """Return one saga for people to read, as `Runtime.describe` does. `print` shows it."""

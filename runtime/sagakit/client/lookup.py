@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
@@ -13,7 +13,8 @@ from sagakit.client.kept_plans import KeptPlans
 from sagakit.client.through_outages import through_outages
 from sagakit.definition import Plan, SagaSchema
 from sagakit.engine import EndMarker, Loaded, Record, decode
-from sagakit.engine.claims import claims_in, filled
+from sagakit.engine.claims import Claim, claims_in, claims_in_events, filled, filled_event
+from sagakit.engine.events import CloudEvent
 from sagakit.errors import UNREADABLE, UnknownSaga
 from sagakit.jetstream.wire_reading import WireReading
 from sagakit.store.claimed_values import read_value
@@ -58,11 +59,17 @@ class Lookup:
 
     async def filled(self, key: str, record: Record) -> Record:
         """Return a record with its large values. Raises ValueLost, StoreError."""
-        values = {
-            claim.name: await self.patiently(partial(read_value, self.reading.values, "saga", key, claim))
-            for claim in claims_in(record)
-        }
-        return filled(record, values)
+        return filled(record, await self._values(key, claims_in(record)))
+
+    async def filled_events(self, key: str, run: str, events: Sequence[CloudEvent]) -> Sequence[CloudEvent]:
+        """Return events of a run with their large values. Raises ValueLost, StoreError."""
+        values = await self._values(key, claims_in_events(events, run))
+        return [filled_event(event, run, values) for event in events] if values else events
+
+    async def _values(self, key: str, claims: Iterable[Claim]) -> Mapping[str, bytes]:
+        read = partial(read_value, self.reading.values, "saga", key)
+        wanted = {claim.name: claim for claim in claims}
+        return {name: await self.patiently(partial(read, claim)) for name, claim in wanted.items()}
 
     async def plan_of(self, record: Record) -> Plan | None:
         """Return the plan that the workers keep of the saga's version; None if it is gone or cannot be read."""

@@ -9,6 +9,7 @@ from typing import Any, Unpack
 
 import msgspec
 import trio
+from msgspec import structs
 from sagakit_actors import ActorDied, ActorGone
 from typing_extensions import TypeVar
 
@@ -248,8 +249,10 @@ class Runtime:
         Events that are not published yet are taken from the record, which knows where the others are.
         Raises UnknownSaga, NotRegistered, Undecodable, Unavailable.
         """
-        record = await self.load(saga, id)
-        return await self._repository.history(record)
+        key, record = self._key(saga, id), await self.load(saga, id)
+        found = await self._repository.history(record)
+        events = await self._worker.claims.filled_events(key, record.run, found.events)
+        return structs.replace(found, events=events)
 
     async def describe(self, saga: type[Saga[D, T]], id: str) -> Description:
         """Return one saga for people to read: decoded values, and attempts with times and errors. `print` shows it.

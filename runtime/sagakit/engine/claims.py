@@ -8,13 +8,14 @@ they take a claim for the value itself. Only user code and readers get values, a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import NamedTuple
 
 import msgspec
 from msgspec import structs
 
+from sagakit.engine.events import CloudEvent
 from sagakit.engine.record import CLAIMING_SCHEMA, Record
 
 LARGEST = 64 * 2**20
@@ -23,6 +24,9 @@ LARGEST = 64 * 2**20
 _FORM = re.compile(rb'\{"\$sagakit\.claim":"([0-9A-Za-z_-]{1,64})\.([0-9a-f]{64})","size":([0-9]{1,12})\}')
 _HEAD = b'{"$sagakit.claim":'
 _LONGEST = 256
+_CARRIED = ("input", "result", "output")
+"""The fields of events whose values may be claims: see `engine.carried`."""
+_encoder = msgspec.json.Encoder()
 
 
 class Claim(NamedTuple):
@@ -61,8 +65,11 @@ def read_claim(value: bytes | msgspec.Raw) -> Claim | None:
 
 def claims_in(record: Record) -> Iterator[Claim]:
     """Yield the claims of a record. Only one that has the schema of claims has any."""
-    if record.schema < CLAIMING_SCHEMA:
-        return
+    return iter(()) if record.schema < CLAIMING_SCHEMA else claims_told(record)
+
+
+def claims_told(record: Record) -> Iterator[Claim]:
+    """Yield the claims of a record that is made of events, which do not say its schema."""
     for value in _values(record):
         claim = read_claim(value)
         if claim is not None and claim.scope == record.run:
@@ -108,3 +115,38 @@ def _changed(record: Record, change: Callable[[msgspec.Raw], msgspec.Raw]) -> Re
         steps={name: structs.replace(log, result=change(log.result)) for name, log in record.steps.items()},
         outcome=None if outcome is None else structs.replace(outcome, output=change(outcome.output)),
     )
+
+
+def claims_in_events(events: Iterable[CloudEvent], run: str) -> Iterator[Claim]:
+    """Yield the claims that events of a run carry."""
+    for event in events:
+        yield from _claims_in_data(event, run).values()
+
+
+def filled_event(event: CloudEvent, run: str, values: Mapping[str, bytes]) -> CloudEvent:
+    """Return an event with the `values`, which have the names of its claims, in their places."""
+    claims = _claims_in_data(event, run)
+    if not claims:
+        return event
+    found = {field: msgspec.json.decode(values[claim.name]) for field, claim in claims.items()}
+    return structs.replace(event, data={**event.data, **found})
+
+
+def claimed_event(event: CloudEvent, claim: Callable[[msgspec.Raw], msgspec.Raw]) -> CloudEvent:
+    """Return an event with each value that it carries as `claim` returns it."""
+    data = {
+        field: msgspec.json.decode(claim(msgspec.Raw(_encoder.encode(value)))) if field in _CARRIED else value
+        for field, value in event.data.items()
+    }
+    return structs.replace(event, data=data)
+
+
+def _claims_in_data(event: CloudEvent, run: str) -> dict[str, Claim]:
+    """Return the claims in an event's data, by the names of their fields."""
+    values = {field: event.data[field] for field in _CARRIED if field in event.data}
+    found = {field: read_claim(_encoder.encode(value)) for field, value in values.items() if _has_form(value)}
+    return {field: claim for field, claim in found.items() if claim is not None and claim.scope == run}
+
+
+def _has_form(value: object) -> bool:
+    return isinstance(value, dict) and "$sagakit.claim" in value

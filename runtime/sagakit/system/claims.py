@@ -6,18 +6,41 @@ value which is missing or damaged is like one that cannot be read: it is reporte
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from math import inf
+from typing import NamedTuple
 
 import msgspec
 
 from sagakit.engine import Record
-from sagakit.engine.claims import LARGEST, Claim, claim_of, claimed, claims_in, filled, read_claim
+from sagakit.engine.claims import (
+    LARGEST,
+    Claim,
+    claim_of,
+    claimed,
+    claimed_event,
+    claims_in,
+    claims_in_events,
+    filled,
+    filled_event,
+    marked,
+    read_claim,
+)
+from sagakit.engine.events import CloudEvent
 from sagakit.errors import InvalidInput, StreamMissing, ValueLost
 from sagakit.messages.limits import input_limit
 from sagakit.store.claimed_values import read_value
 from sagakit.store.ports import Store
 from sagakit.system.io.persistence import through_outage
+from sagakit.system.io.value_writes import save
+
+
+class SagaCopy(NamedTuple):
+    """A saga from elsewhere, with its events, as it is stored here."""
+
+    record: Record
+    events: Sequence[CloudEvent]
 
 
 class SagaValues:
@@ -96,6 +119,23 @@ class Claims:
         """Return a record with its values. Waits through an outage. Raises ValueLost."""
         return filled(record, {claim.name: await self._read(key, claim) for claim in claims_in(record)})
 
+    async def filled_events(self, key: str, run: str, events: Sequence[CloudEvent]) -> Sequence[CloudEvent]:
+        """Return events of a run with their values. Waits through an outage. Raises ValueLost."""
+        wanted = {claim.name: claim for claim in claims_in_events(events, run)}
+        if not wanted:
+            return events
+        values = {name: await self._read(key, claim) for name, claim in wanted.items()}
+        return [filled_event(event, run, values) for event in events]
+
+    async def stored(self, key: str, record: Record, events: Sequence[CloudEvent]) -> SagaCopy:
+        """Store the large values of a saga that comes with its values, and return it with claims. Raises StoreError."""
+        if not self.on:
+            return SagaCopy(record, events)
+        values = SagaValues(record.run, self._limit)
+        record, events = claimed(record, values.claim), [claimed_event(event, values.claim) for event in events]
+        await save(self._store, key, values.to_save())
+        return SagaCopy(marked(record) if values.values else record, events)
+
     async def input_of(self, key: str, value: msgspec.Raw) -> msgspec.Raw:
         """Return the input of a start, which is a claim if its sender has stored it. Raises InvalidInput."""
         claim = read_claim(value)
@@ -107,7 +147,8 @@ class Claims:
         try:
             return msgspec.Raw(await through_outage(self._store, read))
         except (ValueLost, StreamMissing) as error:
-            raise InvalidInput(f"its input cannot be read: {error}") from None
+            why = error.found if isinstance(error, ValueLost) else str(error)
+            raise InvalidInput(f"its input cannot be read: {why}") from None
 
     async def _read(self, key: str, claim: Claim) -> bytes:
         read = partial(read_value, self._store.reading.values, "saga", key, claim)
