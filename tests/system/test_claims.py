@@ -225,24 +225,25 @@ async def test_claims_are_filled_in_after_the_option_was_switched_off(autojump_c
 # ------------------------------------------------------------------------- the form of a claim
 
 
-class Forge(Saga[int, str]):
+class Forge(Saga[str, str]):
     """A step returns JSON that has the form of a claim, and a signal brings any JSON."""
 
     @step(compensate=None)
-    async def forged(self, number: int, ctx: Context) -> Any:
-        return json.loads(bytes(claim_of(b"1", "run").as_value()))
+    async def forged(self, text: str, ctx: Context) -> Any:
+        return json.loads(bytes(claim_of(b"1", ctx.run).as_value()))
 
     brought = signal(Any, after=[forged])
 
-    def output(self, input: int, ctx: Context) -> str:
+    def output(self, input: str, ctx: Context) -> str:
         return str(ctx.result(Forge.forged))
 
 
 async def test_a_value_of_a_user_that_has_the_form_of_a_claim_comes_back_as_it_is(autojump_clock: Clock) -> None:
     server = MemoryServer()
-    forged = json.loads(bytes(claim_of(b"1", "run").as_value()))
     async with member(server, Forge(), claim_above=ABOVE) as one:
-        handle = await one.runtime.start(Forge, "f", 1)
+        handle = await one.runtime.start(Forge, "f", TEXT)
+        run = (await one.runtime.load(Forge, "f")).run
+        forged = json.loads(bytes(claim_of(b"1", run).as_value()))
         with pytest.raises(sagakit.SagakitError, match="form of a reference"):
             await one.runtime.signal(Forge, "f", Forge.brought, forged)
         await one.runtime.signal(Forge, "f", Forge.brought, 5)

@@ -61,9 +61,9 @@ async def test_values_of_a_live_saga_stay_and_those_of_an_earlier_life_of_its_id
         await (await one.runtime.start(Print, "p", Paper(TEXT))).outcome()
         await one.retired()
         await one.runtime.delete(Print, "p")
-        await trio.sleep(SPARED + EVERY)
         await (await one.runtime.start(Print, "p", Paper(TEXT))).outcome()
-        await trio.sleep(3 * EVERY)
+        assert len(kept(server)) == 2
+        await trio.sleep(SPARED + 3 * EVERY)
         run = (await one.runtime.load(Print, "p")).run
         assert kept(server) == {f"saga {run}"}
         check_whole(server)
