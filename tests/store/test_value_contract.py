@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import trio
-from sagakit.engine.claims import Claim, claim_of
+from sagakit.engine.value_claims import ValueClaim, claim_of
 from sagakit.errors import ValueLost
 from sagakit.store import Store
 from sagakit.store.claimed_values import PART, keys_of, read_value, write_value
@@ -16,7 +16,7 @@ VALUE = bytes(number % 251 for number in range(3 * PART + 5))
 KEY = "Print.p"
 
 
-async def stored(store: Store, value: bytes = VALUE) -> Claim:
+async def stored(store: Store, value: bytes = VALUE) -> ValueClaim:
     """Store a value of a saga."""
     claim = claim_of(value, "run")
     await save(store, KEY, [(claim, value)])

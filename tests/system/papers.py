@@ -9,7 +9,7 @@ from typing import ClassVar
 import msgspec
 from sagakit import Context, Reject, RetryPolicy, Saga, each, step
 from sagakit.engine import Loaded, decode
-from sagakit.engine.claims import claims_in
+from sagakit.engine.value_claims import claims_in
 from sagakit.errors import ValueLost
 from sagakit.store.claimed_values import keys_of
 from sagakit.store.memory_server import MemoryServer

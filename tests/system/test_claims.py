@@ -11,7 +11,7 @@ import sagakit
 import trio
 import trio.testing
 from sagakit import AlreadyStarted, Completed, Context, Failed, InputTooLarge, Saga, signal, step
-from sagakit.engine.claims import LARGEST, Claim, claim_of, claims_in, read_claim
+from sagakit.engine.value_claims import LARGEST, ValueClaim, claim_of, claims_in, read_claim
 from sagakit.errors import ValueLost
 from sagakit.store.faults import StoreFault, Watched
 from sagakit.store.memory_server import MemoryServer
@@ -255,6 +255,6 @@ async def test_a_value_of_a_user_that_has_the_form_of_a_claim_comes_back_as_it_i
 
 def test_only_the_exact_form_is_a_claim() -> None:
     claim = claim_of(b'"abc"', "run")
-    assert read_claim(claim.as_value()) == claim == Claim("run", claim.sha256, 5)
+    assert read_claim(claim.as_value()) == claim == ValueClaim("run", claim.sha256, 5)
     for other in (b'{"$sagakit.claim":1}', bytes(claim.as_value()) + b" ", b"null", b"", b"x" * 300):
         assert read_claim(msgspec.Raw(other)) is None

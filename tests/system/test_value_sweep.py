@@ -12,7 +12,7 @@ import trio.testing
 from sagakit import Completed
 from sagakit.cluster import value_sweep
 from sagakit.cluster.value_sweep import sweep, take_turn
-from sagakit.engine.claims import claim_of
+from sagakit.engine.value_claims import claim_of
 from sagakit.messages.inbox_request import InboxRequest
 from sagakit.store.claimed_values import keys_of
 from sagakit.store.memory import MemoryStore, open_memory

@@ -45,8 +45,8 @@ from sagakit.engine import (
     Question,
     Record,
 )
-from sagakit.engine.claims import read_claim
 from sagakit.engine.keys import CallKind, kind_of, step_of
+from sagakit.engine.value_claims import read_claim
 
 _log = getLogger("sagakit.step")
 

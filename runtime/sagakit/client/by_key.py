@@ -89,12 +89,12 @@ class PlainAccess:
         """Return the last record of a saga and its events, as `Runtime.history` does."""
         record = await self.runtime.record(key)
         found = await self.repository.history(record)
-        events = await self._worker.claims.filled_events(key, record.run, found.events)
+        events = await self._worker.large_values.filled_events(key, record.run, found.events)
         return msgspec.structs.replace(found, events=events)
 
     async def filled(self, record: Record) -> Record:
         """Return a record with its large values. Raises ValueLost."""
-        return await self._worker.claims.filled(str(SagaKey(record.saga_type, record.saga_id)), record)
+        return await self._worker.large_values.filled(str(SagaKey(record.saga_type, record.saga_id)), record)
 
     async def describe(self, key: str) -> Description:
         """Return a saga for people to read, as `Runtime.describe` does. Its values are plain JSON."""
@@ -212,7 +212,7 @@ class PlainAccess:
     async def store_copy(self, record: Record, events: Sequence[CloudEvent]) -> bool:
         """Store a copy of a saga and its events; return False if something is stored under its key. See `copies`."""
         key = str(SagaKey(record.saga_type, record.saga_id))
-        return await store_copy(self._store, *await self._worker.claims.stored(key, record, events))
+        return await store_copy(self._store, *await self._worker.large_values.stored(key, record, events))
 
     async def unserved(self, saga_type: str) -> str:
         """Return the words for a start of a type that no live worker has; empty if one has it, or it is not known."""

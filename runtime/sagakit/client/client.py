@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, Unpack, overload
 
 import msgspec
-from msgspec import structs
 from typing_extensions import TypeVar
 
 from sagakit.client.burials import Burials
@@ -42,6 +41,7 @@ from sagakit.repository.wanted import wanted_of
 from sagakit.store.names import Names, SagaKey
 from sagakit.store.permissions import Grant, Role
 from sagakit.store.ports import Wire
+from sagakit.system.config import Config
 from sagakit.times import Moment
 
 D = TypeVar("D")
@@ -64,15 +64,7 @@ class Client:
     that opened the client. They wait while JetStream is away; cancelling a wait leaves the saga alone.
     """
 
-    def __init__(
-        self,
-        wire: Wire,
-        names: Names,
-        *,
-        lease_ttl: float,
-        claim_above: int | None = None,
-        check: Callable[[], None],
-    ) -> None:
+    def __init__(self, wire: Wire, names: Names, config: Config, *, check: Callable[[], None]) -> None:
         self._wire = wire
         self._names = names
         self._check = check
@@ -83,10 +75,10 @@ class Client:
         """The messages that no worker could ever apply. Changing them takes the role operator."""
         self._changes = Changes(wire, names)
         self._burials = Burials(wire, names)
-        self.fleet: FleetView = FleetView(wire, self._lookup, ttl=lease_ttl)
+        self.fleet: FleetView = FleetView(wire, self._lookup, ttl=config.lease_ttl)
         """The workers, by their leases, for tools that look at many sagas."""
         self._messenger = Messenger(wire, names, self._lookup, self._changes, self._burials, self.fleet)
-        self._starts = ClientStarts(self, wire, self._lookup, self._messenger, claim_above)
+        self._starts = ClientStarts(self, wire, self._lookup, self._messenger, config.claim_above)
         self._closed = False
 
     # ------------------------------------------------------------- starting
@@ -200,12 +192,8 @@ class Client:
 
     async def record(self, key: str) -> Record:
         """Return the last durable record under a key (`Handle.key`). Raises UnknownSaga, Undecodable."""
-        return await self._lookup.filled(key, await self._record(key))
-
-    async def _record(self, key: str) -> Record:
-        """Return the record as it is stored, with claims in the place of large values."""
         self._check_open()
-        return (await self._starts.stored(key, partial(self._lookup.find, key)))[0]
+        return await self._lookup.filled(key, await self._starts.record(key))
 
     async def ended(self, key: str, *, or_stuck: bool = False) -> Record:
         """Wait until a saga has ended, or with `or_stuck` until it is stuck, and return its last record.
@@ -223,7 +211,7 @@ class Client:
         async with self._changes.of(key) as change:
             while True:
                 seen, hints = change.reasons(halted=halted), change.hints
-                record = await self._record(key)
+                record = await self._starts.record(key)
                 if holds(record):
                     return record
                 await self.fleet.check_runs(record)
@@ -234,7 +222,7 @@ class Client:
     async def _until_shown(self, key: str, holds: Callable[[Record], bool]) -> None:
         """Read until the record shows what a hint has shown, for a moment: on a cluster a hint is early."""
         for pause in RELOOKS:
-            if holds(await self._record(key)):
+            if holds(await self._starts.record(key)):
                 return
             await self._wire.sleep(pause)
 
@@ -280,9 +268,8 @@ class Client:
 
     async def history(self, saga: type[Saga[D, T]] | str, id: str) -> History:
         """Return the last record of a saga and its events in order, as `Runtime.history` does."""
-        key, record = self._key(saga, id), await self.load(saga, id)
-        found = await self._lookup.patiently(partial(self.repository.history, record))
-        return structs.replace(found, events=await self._lookup.filled_events(key, record.run, found.events))
+        found = await self._lookup.patiently(partial(self.repository.history, await self.load(saga, id)))
+        return await self._lookup.filled_history(self._key(saga, id), found)
 
     async def describe(self, saga: type[Saga[D, T]] | str, id: str) -> Description:
         """Return one saga for people to read, as `Runtime.describe` does. `print` shows it."""

@@ -42,7 +42,7 @@ def client_config(options: ClientOptions) -> Config:
 async def client_on(wire: Wire, version: str, config: Config, check: Callable[[], None]) -> Client:
     """Return a client on a connection. Raises the errors of `usable_names`."""
     names = await usable_names(wire, version, config)
-    return Client(wire, names, lease_ttl=config.lease_ttl, claim_above=config.claim_above, check=check)
+    return Client(wire, names, config, check=check)
 
 
 @opened("client")

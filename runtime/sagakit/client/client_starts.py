@@ -17,9 +17,9 @@ from sagakit.client.saga_type import SagaType
 from sagakit.client.start_options import StartOptions, context_of, terms_of
 from sagakit.client.wire_bucket import put_value
 from sagakit.engine import EndMarker, Inbound, Record
-from sagakit.engine.claims import LARGEST, claim_of
 from sagakit.engine.codec import is_started_by
 from sagakit.engine.record import NOTHING
+from sagakit.engine.value_claims import LARGEST, claim_of
 from sagakit.errors import InputTooLarge, UnknownSaga
 from sagakit.messages.ids import new_id
 from sagakit.messages.inbox_request import InboxRequest
@@ -130,6 +130,10 @@ class ClientStarts:
         self._pending.move_to_end(key)
         if len(self._pending) > REMEMBERED:
             self._pending.popitem(last=False)
+
+    async def record(self, key: str) -> Record:
+        """Return the last durable record under a key, with claims in the place of large values."""
+        return (await self.stored(key, partial(self._lookup.find, key)))[0]
 
     async def stored(self, key: str, operation: Callable[[], Awaitable[T]]) -> T:
         """Run an operation on a saga. If the saga is not stored yet, but its start was sent, wait for it first."""

@@ -8,15 +8,16 @@ from functools import partial
 from typing import TypeVar
 
 import msgspec
+from msgspec import structs
 
 from sagakit.client.kept_plans import KeptPlans
 from sagakit.client.through_outages import through_outages
 from sagakit.definition import Plan, SagaSchema
 from sagakit.engine import EndMarker, Loaded, Record, decode
-from sagakit.engine.claims import Claim, claims_in, claims_in_events, filled, filled_event
-from sagakit.engine.events import CloudEvent
+from sagakit.engine.value_claims import ValueClaim, claims_in, claims_in_events, filled, filled_event
 from sagakit.errors import UNREADABLE, UnknownSaga
 from sagakit.jetstream.wire_reading import WireReading
+from sagakit.repository.listing import History
 from sagakit.store.claimed_values import read_value
 from sagakit.store.names import Names
 from sagakit.store.ports import StoredValue, StreamReading, Wire
@@ -61,12 +62,13 @@ class Lookup:
         """Return a record with its large values. Raises ValueLost, StoreError."""
         return filled(record, await self._values(key, claims_in(record)))
 
-    async def filled_events(self, key: str, run: str, events: Sequence[CloudEvent]) -> Sequence[CloudEvent]:
-        """Return events of a run with their large values. Raises ValueLost, StoreError."""
+    async def filled_history(self, key: str, history: History) -> History:
+        """Return a history with the large values of its events. Raises ValueLost, StoreError."""
+        events, run = history.events, history.record.run
         values = await self._values(key, claims_in_events(events, run))
-        return [filled_event(event, run, values) for event in events] if values else events
+        return structs.replace(history, events=[filled_event(event, run, values) for event in events])
 
-    async def _values(self, key: str, claims: Iterable[Claim]) -> Mapping[str, bytes]:
+    async def _values(self, key: str, claims: Iterable[ValueClaim]) -> Mapping[str, bytes]:
         read = partial(read_value, self.reading.values, "saga", key)
         wanted = {claim.name: claim for claim in claims}
         return {name: await self.patiently(partial(read, claim)) for name, claim in wanted.items()}

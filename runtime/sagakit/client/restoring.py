@@ -16,9 +16,9 @@ from sagakit.cluster.control_endpoint import answers
 from sagakit.cluster.lease import read_leases
 from sagakit.definition import Plan
 from sagakit.engine import ENDS, EndMarker, Record, encode, stamped
-from sagakit.engine.claims import claims_told, marked
 from sagakit.engine.codec import decode_known
 from sagakit.engine.rebuilding import rebuilt
+from sagakit.engine.value_claims import claims_told, marked
 from sagakit.errors import UNREADABLE, Conflict, NotAllowed, TooLarge, Undecodable
 from sagakit.repository.retelling import ToldSaga, retold
 from sagakit.store.ports import KeyValue, Store

@@ -189,12 +189,12 @@ class Runtime:
         if ref is not None:
             try:
                 record: Record = await ref.ask(Peek, timeout=inf)
-                return await self._worker.claims.filled(key, record)
+                return await self._worker.large_values.filled(key, record)
             except (ActorDied, ActorGone):
                 # The actor ended between the look and the answer: the saga has ended, was passivated, or has crashed.
                 # Its record is in the store in each case.
                 await trio.lowlevel.checkpoint()
-        return await self._worker.claims.filled(key, await self._worker.requests.record(key))
+        return await self._worker.large_values.filled(key, await self._worker.requests.record(key))
 
     async def ended(self, key: str, *, or_stuck: bool = False) -> Record:
         """Wait until the saga under `key` has ended, and return its last record. With `or_stuck`, also if it is stuck.
@@ -202,7 +202,7 @@ class Runtime:
         Raises UnknownSaga, and NoWorker as `Handle.outcome`. Cancelling the wait leaves the saga alone.
         """
         self._check_open()
-        return await self._worker.claims.filled(key, await self._worker.requests.ended(key, or_stuck=or_stuck))
+        return await self._worker.large_values.filled(key, await self._worker.requests.ended(key, or_stuck=or_stuck))
 
     async def list(
         self,
@@ -251,7 +251,7 @@ class Runtime:
         """
         key, record = self._key(saga, id), await self.load(saga, id)
         found = await self._repository.history(record)
-        events = await self._worker.claims.filled_events(key, record.run, found.events)
+        events = await self._worker.large_values.filled_events(key, record.run, found.events)
         return structs.replace(found, events=events)
 
     async def describe(self, saga: type[Saga[D, T]], id: str) -> Description:

@@ -26,7 +26,7 @@ from sagakit.errors import CannotMigrate, Conflict, Fenced, RuntimeClosed, Store
 from sagakit.ration import Ration
 from sagakit.store.ports import Entry
 from sagakit.system.active_sagas import ActiveSagas
-from sagakit.system.claims import Claims, SagaValues
+from sagakit.system.large_values import LargeValues, SagaValues
 from sagakit.system.reports import Reports
 from sagakit.system.saga.activation import TakeOver
 
@@ -52,10 +52,10 @@ class Orphan(NamedTuple):
 class Adoption:
     """The adoptions of one worker. Several sweeps may go on at once."""
 
-    def __init__(self, registry: Registry, sagas: ActiveSagas, claims: Claims, *, reports: Reports) -> None:
+    def __init__(self, registry: Registry, sagas: ActiveSagas, large_values: LargeValues, *, reports: Reports) -> None:
         self._registry = registry
         self._sagas = sagas
-        self._claims = claims
+        self._large_values = large_values
         self._reports = reports
         self._ration = Ration(_log, lines=1, now=trio.current_time)
         self.adopted: int = 0
@@ -99,7 +99,7 @@ class Adoption:
         if not isinstance(loaded, Loaded):
             return "left alone"
         try:
-            values = await self._claims.load(entry.key, loaded.record)
+            values = await self._large_values.load(entry.key, loaded.record)
         except ValueLost as error:
             self._reports.left_alone(entry.key, str(error))
             return "left alone"

@@ -157,7 +157,7 @@ class Life:
             ChildSpec("recovery", lambda: parts.recovery, shutdown=0.0),
             ChildSpec("intake", intake, shutdown=0.0),
             *([ChildSpec("commands", self._command_intake, shutdown=0.0)] if self._commands is not None else []),
-            *([ChildSpec("values", sweeper, shutdown=0.0)] if parts.claims.on else []),
+            *([ChildSpec("values", sweeper, shutdown=0.0)] if parts.large_values.on else []),
             *([ChildSpec("unmet", unmet, shutdown=0.0)] if registry.external_child_types else []),
         )
 

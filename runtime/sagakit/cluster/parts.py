@@ -19,7 +19,6 @@ from sagakit.engine import Limits
 from sagakit.messages.limits import limits_for
 from sagakit.store.ports import Store
 from sagakit.system.active_sagas import ActiveSagas
-from sagakit.system.claims import Claims
 from sagakit.system.config import Config
 from sagakit.system.environment import Environment
 from sagakit.system.inbound.children import Children
@@ -28,6 +27,7 @@ from sagakit.system.inbound.starts import Starts
 from sagakit.system.io.room import Room
 from sagakit.system.io.unpublished import Unpublished
 from sagakit.system.isolation import Gate
+from sagakit.system.large_values import LargeValues
 from sagakit.system.lease_status import LeaseStatus
 from sagakit.system.reports import Reports
 from sagakit.system.saga_tracer import SagaTracer
@@ -73,9 +73,9 @@ class Parts:
         self.gate: Gate = Gate()
         self.room: Room = Room(store, interval=config.scan_interval)
         self.sagas: ActiveSagas = ActiveSagas(config)
-        self.claims: Claims = Claims(store, config.claim_above)
+        self.large_values: LargeValues = LargeValues(store, config.claim_above)
         self.starts: Starts = Starts(
-            store, self.sagas, self.room, self.claims, worker_id=worker_id, now=runs.now, limits=self.limits
+            store, self.sagas, self.room, self.large_values, worker_id=worker_id, now=runs.now, limits=self.limits
         )
         observer = Observer(store, lease_status, ttl=config.lease_ttl)
         self.observer: Observer = observer
@@ -95,7 +95,7 @@ class Parts:
             worker_id=worker_id,
             config=config,
             lease_status=lease_status,
-            claims=self.claims,
+            large_values=self.large_values,
             reports=self.reports,
             now=runs.now,
         )
@@ -120,7 +120,7 @@ class Parts:
             gate=self.gate,
             room=self.room,
             lease_status=self.identity.lease_status,
-            claims=self.claims,
+            large_values=self.large_values,
             call_asyncio=runs.call_asyncio,
             call_thread=runs.call_thread,
             limiters=Limiters(self.registry.limits),

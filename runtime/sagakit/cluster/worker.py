@@ -33,7 +33,6 @@ from sagakit.jetstream.bridge import open_bridge
 from sagakit.messages.commands import Command
 from sagakit.store.ports import Store
 from sagakit.system.active_sagas import ActiveSagas
-from sagakit.system.claims import Claims
 from sagakit.system.config import Config
 from sagakit.system.environment import Environment
 from sagakit.system.inbound.children import Children
@@ -42,6 +41,7 @@ from sagakit.system.inbound.requests import Requests
 from sagakit.system.inbound.starts import Starts
 from sagakit.system.io.persistence import through_outage
 from sagakit.system.io.unpublished import Unpublished
+from sagakit.system.large_values import LargeValues
 from sagakit.system.lease_status import LeaseStatus
 from sagakit.system.open_store import open_store
 from sagakit.system.watchdog import LoopBlocks, watching
@@ -74,7 +74,7 @@ class Worker:
         self.elsewhere: Elsewhere = parts.elsewhere
         self.notes: Notes = parts.notes
         self.children: Children = parts.children
-        self.claims: Claims = parts.claims
+        self.large_values: LargeValues = parts.large_values
         self.recovery: Recovery = parts.recovery
         self.unpublished: Unpublished = parts.unpublished
         self.command_backlog: CommandBacklog = life.command_backlog

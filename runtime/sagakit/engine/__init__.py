@@ -30,6 +30,7 @@ replay              the states of a saga, folded from its events alone
 rebuilding          a record that was lost, from its events
 keys                idempotency keys, and the ids of children
 migration           moving a saga to another version of its definition
+value_claims        references in a record to large values that are stored beside it
 """
 
 from sagakit.engine.apply import apply as apply

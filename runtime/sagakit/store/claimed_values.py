@@ -22,7 +22,7 @@ PART = 48 * 1024
 AT_ONCE = 16
 """Number of parts that are read or written at the same time."""
 
-Place: TypeAlias = Literal["saga", "start"]
+ValuePlace: TypeAlias = Literal["saga", "start"]
 """The two places of values: those that records name, and the inputs of starts that are on their way."""
 
 
@@ -44,7 +44,7 @@ class ValueName(Protocol):
         ...
 
 
-def keys_of(place: Place, key: str, claim: ValueName) -> Sequence[str]:
+def keys_of(place: ValuePlace, key: str, claim: ValueName) -> Sequence[str]:
     """Return the keys of the parts of a value, in order."""
     return [f"{place}.{key}.{claim.name}.{number}" for number in range(max(1, -(-claim.size // PART)))]
 
@@ -52,7 +52,7 @@ def keys_of(place: Place, key: str, claim: ValueName) -> Sequence[str]:
 async def write_value(
     put: Callable[[str, bytes], Awaitable[object]],
     together: Callable[..., Awaitable[None]],
-    place: Place,
+    place: ValuePlace,
     key: str,
     claim: ValueName,
     value: bytes,
@@ -70,7 +70,7 @@ async def write_value(
     await parts[0]()
 
 
-async def read_value(values: StreamReading, place: Place, key: str, claim: ValueName) -> bytes:
+async def read_value(values: StreamReading, place: ValuePlace, key: str, claim: ValueName) -> bytes:
     """Return a value of the saga under `key`. Raises ValueLost, and the errors of `StreamReading.get`."""
     keys, found = keys_of(place, key, claim), list[bytes]()
     for start in range(0, len(keys), AT_ONCE):

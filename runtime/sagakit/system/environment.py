@@ -19,12 +19,12 @@ from sagakit.errors import Fenced, Overwritten
 from sagakit.ration import Ration
 from sagakit.store.ports import Store
 from sagakit.system.census import Census
-from sagakit.system.claims import Claims
 from sagakit.system.config import Config
 from sagakit.system.io.operations import PersistenceMessage
 from sagakit.system.io.publisher import PublishEvents
 from sagakit.system.io.room import Room
 from sagakit.system.isolation import Gate, IsolationMessage
+from sagakit.system.large_values import LargeValues
 from sagakit.system.lease_status import LeaseStatus
 from sagakit.system.places import Places
 from sagakit.system.reports import Reports
@@ -97,7 +97,7 @@ class Environment:
         gate: Gate,
         room: Room,
         lease_status: LeaseStatus,
-        claims: Claims,
+        large_values: LargeValues,
         call_asyncio: AsyncioCaller,
         limiters: Limiters,
         now: Callable[[], float],
@@ -122,7 +122,7 @@ class Environment:
         self.gate = gate
         self.room = room
         self.lease_status: LeaseStatus = lease_status
-        self.claims: Claims = claims
+        self.large_values: LargeValues = large_values
         self.call_asyncio = call_asyncio
         self.limiters = limiters
         self.now = now

@@ -10,8 +10,8 @@ import msgspec
 from sagakit.binding.registry import CanRead, Registry
 from sagakit.binding.saga_binding import SagaBinding
 from sagakit.engine import ENDS, EndMarker, Inbound, Parent, tells_news
-from sagakit.engine.claims import read_claim
 from sagakit.engine.table import AWAITED
+from sagakit.engine.value_claims import read_claim
 from sagakit.errors import (
     UNREADABLE,
     CallerError,
@@ -169,7 +169,7 @@ class Applier:
             _log.info("%s: not started: its parent does not wait for it any more", message.address)
             return
         binding = self._registry.latest(message.saga_type)
-        given = await self._starts.claims.input_of(str(message.address), request.input)
+        given = await self._starts.large_values.input_of(str(message.address), request.input)
         value = binding.definition.encode_input(await self._as_input(binding, given))
         context = StartContext(
             correlation_id=request.correlation_id,

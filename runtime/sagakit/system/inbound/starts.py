@@ -15,8 +15,8 @@ from sagakit_actors import ActorDied, ActorGone
 
 from sagakit.binding.saga_binding import SagaBinding
 from sagakit.engine import EndMarker, Inbound, Limits, Record, create, decode, digest, is_started_by
-from sagakit.engine.claims import LARGEST
 from sagakit.engine.record import END_OF_TIME
+from sagakit.engine.value_claims import LARGEST
 from sagakit.errors import AlreadyStarted, Conflict, InputTooLarge, InvalidInput, UnreadableValue
 from sagakit.messages.ids import new_id
 from sagakit.messages.inbox_request import IdConflict
@@ -25,9 +25,9 @@ from sagakit.messages.start_context import NOWHERE, PLAIN, StartContext, StartTe
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import InboundMessage, Store
 from sagakit.system.active_sagas import ActiveSagas
-from sagakit.system.claims import Claims
 from sagakit.system.io.persistence import read
 from sagakit.system.io.room import Room
+from sagakit.system.large_values import LargeValues
 from sagakit.system.saga.activation import CreateRecord, Fresh
 from sagakit.system.saga.saga_messages import AskStarted
 
@@ -52,7 +52,7 @@ class Starts:
         store: Store,
         sagas: ActiveSagas,
         room: Room,
-        claims: Claims,
+        large_values: LargeValues,
         *,
         worker_id: str,
         now: Callable[[], float],
@@ -61,7 +61,7 @@ class Starts:
         self._store = store
         self._sagas = sagas
         self._room = room
-        self.claims: Claims = claims
+        self.large_values: LargeValues = large_values
         """The large values of this worker's sagas."""
         self._worker_id = worker_id
         self._now = now
@@ -86,7 +86,7 @@ class Starts:
         fit), InputTooLarge, AlreadyStarted, Deleted, StoreFull (the room that is left in the bucket is kept for running
         sagas), RuntimeClosed.
         """
-        limit = LARGEST if self.claims.on else input_limit(self._store.max_payload)
+        limit = LARGEST if self.large_values.on else input_limit(self._store.max_payload)
         if len(value) > limit:
             raise InputTooLarge(len(value), limit)
         if terms is not PLAIN:
@@ -101,7 +101,7 @@ class Starts:
                 if is_started_by(known, terms.message_id):
                     return Begun(address, None)
                 if not isinstance(known, EndMarker) and known.input_digest != digest(value):
-                    known = await self.claims.filled(key, known)  # equal values may differ as JSON
+                    known = await self.large_values.filled(key, known)  # equal values may differ as JSON
                 _check_same(key, binding, known, value, terms.id_conflict)
                 return Begun(address, known)
             if terms.signal is not None:
@@ -110,7 +110,7 @@ class Starts:
             # between, with an end marker that has expired as well. An id that was just made needs no look at all
             not_after = inf if made_up else before + LATE
             run = new_id()
-            values = self.claims.of_new(run)
+            values = self.large_values.of_new(run)
             kept = msgspec.Raw(value) if values is None else values.claim(msgspec.Raw(value))
             create = self._creator(binding, address, run, kept, "" if values is None else digest(value), context, terms)
             origin = Fresh(create, not_after, values)

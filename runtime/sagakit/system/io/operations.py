@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from sagakit.engine.claims import Claim
+from sagakit.engine.value_claims import ValueClaim
 from sagakit.errors import StoreError
 from sagakit.store.ports import Entry, Write
 
@@ -33,7 +33,7 @@ class Put(Write, frozen=True, kw_only=True):
     done: OnSettled
     not_after: float | None = None
     gives_way: bool = False
-    values: tuple[tuple[Claim, bytes], ...] = ()
+    values: tuple[tuple[ValueClaim, bytes], ...] = ()
 
 
 class Confirm(msgspec.Struct, frozen=True, kw_only=True):

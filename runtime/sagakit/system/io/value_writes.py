@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
-from sagakit.engine.claims import Claim
+from sagakit.engine.value_claims import ValueClaim
 from sagakit.errors import StoreError
 from sagakit.store.claimed_values import write_value
 from sagakit.store.ports import Store
 
 
-async def save(store: Store, key: str, values: Sequence[tuple[Claim, bytes]]) -> None:
+async def save(store: Store, key: str, values: Sequence[tuple[ValueClaim, bytes]]) -> None:
     """Store values of a saga; durable once this returns. To repeat it is harmless. Raises StoreError."""
     for claim, value in values:
         await write_value(store.values.put, _together, "saga", key, claim, value)

@@ -10,7 +10,7 @@ import msgspec
 from sagakit.binding.saga_binding import SagaBinding
 from sagakit.engine import Loaded, Published, Record, SagaStatus
 from sagakit.engine.table import OPEN
-from sagakit.system.claims import SagaValues
+from sagakit.system.large_values import SagaValues
 
 
 class CreateRecord(Protocol):

@@ -14,7 +14,7 @@ from sagakit.system.saga.activation import CreateRecord
 from sagakit.system.saga.saga_messages import SagaMessage
 from sagakit.system.saga.slot import SagaSlot
 
-Answer: TypeAlias = Decided | Prepared | OutputMade
+QuestionAnswer: TypeAlias = Decided | Prepared | OutputMade
 
 
 class Folding:
@@ -50,7 +50,7 @@ class Folding:
         return self.must_stay() or not self._environment.sagas.places.use(self._key)
 
     def _answered(self, record: Record, *, hold: bool) -> Record:
-        """Answer the engine's questions. The functions asked have no effects, so no write need come before them."""
+        """QuestionAnswer the engine's questions. The functions asked have no effects, so no write need come before them."""
         environment = self._environment
         while not hold and (asked := questions(self._plan, record)):
             answers = self._answers(asked, record)
@@ -59,7 +59,7 @@ class Folding:
                 environment.reports.answered(self._key, answer, record)
         return record
 
-    def _answers(self, asked: Sequence[Question], record: Record) -> list[Answer]:
+    def _answers(self, asked: Sequence[Question], record: Record) -> list[QuestionAnswer]:
         values = self._slot.values
         if values is None:
             return [self._binding.answer(question, record) for question in asked]

@@ -30,8 +30,8 @@ from sagakit.engine import (
     read_header,
     stamped,
 )
-from sagakit.engine.claims import marked
 from sagakit.engine.events import with_logged
+from sagakit.engine.value_claims import marked
 from sagakit.errors import Fenced, NewerSchema, Overwritten, SagakitError, StoreError, Undecodable
 from sagakit.store.ports import Entry
 from sagakit.system.environment import Environment

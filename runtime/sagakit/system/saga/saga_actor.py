@@ -35,7 +35,6 @@ from sagakit.engine import (
     effects,
     makes_room,
 )
-from sagakit.engine.record import CLAIMING_SCHEMA
 from sagakit.errors import Fenced
 from sagakit.system.environment import Environment
 from sagakit.system.saga.activation import Fresh, GiveUp, Passivated, Reactivate, Reload, TakeOver, has_open_attempts
@@ -70,7 +69,7 @@ from sagakit.system.saga.saga_messages import (
     Wake,
 )
 from sagakit.system.saga.slot import SagaSlot
-from sagakit.system.saga.values_loading import as_it_is, load_values
+from sagakit.system.saga.values_loading import ValuesLoading
 from sagakit.system.saga.waiters import Waiters
 from sagakit.system.saga.writes import Writes
 
@@ -90,6 +89,7 @@ class SagaActor(Reactor[SagaMessage]):
     _calls: Calls
     _remote: RemoteCalls
     _retirement: Retirement
+    _values: ValuesLoading
 
     def __init__(self, environment: Environment, slot: SagaSlot) -> None:
         self._environment = environment
@@ -115,7 +115,7 @@ class SagaActor(Reactor[SagaMessage]):
                 self._writes.promise(ctx.promise())
                 self._take_over(loaded, revision)
             case Reload() | GiveUp() | Reactivate():
-                self._journal.load(self._loaded, self._gone)
+                self._journal.load(self._values.before(self._loaded), self._gone)
             case _:
                 assert_never(self._activation)
 
@@ -130,6 +130,7 @@ class SagaActor(Reactor[SagaMessage]):
         self._passivation = Passivation(environment, slot, writes.wake, self._outbox, self._reminders)
         self._alone = Alone(environment.isolation, ref, ctx.incarnation)
         self._calls = Calls(ctx, environment, slot)
+        self._values = ValuesLoading(ctx, environment, slot, self._phase)
         self._remote = RemoteCalls(ctx, environment, slot, self._reminders)
         self._retirement = Retirement(ctx, environment, self._outbox)
 
@@ -154,7 +155,7 @@ class SagaActor(Reactor[SagaMessage]):
                 if written is not None:
                     self._written(written)
             case ValuesLoaded():
-                self._values_loaded(message)
+                self._values.take(message)
             case Attempted():
                 # the call counts as under way until this is folded, so that nothing is called twice
                 self._writes.events.append(message.ended)
@@ -214,24 +215,7 @@ class SagaActor(Reactor[SagaMessage]):
     # ---------------------------------------------------------------- begin
 
     def _loaded(self, loaded: Loaded, revision: int) -> None:
-        """Go on with this worker's own record, once its large values are here, too."""
-        claims, slot = self._environment.claims, self._slot
-        if loaded.record.schema >= CLAIMING_SCHEMA:
-            self._ctx.pipe_to_self(as_it_is, load_values, claims, slot, loaded, revision)
-            return
-        slot.values = claims.of_new(loaded.record.run)
-        self._go_on(loaded, revision)
-
-    def _values_loaded(self, message: ValuesLoaded) -> None:
-        if message.lost:
-            self._environment.reports.left_alone(self._key, message.lost)
-            self._phase.move("end")
-            return
-        self._slot.values = message.values
-        self._go_on(message.loaded, message.revision)
-
-    def _go_on(self, loaded: Loaded, revision: int) -> None:
-        """Go on after passivation, or after a crash of the incarnation before."""
+        """Go on with this worker's own record, after passivation or after a crash of the incarnation before."""
         if not isinstance(self._activation, Reactivate) or has_open_attempts(loaded.record):
             self._take_over(loaded, revision)
             return

@@ -10,7 +10,7 @@ from sagakit_actors import Reply
 from sagakit.engine import AttemptEnded, CommandSent, Inbound, Loaded, Record, Unanswered
 from sagakit.errors import StoreError
 from sagakit.store.ports import Entry
-from sagakit.system.claims import SagaValues
+from sagakit.system.large_values import SagaValues
 from sagakit.system.turns import AskAlone
 
 # ------------------------------------------------------------------------- from callers

@@ -8,7 +8,7 @@ from sagakit_actors import Reply
 
 from sagakit.binding.saga_binding import SagaBinding
 from sagakit.engine import Loaded, SagaStatus
-from sagakit.system.claims import SagaValues
+from sagakit.system.large_values import SagaValues
 from sagakit.system.saga.activation import Activation, Fresh, GiveUp, Reload, TakeOver
 
 

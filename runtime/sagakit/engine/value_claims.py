@@ -1,4 +1,4 @@
-"""Claims: references in a record to large values, which are stored beside the records (the pattern "claim check").
+"""LargeValues: references in a record to large values, which are stored beside the records (the pattern "claim check").
 
 A claim is JSON of one form: `{"$sagakit.claim":"{scope}.{sha256}","size":{bytes}}`. The scope is the run of the saga,
 or, for the input of a start that is on its way, an id of the sender's. The rules of sagas never look into a value, so
@@ -29,7 +29,7 @@ _CARRIED = ("input", "result", "output")
 _encoder = msgspec.json.Encoder()
 
 
-class Claim(NamedTuple):
+class ValueClaim(NamedTuple):
     """A reference to a value of `size` bytes."""
 
     scope: str
@@ -50,25 +50,25 @@ class Claim(NamedTuple):
         return len(value) == self.size and sha256(value).hexdigest() == self.sha256
 
 
-def claim_of(value: bytes | msgspec.Raw, scope: str) -> Claim:
+def claim_of(value: bytes | msgspec.Raw, scope: str) -> ValueClaim:
     """Return the claim of a value."""
-    return Claim(scope, sha256(value).hexdigest(), len(memoryview(value)))
+    return ValueClaim(scope, sha256(value).hexdigest(), len(memoryview(value)))
 
 
-def read_claim(value: bytes | msgspec.Raw) -> Claim | None:
+def read_claim(value: bytes | msgspec.Raw) -> ValueClaim | None:
     """Return the claim that a value is; None for any other value."""
     if len(memoryview(value)) > _LONGEST or not (data := bytes(value)).startswith(_HEAD):
         return None
     found = _FORM.fullmatch(data)
-    return None if found is None else Claim(found[1].decode(), found[2].decode(), int(found[3]))
+    return None if found is None else ValueClaim(found[1].decode(), found[2].decode(), int(found[3]))
 
 
-def claims_in(record: Record) -> Iterator[Claim]:
+def claims_in(record: Record) -> Iterator[ValueClaim]:
     """Yield the claims of a record. Only one that has the schema of claims has any."""
     return iter(()) if record.schema < CLAIMING_SCHEMA else claims_told(record)
 
 
-def claims_told(record: Record) -> Iterator[Claim]:
+def claims_told(record: Record) -> Iterator[ValueClaim]:
     """Yield the claims of a record that is made of events, which do not say its schema."""
     for value in _values(record):
         claim = read_claim(value)
@@ -117,7 +117,7 @@ def _changed(record: Record, change: Callable[[msgspec.Raw], msgspec.Raw]) -> Re
     )
 
 
-def claims_in_events(events: Iterable[CloudEvent], run: str) -> Iterator[Claim]:
+def claims_in_events(events: Iterable[CloudEvent], run: str) -> Iterator[ValueClaim]:
     """Yield the claims that events of a run carry."""
     for event in events:
         yield from _claims_in_data(event, run).values()
@@ -141,7 +141,7 @@ def claimed_event(event: CloudEvent, claim: Callable[[msgspec.Raw], msgspec.Raw]
     return structs.replace(event, data=data)
 
 
-def _claims_in_data(event: CloudEvent, run: str) -> dict[str, Claim]:
+def _claims_in_data(event: CloudEvent, run: str) -> dict[str, ValueClaim]:
     """Return the claims in an event's data, by the names of their fields."""
     values = {field: event.data[field] for field in _CARRIED if field in event.data}
     found = {field: read_claim(_encoder.encode(value)) for field, value in values.items() if _has_form(value)}

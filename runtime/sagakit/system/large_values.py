@@ -14,9 +14,10 @@ from typing import NamedTuple
 import msgspec
 
 from sagakit.engine import Record
-from sagakit.engine.claims import (
+from sagakit.engine.events import CloudEvent
+from sagakit.engine.value_claims import (
     LARGEST,
-    Claim,
+    ValueClaim,
     claim_of,
     claimed,
     claimed_event,
@@ -27,7 +28,6 @@ from sagakit.engine.claims import (
     marked,
     read_claim,
 )
-from sagakit.engine.events import CloudEvent
 from sagakit.errors import InvalidInput, StreamMissing, ValueLost
 from sagakit.messages.limits import input_limit
 from sagakit.store.claimed_values import read_value
@@ -36,7 +36,7 @@ from sagakit.system.io.persistence import through_outage
 from sagakit.system.io.value_writes import save
 
 
-class SagaCopy(NamedTuple):
+class SagaWithClaims(NamedTuple):
     """A saga from elsewhere, with its events, as it is stored here."""
 
     record: Record
@@ -53,7 +53,7 @@ class SagaValues:
         self._limit = limit
         self.values: dict[str, bytes] = values or {}
         """The values by name."""
-        self._unsaved: dict[str, Claim] = {}
+        self._unsaved: dict[str, ValueClaim] = {}
         self._under_way: tuple[str, ...] = ()
 
     def claim(self, value: msgspec.Raw) -> msgspec.Raw:
@@ -77,7 +77,7 @@ class SagaValues:
         """Return the record with its values."""
         return filled(record, self.values) if self.values else record
 
-    def to_save(self) -> tuple[tuple[Claim, bytes], ...]:
+    def to_save(self) -> tuple[tuple[ValueClaim, bytes], ...]:
         """Return what the write of the record that follows has to store first."""
         if not self._unsaved:
             self._under_way = ()
@@ -91,14 +91,14 @@ class SagaValues:
             self._unsaved.pop(name, None)
 
 
-class Claims:
+class LargeValues:
     """The claims of one worker's sagas. `above` is the largest size, in bytes, of a value in a record; None is off."""
 
     def __init__(self, store: Store, above: int | None) -> None:
         self._store = store
         self._limit: float = inf if above is None else min(above, input_limit(store.max_payload))
         self.on: bool = above is not None
-        """True if large values are claimed. Claims that there are already are filled in anyway."""
+        """True if large values are claimed. LargeValues that there are already are filled in anyway."""
 
     def of_new(self, run: str) -> SagaValues | None:
         """Return the values of a new saga; None if nothing is claimed."""
@@ -127,14 +127,14 @@ class Claims:
         values = {name: await self._read(key, claim) for name, claim in wanted.items()}
         return [filled_event(event, run, values) for event in events]
 
-    async def stored(self, key: str, record: Record, events: Sequence[CloudEvent]) -> SagaCopy:
+    async def stored(self, key: str, record: Record, events: Sequence[CloudEvent]) -> SagaWithClaims:
         """Store the large values of a saga that comes with its values, and return it with claims. Raises StoreError."""
         if not self.on:
-            return SagaCopy(record, events)
+            return SagaWithClaims(record, events)
         values = SagaValues(record.run, self._limit)
         record, events = claimed(record, values.claim), [claimed_event(event, values.claim) for event in events]
         await save(self._store, key, values.to_save())
-        return SagaCopy(marked(record) if values.values else record, events)
+        return SagaWithClaims(marked(record) if values.values else record, events)
 
     async def input_of(self, key: str, value: msgspec.Raw) -> msgspec.Raw:
         """Return the input of a start, which is a claim if its sender has stored it. Raises InvalidInput."""
@@ -150,7 +150,7 @@ class Claims:
             why = error.found if isinstance(error, ValueLost) else str(error)
             raise InvalidInput(f"its input cannot be read: {why}") from None
 
-    async def _read(self, key: str, claim: Claim) -> bytes:
+    async def _read(self, key: str, claim: ValueClaim) -> bytes:
         read = partial(read_value, self._store.reading.values, "saga", key, claim)
         try:
             return await through_outage(self._store, read)
