@@ -43,7 +43,7 @@ def test_a_client_sends_and_gets_values_that_no_message_could_hold(
         assert await again.outcome() == Completed("A" * LARGE + "!")
         with pytest.raises(AlreadyStarted):
             await (await client.start(Shout, "s", Text("b" * LARGE))).outcome()
-        assert len((await client.load(Shout, "s")).input) > LARGE  # type: ignore[arg-type]
+        assert len((await client.load(Shout, "s")).input) > LARGE
         found = await client.describe(Shout, "s")
         assert found.output == "A" * LARGE + "!"
         history = await client.history(Shout, "s")

@@ -13,6 +13,7 @@ from sagakit.engine.value_claims import claims_in
 from sagakit.errors import ValueLost
 from sagakit.store.claimed_values import keys_of
 from sagakit.store.memory_server import MemoryServer
+from sagakit.store.names import SagaKey
 
 ABOVE = 2_000
 LARGE = 3_000_000
@@ -71,7 +72,7 @@ def check_whole(server: MemoryServer) -> None:
     values = server.bucket("SAGA_VALUES")
     for loaded in records(server):
         record = loaded.record
-        key = f"{record.saga_type}.{record.saga_id}"
+        key = str(SagaKey(record.saga_type, record.saga_id))
         for claim in claims_in(record):
             parts = [values.read(part) for part in keys_of("saga", key, claim)]
             if None in parts or not claim.fits(b"".join(part.value for part in parts if part is not None)):

@@ -79,7 +79,9 @@ class Parts:
         )
         observer = Observer(store, lease_status, ttl=config.lease_ttl)
         self.observer: Observer = observer
-        stranded = Stranded(store, registry, adopts=adopts, ttl=config.lease_ttl, dead=lambda: observer.dead)
+        stranded = Stranded(
+            store, registry, self.large_values, adopts=adopts, ttl=config.lease_ttl, dead=lambda: observer.dead
+        )
         self.requests: Requests = Requests(store, self.sagas, worker_id, absent=members.ask, stranded=stranded.error_of)
         self.elsewhere: Elsewhere = Elsewhere(store, registry)
         self.notes: Notes = Notes(registry, self.elsewhere, stranded, self.requests)

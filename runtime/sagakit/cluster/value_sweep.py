@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from functools import partial
 from logging import WARNING, getLogger
 
 import trio
@@ -80,7 +81,7 @@ async def sweep(store: Store) -> int:
     removed = 0
     for place in ("saga", "start"):
         parts: defaultdict[str, list[str]] = defaultdict(list)
-        for key in await through_outage(store, lambda place=place: store.reading.values.subjects(f"{place}.>")):
+        for key in await through_outage(store, partial(store.reading.values.subjects, f"{place}.>")):
             value, _, number = key.rpartition(".")
             if number.isdecimal():
                 parts[value].append(key)

@@ -77,15 +77,14 @@ def claims_told(record: Record) -> Iterator[ValueClaim]:
 
 
 def filled(record: Record, values: Mapping[str, bytes]) -> Record:
-    """Return the record with its claims replaced by the `values`, which have their names. All of them are there."""
-    if not values or record.schema < CLAIMING_SCHEMA:
-        return record
+    """Return the record with its claims replaced by the `values`, which have their names."""
 
     def fill(value: msgspec.Raw) -> msgspec.Raw:
         claim = read_claim(value)
-        return value if claim is None or claim.scope != record.run else msgspec.Raw(values[claim.name])
+        found = None if claim is None or claim.scope != record.run else values.get(claim.name)
+        return value if found is None else msgspec.Raw(found)
 
-    return _changed(record, fill)
+    return _changed(record, fill) if values else record
 
 
 def claimed(record: Record, claim: Callable[[msgspec.Raw], msgspec.Raw]) -> Record:

@@ -50,7 +50,7 @@ class Folding:
         return self.must_stay() or not self._environment.sagas.places.use(self._key)
 
     def _answered(self, record: Record, *, hold: bool) -> Record:
-        """QuestionAnswer the engine's questions. The functions asked have no effects, so no write need come before them."""
+        """Answer the engine's questions. The functions asked have no effects, so no write need come before them."""
         environment = self._environment
         while not hold and (asked := questions(self._plan, record)):
             answers = self._answers(asked, record)
