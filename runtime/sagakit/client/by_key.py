@@ -22,6 +22,7 @@ from sagakit.client.restoring import RebuiltSaga, rebuild
 from sagakit.client.runtime import Runtime
 from sagakit.client.trials import NO_WORKER, Answer, answer_to
 from sagakit.client.verbs import sealed_payload
+from sagakit.client.whole_history import whole_history
 from sagakit.cluster.control_endpoint import answers
 from sagakit.cluster.lease import read_leases
 from sagakit.cluster.lease_value import Lease
@@ -91,9 +92,7 @@ class PlainAccess:
     async def history(self, key: str) -> History:
         """Return the last record of a saga and its events, as `Runtime.history` does."""
         record = await self.runtime.record(key)
-        found = await self.repository.history(record)
-        events = await self._worker.large_values.filled_events(key, record.run, found.events)
-        return msgspec.structs.replace(found, events=events)
+        return await whole_history(self._worker.large_values, await self.repository.history(record))
 
     async def filled(self, record: Record) -> Record:
         """Return a record with its large values. Raises ValueLost."""

@@ -21,6 +21,7 @@ from sagakit.client.letters import Letters
 from sagakit.client.lookup import Lookup
 from sagakit.client.messenger import Messenger
 from sagakit.client.misuse import VERBS_OF_A_HANDLE, elsewhere
+from sagakit.client.record_waits import RecordWaits
 from sagakit.client.refusals import check_taken
 from sagakit.client.rights import missing_rights
 from sagakit.client.saga_type import SagaType
@@ -48,8 +49,6 @@ from sagakit.times import Moment
 D = TypeVar("D")
 T = TypeVar("T", default=None)
 W = TypeVar("W", default=Any)
-RELOOKS = (0.002, 0.005, 0.02, 0.1, 0.5)
-"""Seconds after a hint at which the record is read again if it does not show the end yet: a hint may be early."""
 
 
 @elsewhere(VERBS_OF_A_HANDLE)
@@ -84,6 +83,7 @@ class Client:
         """The workers, by their leases, for tools that look at many sagas."""
         self._messenger = Messenger(wire, names, self._lookup, self._changes, self._burials, self.fleet)
         self._starts = ClientStarts(self, wire, self._lookup, self._messenger, config.claim_above)
+        self._waits = RecordWaits(wire, self._changes, self.fleet, self._starts.record)
         self._closed = False
 
     # ------------------------------------------------------------- starting
@@ -136,7 +136,7 @@ class Client:
             plan = await self._lookup.plan_of(await self.record(key))
             if plan is not None:
                 check_step(of.name, step, plan.by_name)
-        await self._until(key, partial(has_passed, step=step), halted=False)
+        await self._waits.until(key, partial(has_passed, step=step), halted=False)
 
     def _handle(self, of: SagaType, sent: SentStart) -> Handle[Any]:
         return Handle(sent.pending or self, of.saga, sent.address.saga_id, str(sent.address))
@@ -206,30 +206,10 @@ class Client:
         The end is pushed: this returns within milliseconds of it. Raises UnknownSaga, NoWorker, Undecodable.
         """
         self._check_open()
-        ended = await self._until(
+        ended = await self._waits.until(
             key, lambda record: record.status in ENDS or (or_stuck and record.status == "stuck"), halted=True
         )
         return await self._lookup.filled(key, ended)
-
-    async def _until(self, key: str, holds: Callable[[Record], bool], *, halted: bool) -> Record:
-        """Wait until something holds for a saga; with `halted` for what holds only once it has ended or is stuck."""
-        async with self._changes.of(key) as change:
-            while True:
-                seen, hints = change.reasons(halted=halted), change.hints
-                record = await self._starts.record(key)
-                if holds(record):
-                    return record
-                await self.fleet.check_runs(record)
-                await change.until_another(seen, halted=halted)
-                if change.hints != hints:
-                    await self._until_shown(key, holds)
-
-    async def _until_shown(self, key: str, holds: Callable[[Record], bool]) -> None:
-        """Read until the record shows what a hint has shown, for a moment: on a cluster a hint is early."""
-        for pause in RELOOKS:
-            if holds(await self._starts.record(key)):
-                return
-            await self._wire.sleep(pause)
 
     async def wait_any(self, *handles: Handle[Any]) -> Handle[Any]:
         """Wait until one of several sagas has ended, and return its handle. Raises InvalidInput for no handles."""

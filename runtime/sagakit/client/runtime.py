@@ -9,7 +9,6 @@ from typing import Any, Unpack
 
 import msgspec
 import trio
-from msgspec import structs
 from sagakit_actors import ActorDied, ActorGone
 from typing_extensions import TypeVar
 
@@ -24,6 +23,7 @@ from sagakit.client.refusals import check_taken
 from sagakit.client.signal_sending import send_signal
 from sagakit.client.start_options import StartOptions, context_of, terms_of
 from sagakit.client.verbs import as_payload, check_reason, message_of, sealed_payload, signal_name
+from sagakit.client.whole_history import whole_history
 from sagakit.cluster.worker import Worker
 from sagakit.definition import Outcome, Saga, Signal
 from sagakit.definition.payloads import Payloads
@@ -255,10 +255,8 @@ class Runtime:
         Events that are not published yet are taken from the record, which knows where the others are.
         Raises UnknownSaga, NotRegistered, Undecodable, Unavailable.
         """
-        key, record = self._key(saga, id), await self.load(saga, id)
-        found = await self._repository.history(record)
-        events = await self._worker.large_values.filled_events(key, record.run, found.events)
-        return structs.replace(found, events=events)
+        found = await self._repository.history(await self.load(saga, id))
+        return await whole_history(self._worker.large_values, found)
 
     async def describe(self, saga: type[Saga[D, T]], id: str) -> Description:
         """Return one saga for people to read: decoded values, and attempts with times and errors. `print` shows it.

@@ -122,8 +122,6 @@ class LargeValues:
     async def filled_events(self, key: str, run: str, events: Sequence[CloudEvent]) -> Sequence[CloudEvent]:
         """Return events of a run with their values. Waits through an outage. Raises ValueLost."""
         wanted = {claim.name: claim for claim in claims_in_events(events, run)}
-        if not wanted:
-            return events
         values = {name: await self._read(key, claim) for name, claim in wanted.items()}
         return [filled_event(event, run, values) for event in events]
 

@@ -89,7 +89,6 @@ class SagaActor(Reactor[SagaMessage]):
     _calls: Calls
     _remote: RemoteCalls
     _retirement: Retirement
-    _values: ValuesLoading
 
     def __init__(self, environment: Environment, slot: SagaSlot) -> None:
         self._environment = environment
