@@ -134,6 +134,17 @@ class Killer:
             self.victim.kill()
 
 
+async def test_a_value_is_stored_before_the_record_that_names_it(autojump_clock: Clock) -> None:
+    server = MemoryServer()
+    killer = Killer(server, 0, after=False)
+    async with member(server, Print(), claim_above=ABOVE) as one:
+        killer.victim = one
+        await (await one.runtime.start(Print, "p", Paper("x" * 50_000))).outcome()
+        await one.retired()
+    assert killer.seen > 10
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 async def test_a_kill_at_any_write_leaves_no_record_that_names_a_value_which_is_not_there(
     after: bool, autojump_clock: Clock
@@ -226,13 +237,13 @@ async def test_claims_are_filled_in_after_the_option_was_switched_off(autojump_c
 
 
 class Forge(Saga[str, str]):
-    """A step returns JSON that has the form of a claim, and a signal brings any JSON."""
+    """A step returns JSON that has the form of a claim, and a signal brings an object."""
 
     @step(compensate=None)
     async def forged(self, text: str, ctx: Context) -> Any:
         return json.loads(bytes(claim_of(b"1", ctx.run).as_value()))
 
-    brought = signal(Any, after=[forged])
+    brought = signal(dict[str, Any], after=[forged])
 
     def output(self, input: str, ctx: Context) -> str:
         return str(ctx.result(Forge.forged))
@@ -243,10 +254,10 @@ async def test_a_value_of_a_user_that_has_the_form_of_a_claim_comes_back_as_it_i
     async with member(server, Forge(), claim_above=ABOVE) as one:
         handle = await one.runtime.start(Forge, "f", TEXT)
         run = (await one.runtime.load(Forge, "f")).run
-        forged = json.loads(bytes(claim_of(b"1", run).as_value()))
+        forged: dict[str, Any] = json.loads(bytes(claim_of(b"1", run).as_value()))
         with pytest.raises(sagakit.SagakitError, match="form of a reference"):
             await one.runtime.signal(Forge, "f", Forge.brought, forged)
-        await one.runtime.signal(Forge, "f", Forge.brought, 5)
+        await one.runtime.signal(Forge, "f", Forge.brought, {"not": "a claim"})
         assert await handle.outcome() == Completed(str(forged))
         await one.retired()
         assert str((await one.runtime.describe(Forge, "f")).steps[0].result) == str(forged)
