@@ -38,8 +38,9 @@ from sagakit.naming import SagaKey, decode_id
 from sagakit.store.names import Names
 from sagakit.store.ports.wire_port import Wire
 
-AT_ONCE = 256
-"""Sagas that have been sent the verb and have not answered, at the most. Workers park what is beyond their own room."""
+AT_ONCE = 1024
+"""Sagas that have been sent the verb and have not answered, at the most: enough that a worker never waits for more.
+Workers park what is beyond their own room."""
 REFILL = 64
 """Sagas that are sent the verb together, if so many are left: one write to the socket serves them all."""
 PATIENCE = 2.0
@@ -153,13 +154,13 @@ class JobRun:
     async def _follow(self, tail: Tail, head: str) -> None:
         was_behind = True
         while not self._over.is_set():
-            for message in await tail.take(TICK):
-                self._read(message.subject.removeprefix(head), message)
             if was_behind and not tail.behind:
                 was_behind = False
                 self._behind -= 1
                 if not self._behind:
                     self._ready.set()
+            for message in await tail.take(TICK):
+                self._read(message.subject.removeprefix(head), message)
 
     def _read(self, key: str, message: Tailed) -> None:
         item = self._open.get(key)
