@@ -82,7 +82,7 @@ class Requests:
 
     async def here(self, key: str, message: Inbound) -> str | None:
         """Apply a message to a saga that is here, active or passivated. Return its verdict; None if it is not here."""
-        while (ref := self._sagas.reach(key)) is not None:
+        while (ref := self._sagas.reach(key, looks=False)) is not None:
             try:
                 verdict: str = await ref.ask(lambda reply: Ask(message, reply), timeout=inf)
                 return verdict
