@@ -98,6 +98,7 @@ assert_type(PLACED.value_field, str | None)
 COMMANDS = [
     PLACED,
     Command("orders.paid", Ship, id="order.id", input=lambda message: message.data["cents"], signal=Ship.paid, start=7),
+    Command("orders.here", Ship, id="id", start="all", stream=None),
     Command("orders.off", Ship, id="id", cancel=True, start=datetime(2026, 3, 1, tzinfo=UTC)),
 ]
 F = TypeVar("F", Runtime, AsyncioRuntime, RuntimeApi, Client, ClientApi)

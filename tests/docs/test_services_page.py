@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from examples.services.audit import RULES
-from tests.docs.test_docs import ROOT, blocks
+from tests.docs.blocks import ROOT, blocks
 
 PAGE = ROOT / "docs" / "services.md"
 EXAMPLE = ROOT / "examples" / "services"

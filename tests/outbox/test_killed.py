@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from sagakit import open_runtime
 
-from tests.docs.test_docs import ROOT
+from tests.docs.blocks import ROOT
 from tests.looks import settled
 from tests.outbox.databases import Shop
 from tests.outbox.mortal import noting, place

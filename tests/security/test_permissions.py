@@ -18,8 +18,10 @@ import pytest
 import trio
 from msgspec import structs
 from sagakit import Completed, open_runtime
+from sagakit.client.command_sending import CommandSender
 from sagakit.client.jobs import Holder, Job, JobItem, Jobs
 from sagakit.client.letters import Letters
+from sagakit.client.lookup import Lookup
 from sagakit.cluster.lease import read_lease
 from sagakit.engine import Record
 from sagakit.jetstream.link_wire import LinkWire
@@ -28,7 +30,7 @@ from sagakit.jetstream.store import JetStreamStore
 from sagakit.participant import CommandContext, MemoryKeys, Service, open_participant
 from sagakit.repository import SagaRepository, Wanted
 from sagakit.store.names import Names, SagaKey, captures
-from sagakit.store.permissions import ROLES, Role, batched_streams, permissions_of
+from sagakit.store.permissions import ROLES, Role, batched_streams, permissions_of, streams_of
 from sagakit.store.ports import Burial, Parking, Store
 
 from tests.security.accounts import (
@@ -67,7 +69,9 @@ async def test_the_smoke_part_under_exactly_these_permissions(tmp_path: Path, na
                 async with watching(reader), watching(shop.store):
                     await completes_fails_and_is_cancelled(shop)
                 await hears_why_it_was_refused(shop.store)
+                await sends_a_command(shop.store)
                 await is_listed_with_its_history(reader)
+                await sees_all_streams(reader)
                 await is_listed_with_its_history(shop.store)
                 await an_operator_terminates(server, names)
                 await an_operator_writes_a_job(server, names, reader)
@@ -153,10 +157,24 @@ async def hears_why_it_was_refused(store: Store) -> None:
     await heard.end()
 
 
+async def sees_all_streams(store: Store) -> None:
+    """Ask for each stream, as the doctor does."""
+    assert isinstance(store, JetStreamStore)
+    for stream in streams_of(store.names):
+        assert b'"error"' not in await store.wire.request(f"$JS.API.STREAM.INFO.{stream}")
+
+
+async def sends_a_command(store: Store) -> None:
+    assert isinstance(store, JetStreamStore)
+    await CommandSender(store.wire, store.names, Lookup(store.wire, store.names)).send("orders.place", {}, id="o7")
+
+
 async def an_operator_terminates(server: Server, names: Names) -> None:
     async with opened(server, "operator", names) as store:
         operator = Client(store)
         await hears_why_it_was_refused(store)
+        await sends_a_command(store)
+        await sees_all_streams(store)
         async with watching(store):
             await operator.send("Gift", "stopped", kind="start", input={"name": "doll"})
             await operator.until("Gift", "stopped", lambda record: state_of(record, "wrapped") == "done")

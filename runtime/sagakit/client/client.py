@@ -13,6 +13,7 @@ from typing_extensions import TypeVar
 from sagakit.client.burials import Burials
 from sagakit.client.changes import Changes
 from sagakit.client.client_starts import ClientStartOptions, ClientStarts, SentStart
+from sagakit.client.command_sending import CommandSender
 from sagakit.client.description import Description, described
 from sagakit.client.fleet_view import FleetView
 from sagakit.client.handle import Handle
@@ -26,15 +27,15 @@ from sagakit.client.saga_type import SagaType
 from sagakit.client.signal_sending import send_signal
 from sagakit.client.start_options import StartOptions
 from sagakit.client.step_wait import check_step, has_passed, step_of_wait
-from sagakit.client.verbs import as_payload, signal_name
+from sagakit.client.verbs import as_payload, message_of, sealed_payload, signal_name
 from sagakit.client.watching import SagaEvent, watching
 from sagakit.definition import Outcome, Plan, Saga, SagaSchema, Signal, compiled
-from sagakit.engine import ENDS, Inbound, InboundKind, Record, SagaStatus
+from sagakit.definition.payloads import Payloads
+from sagakit.engine import ENDS, InboundKind, Record, SagaStatus
 from sagakit.engine.record import NOTHING
 from sagakit.errors import InvalidInput, NoWorker
 from sagakit.jetstream.whereabouts import context_left
-from sagakit.messages.ids import new_id
-from sagakit.messages.validation import check_id, checked_message
+from sagakit.messages.validation import check_id
 from sagakit.repository import SagaRepository
 from sagakit.repository.listing import History, Page
 from sagakit.repository.wanted import wanted_of
@@ -63,7 +64,9 @@ class Client:
     that opened the client. They wait while JetStream is away; cancelling a wait leaves the saga alone.
     """
 
-    def __init__(self, wire: Wire, names: Names, *, lease_ttl: float, check: Callable[[], None]) -> None:
+    def __init__(self, wire: Wire, names: Names, payloads: Payloads, *, ttl: float, check: Callable[[], None]) -> None:
+        self.payloads: Payloads = payloads
+        """The way of values into records and messages, and back, by the `payload_codec`."""
         self._wire = wire
         self._names = names
         self._check = check
@@ -72,9 +75,11 @@ class Client:
         """The stored sagas, for tools that read many. Its methods do not wait through an outage."""
         self.dead_letters: Letters = Letters(wire, names)
         """The messages that no worker could ever apply. Changing them takes the role operator."""
+        self.commands: CommandSender = CommandSender(wire, names, self._lookup)
+        """The sender of commands to the runtime's own stream."""
         self._changes = Changes(wire, names)
         self._burials = Burials(wire, names)
-        self.fleet: FleetView = FleetView(wire, self._lookup, ttl=lease_ttl)
+        self.fleet: FleetView = FleetView(wire, self._lookup, ttl=ttl)
         """The workers, by their leases, for tools that look at many sagas."""
         self._messenger = Messenger(wire, names, self._lookup, self._changes, self._burials, self.fleet)
         self._starts = ClientStarts(self, wire, self._lookup, self._messenger)
@@ -112,7 +117,7 @@ class Client:
         """
         self._check_open()
         wait = options.pop("wait", "durable")
-        of, step = SagaType.of(saga), step_of_wait(wait)
+        of, step = SagaType.of(saga, self.payloads), step_of_wait(wait)
         if step and of.definition is not None:
             check_step(of.name, step, of.definition.plan.by_name)
         sent = await self._starts.send(of, id, input, options)
@@ -149,9 +154,9 @@ class Client:
         Return once the saga has the signal. Options and errors are those of `Runtime.start_with_signal`.
         """
         self._check_open()
-        of = SagaType.of(saga)
+        of = SagaType.of(saga, self.payloads)
         name = signal_name(saga, compiled(saga).plan, signal)
-        value = as_payload(of.definition, name, payload)
+        value = sealed_payload(of.payloads, self._key(saga, id), name, as_payload(of.definition, name, payload))
         sent = await self._starts.send(of, id, input, options, signal=name, payload=value)
         if sent.pending is not None:
             await sent.pending.reach()
@@ -278,7 +283,8 @@ class Client:
         except NoWorker as error:
             note = str(error)
         plan = await self._lookup.plan_of(found.record)
-        return described(found.record, found.events, SagaType.of(saga).definition, note, {}, plan=plan)
+        of = SagaType.of(saga, self.payloads)
+        return described(found.record, found.events, of.definition, note, {}, plan=plan, payloads=of.payloads)
 
     async def schemas(self) -> Mapping[str, SagaSchema]:
         """Return the JSON Schemas of each type of saga by its name: those of the newest version that a worker has had.
@@ -347,8 +353,8 @@ class Client:
         It is for the life of the id that is stored now. Raises UnknownSaga, InvalidInput, NoWorker, NotPermitted.
         """
         self._check_open()
-        message = Inbound(id=id or new_id(), kind=kind, reason=reason, by=by, step=step, payload=payload)
-        return await self._starts.stored(key, partial(self._messenger.apply, key, checked_message(message)))
+        message = message_of(self.payloads, key, kind, reason=reason, by=by, step=step, payload=payload, id=id)
+        return await self._starts.stored(key, partial(self._messenger.apply, key, message))
 
     async def compensate(self, saga: type[Saga[D, T]] | str, id: str, reason: str = "") -> None:
         """Request that a saga is undone: the same as `cancel` of its handle."""

@@ -76,13 +76,14 @@ class ClientStarts:
         Raises InvalidId, InvalidInput, InputTooLarge, AlreadyStarted, StoreError.
         """
         address = SagaKey(of.name, new_id() if id is None else check_id(id))
-        value = of.encode_input(input)
+        plain = of.encode_input(input)
+        value = of.payloads.sealed(plain, address, "input")
         limit = input_limit(self._wire.max_payload)
         if len(value) > limit:
             raise InputTooLarge(len(value), limit)
         context, terms = context_of(options), await self._terms(options, id is None, signal, payload)
         key, message_id = str(address), terms.message_id or new_id()
-        judge = partial(_judged, of, value, message_id, terms)
+        judge = partial(_judged, of, plain, message_id, terms)
         known = None if id is None else await self._lookup.known(key)
         if known is not None and may_return(key, known, judge):
             return SentStart(address, None, terms.signal)

@@ -148,7 +148,8 @@ class Life:
             saga_types=registry.types,
             worker_id=parts.identity.worker_id,
             interval=interval,
-            buried=parts.tally.buried,
+            buried=partial(parts.tally.buried, source="inbox"),
+            saw_dead_commands=parts.tally.saw_dead_commands,
         )
         unmet = partial(UnmetTypes, store, parts.elsewhere, registry.external_child_types, interval=interval)
         return _supervisor(
@@ -165,10 +166,11 @@ class Life:
             parts.store,
             *self._commands,
             parts.requests,
+            parts.registry.payloads,
             worker_id=parts.identity.worker_id,
             archive_ttl=parts.config.archive_ttl,
             interval=parts.config.scan_interval,
-            buried=parts.tally.buried,
+            buried=partial(parts.tally.buried, source="intake"),
         )
 
 

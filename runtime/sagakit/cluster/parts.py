@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import Any, NamedTuple
 
 from sagakit_actors import System
@@ -30,6 +31,7 @@ from sagakit.system.isolation import Gate
 from sagakit.system.lease_status import LeaseStatus
 from sagakit.system.reports import Reports
 from sagakit.system.saga_tracer import SagaTracer
+from sagakit.system.signs_of_life import SignsOfLife
 from sagakit.system.tally import Tally
 from sagakit.tracing import Tracing
 
@@ -71,7 +73,8 @@ class Parts:
         self.unpublished: Unpublished = Unpublished()
         self.gate: Gate = Gate()
         self.room: Room = Room(store, interval=config.scan_interval)
-        self.sagas: ActiveSagas = ActiveSagas(config)
+        signs = SignsOfLife(lambda: max(store.reconnected_at, lease_status.steady_since) if store.connected else inf)
+        self.sagas: ActiveSagas = ActiveSagas(config, signs)
         self.starts: Starts = Starts(
             store, self.sagas, self.room, worker_id=worker_id, now=runs.now, limits=self.limits
         )

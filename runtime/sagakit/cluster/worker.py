@@ -27,6 +27,7 @@ from sagakit.cluster.parts import Parts, Runs, WorkerIdentity
 from sagakit.cluster.prepared_commands import prepared_commands
 from sagakit.cluster.recovery import Recovery
 from sagakit.definition import Saga
+from sagakit.definition.payloads import PLAIN_PAYLOADS, Payloads
 from sagakit.errors import InvalidConfig
 from sagakit.jetstream.address import is_private
 from sagakit.jetstream.bridge import open_bridge
@@ -112,12 +113,13 @@ async def open_worker(
     commands: Sequence[Command] = (),
     shards_as_made: bool = False,
     tracing: Tracing | None = None,
+    payloads: Payloads = PLAIN_PAYLOADS,
 ) -> AsyncIterator[Worker]:
     """Open a worker on the store at `url`, and drain it at the end. Raises the errors of `sagakit.open_runtime`.
 
     With `shards_as_made` the number of shards is that of the layout, if there is one, whatever the `config` says.
     """
-    registry = registry_of(sagas, tracing)
+    registry = registry_of(sagas, tracing, payloads)
     if is_private(url) and adopt:
         registry.check_complete()
     async with (

@@ -40,9 +40,10 @@ class StepLog(msgspec.Struct, omit_defaults=True):
     a wait. `given` is the value that the node starts with, as the definition computed it: a child's input, the list of
     the `items` of an each. `arrived` is true once the signal, or the child's end, has come: in `result`, or in `code`
     and `detail`. `late` is true if the participant reported a success after the step was given up. `since` is the time
-    from which on commands under the present key may have been sent. `named` is the name
-    in the step's keys, if the step has been renamed since. `began` is the start of the open attempt; or of the last
-    one, if the step is held in its action or its check.
+    from which on commands under the present key may have been sent. `alive` is true once the participant has shown life
+    in the attempt that is out; `progress` is its last word on how far it has come, of `progress_at`. `named` is the
+    name in the step's keys, if the step has been renamed since. `began` is the start of the open attempt; or of the
+    last one, if the step is held in its action or its check.
     """
 
     state: StepState = "pending"
@@ -67,6 +68,9 @@ class StepLog(msgspec.Struct, omit_defaults=True):
     arrived: bool = False
     late: bool = False
     since: float | None = None
+    alive: bool = False
+    progress: msgspec.Raw = NOTHING
+    progress_at: float | None = None
     named: str = ""
 
 

@@ -11,6 +11,7 @@ places        lets `max_active` sagas be at work at once; the others wait for a 
 timers        one heap for all sagas that wait
 isolation     gives a suspect saga the worker to itself
 turns         the rules of isolation, as a table
+signs_of_life  when the participant of each attempt was last heard of
 lease_status  the status of the worker's own lease, by its own clock
 tally         what has happened to the worker's sagas, in counts and histograms
 saga_tracer   hands the spans of attempts and sagas to whatever exports them

@@ -30,6 +30,7 @@ from sagakit.system.places import Places
 from sagakit.system.reports import Reports
 from sagakit.system.saga.activation import Passivated
 from sagakit.system.saga_tracer import SagaTracer, Written
+from sagakit.system.signs_of_life import SignsOfLife
 from sagakit.system.tally import Tally
 from sagakit.system.timers import TimersMessage
 
@@ -47,6 +48,11 @@ class SagaTable(Protocol):
     @property
     def places(self) -> Places:
         """The places of sagas at work."""
+        ...
+
+    @property
+    def signs(self) -> SignsOfLife:
+        """The signs of life of participants."""
         ...
 
     @property

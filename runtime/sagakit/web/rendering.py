@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,7 +20,7 @@ from sagakit.client.json_shapes import GroupLine
 from sagakit.client.list_columns import attribute_of
 from sagakit.naming import SagaKey, encode_id
 from sagakit.repository.groups import VARYING_SIGN
-from sagakit.web.assets import asset_path
+from sagakit.web.assets import asset_path, styles
 from sagakit.web.problems import Problem
 from sagakit.web.terminal import command_for
 from sagakit.web.time_zones import clock, zone_of
@@ -124,11 +125,13 @@ def _environment() -> Environment:
         shape=lambda state: SHAPES.get(TONES.get(state, ""), "·"), attribute=attribute_of, asset=asset_path,
     )  # fmt: skip
     found.globals["shapes"] = SHAPES
+    found.globals["styles"] = Markup(styles())
     return found
 
 
 def page(request: Request, template: str, *, status: int = 200, tag: str = "", **values: Any) -> Response:
-    """Return a page."""
+    """Return a page: without its styles for one that renews itself, which no browser keeps therefore."""
+    renewal = request.scope.get("sagakit.age", 0) > 0
     text = (
         _environment()
         .get_template(f"{template}.html")
@@ -137,13 +140,15 @@ def page(request: Request, template: str, *, status: int = 200, tag: str = "", *
             visitor=request.scope["sagakit.visitor"],
             read_only=request.scope["sagakit.read_only"],
             tag=tag,
+            renewal=renewal,
             zone=zone_of(request),
             way_back=_way_back(request),
             command=_command(request) if status == 200 and request.method == "GET" else "",
             **values,
         )
     )
-    return Response(text, status, {"ETag": tag, "Cache-Control": "no-cache"} if tag else {}, "text/html")
+    headers = {"ETag": tag, "Cache-Control": "no-store" if renewal else "no-cache"} if tag else {}
+    return Response(text, status, headers, "text/html")
 
 
 def _way_back(request: Request) -> str:

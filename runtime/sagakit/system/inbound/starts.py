@@ -14,8 +14,9 @@ from msgspec import structs
 from sagakit_actors import ActorDied, ActorGone
 
 from sagakit.binding.saga_binding import SagaBinding
-from sagakit.engine import EndMarker, Inbound, Limits, Record, create, decode, digest, is_started_by
+from sagakit.engine import EndMarker, Inbound, Limits, Record, create, decode, is_started_by
 from sagakit.engine.record import END_OF_TIME
+from sagakit.engine.value_places import input_place
 from sagakit.errors import AlreadyStarted, Conflict, InputTooLarge, InvalidInput, UnreadableValue
 from sagakit.messages.ids import new_id
 from sagakit.messages.inbox_request import IdConflict
@@ -72,7 +73,7 @@ class Starts:
         *,
         in_line: bool = True,
     ) -> Begun:
-        """Start a saga with this encoded input, with its signal if it has one; durable once this returns.
+        """Start a saga with this input, as plain JSON, with its signal if it has one; durable once this returns.
 
         If another message has started the saga, it is returned as it is, and its signal has still to be sent.
 
@@ -81,12 +82,13 @@ class Starts:
         fit), InputTooLarge, AlreadyStarted, Deleted, StoreFull (the room that is left in the bucket is kept for running
         sagas), RuntimeClosed.
         """
+        address = SagaKey(binding.plan.saga_type, new_id() if saga_id is None else saga_id)
+        plain, value = value, binding.payloads.sealed(value, *input_place(address, context.parent))
         limit = input_limit(self._store.max_payload)
         if len(value) > limit:
             raise InputTooLarge(len(value), limit)
         if terms is not PLAIN:
             terms = self._checked(terms)
-        address = SagaKey(binding.plan.saga_type, new_id() if saga_id is None else saga_id)
         key = str(address)
         made_up = saga_id is None
         while True:
@@ -95,10 +97,10 @@ class Starts:
             if known is not None:
                 if is_started_by(known, terms.message_id):
                     return Begun(address, None)
-                _check_same(key, binding, known, value, terms.id_conflict)
+                _check_same(key, binding, known, plain, terms.id_conflict)
                 return Begun(address, known)
             if terms.signal is not None:
-                self._check_signal(binding, terms.signal)
+                terms = structs.replace(terms, signal=self._taken_signal(binding, terms.signal, key))
             # a create that is acknowledged soon after the look needs no other one: no run can have come and gone in
             # between, with an end marker that has expired as well. An id that was just made needs no look at all
             not_after = inf if made_up else before + LATE
@@ -124,15 +126,17 @@ class Starts:
             terms = structs.replace(terms, message_id=new_id())
         return terms
 
-    def _check_signal(self, binding: SagaBinding, signal: Inbound) -> None:
-        """Raise InvalidInput for a signal that a new saga would not take."""
+    def _taken_signal(self, binding: SagaBinding, signal: Inbound, key: str) -> Inbound:
+        """Return a signal as a new saga takes it. Raises InvalidInput if it would not."""
         node = binding.plan.by_name.get(signal.step)
         if node is None or node.kind != "signal":
             raise InvalidInput(f"{binding.plan.saga_type} has no signal {signal.step!r}")
-        if len(memoryview(signal.payload)) > self._limits.results:
+        taken = binding.taken(signal, key)
+        if len(memoryview(taken.payload)) > self._limits.results:
             raise InvalidInput(f"the payload of {signal.step} is too large: pass a reference to large data")
-        if why := binding.refuses(signal):
-            raise InvalidInput(why)
+        if taken.refused:
+            raise InvalidInput(taken.refused)
+        return taken
 
     def time_after(self, seconds: float, message: InboundMessage) -> float:
         """Return the time so long after the server stored a message, in seconds since the epoch."""
@@ -193,11 +197,11 @@ def _check_same(
 
 def _is_input_of(binding: SagaBinding, known: Record | EndMarker, value: bytes) -> bool:
     """Return True if a saga was started with this input. Equal values may differ as JSON: a set's order, 5 for 5.0."""
-    if known.input_digest == digest(value):
+    if known.input_digest in binding.payloads.digests(value):
         return True
     if isinstance(known, EndMarker):
         return False
     try:
-        return binding.definition.input.same(known.input, value)
+        return binding.definition.input.same(binding.values.input(known), value)
     except UnreadableValue:  # as this version has the type
         return False

@@ -12,7 +12,6 @@ from __future__ import annotations
 from logging import getLogger
 from typing import assert_never
 
-from msgspec import structs
 from sagakit_actors import Down, Reactor, ReactorContext
 
 from sagakit.engine import (
@@ -25,6 +24,7 @@ from sagakit.engine import (
     InputEvent,
     Isolated,
     Loaded,
+    MindSilence,
     Orphaned,
     Publish,
     Published,
@@ -161,8 +161,7 @@ class SagaActor(Reactor[SagaMessage]):
                 self._waiters.for_record(message.reply)
             case Ask():
                 self._waiters.for_verdict(message)
-                refused = self._binding.refuses(message.message)
-                self._writes.events.append(structs.replace(message.message, refused=refused))
+                self._writes.events.append(self._binding.taken(message.message, self._key))
             case Wake():
                 self._reminders.woken(message, self._environment.now())
                 self._writes.due = True
@@ -340,6 +339,7 @@ class SagaActor(Reactor[SagaMessage]):
         asked = effects(self._plan, record)
         if self._calls and not record.halted:  # a halted saga still wants the calls that wait for their turn
             self._calls.revoke_all_but(asked)
+        minded: list[MindSilence] = []
         for effect in asked:
             match effect:
                 case Publish():
@@ -354,10 +354,13 @@ class SagaActor(Reactor[SagaMessage]):
                 case SendCommand():
                     if self._may_call():
                         self._remote.send(effect, record)
+                case MindSilence():
+                    minded.append(effect)
                 case TellParent():
                     self._retirement.tell_parent(effect)
                 case _:
                     assert_never(effect)
+        self._remote.mind_silence(minded, record)
 
     def _may_call(self) -> bool:
         """Return False if the lease has lapsed since the record was seen to be this worker's: another may have it."""
