@@ -26,7 +26,7 @@ class Print(Saga[int, str]):
         timeout=timedelta(seconds=BOUND),
     )  # fmt: skip
 
-    def output(self, pages: int, ctx: Context) -> str:
+    def output(self, input: int, ctx: Context) -> str:
         return ctx.result(Print.book)
 
 
