@@ -29,6 +29,7 @@ PROGRAMS: list[tuple[str, str, str]] = [
     ("testing", "from sagakit.testing import faults", "testing"),
     ("prometheus", "import sagakit.prometheus", "prometheus"),
     ("otel", "import sagakit.otel", "otel"),
+    ("crypto", "import sagakit.encryption", "crypto"),
     ("export", "from sagakit.cli.export_files import arrow_schema; arrow_schema('sagas')", "export"),
     ("cli", COMMAND % ["export", "sagas"], "export"),
     ("sql", "from sagakit.cli.export_files import needed; needed('duckdb', 'sql')", "sql"),

@@ -11,6 +11,7 @@ EXTRAS: Mapping[str, Sequence[str]] = {
     "testing": ("hypothesis",),
     "prometheus": ("prometheus_client",),
     "otel": ("opentelemetry",),
+    "crypto": ("cryptography",),
     "worker": ("hypercorn", "prometheus_client", "pythonjsonlogger", "starlette"),
     "web": ("anyio", "hypercorn", "jinja2", "jsonschema", "pythonjsonlogger", "starlette"),
     "nkeys": ("nacl", "nkeys"),

@@ -14,7 +14,7 @@ from sagakit.client.json_shapes import GroupLine
 from sagakit.naming import encode_id
 from sagakit.repository import parse
 from sagakit.web.assets import asset_path, styles
-from sagakit.web.rendering import MAX_SHOWN, ago, group_filter, visible
+from sagakit.web.rendering import MAX_SHOWN, ago, breaks, group_filter, visible
 from sagakit.web.visitors import Everyone, Visitor
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
@@ -301,6 +301,10 @@ def test_the_filter_of_a_group_is_one_that_can_be_read(error: str) -> None:
 )
 def test_what_cannot_be_seen_has_its_code(text: str, shown: str) -> None:
     assert visible(text) == shown
+
+
+def test_json_is_broken_after_commas_and_stays_text() -> None:
+    assert breaks('{"a":"<b>,",\n"c":1}') == "{&#34;a&#34;:&#34;&lt;b&gt;,<wbr>&#34;,<wbr>\n&#34;c&#34;:1}"
 
 
 def test_texts_are_cut_where_a_page_would_be_too_long() -> None:

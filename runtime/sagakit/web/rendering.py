@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -54,6 +54,11 @@ def visible(text: object, *, keep: str = "") -> str:
         char if char.isprintable() or char in keep else f"<U+{ord(char):04X}>" for char in found[:MAX_SHOWN]
     )
     return shown if len(found) <= MAX_SHOWN else f"{shown} … ({len(found):,} characters)"
+
+
+def breaks(text: str) -> Markup:
+    """Return JSON as a page has it: a line that is too long is broken after a comma, before it is within a word."""
+    return Markup(str(escape(text)).replace(",", ",<wbr>"))
 
 
 def visible_lines(text: object) -> str:
@@ -120,8 +125,8 @@ def _environment() -> Environment:
         loader=PackageLoader("sagakit.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=False
     )
     found.filters.update(
-        visible=visible, visible_lines=visible_lines, json=as_text, clock=clock, ago=ago, since=since, lasted=lasted,
-        token=encode_id, group_filter=group_filter, tone=lambda state: TONES.get(state, ""),
+        visible=visible, breaks=breaks, visible_lines=visible_lines, json=as_text, clock=clock, ago=ago, since=since,
+        lasted=lasted, token=encode_id, group_filter=group_filter, tone=lambda state: TONES.get(state, ""),
         shape=lambda state: SHAPES.get(TONES.get(state, ""), "·"), attribute=attribute_of, asset=asset_path,
     )  # fmt: skip
     found.globals["shapes"] = SHAPES
