@@ -36,6 +36,7 @@
  * @property {import("node-sqlite3-wasm").Database} db
  * @property {Record<string, string>} trace
  * @property {() => void} heartbeat has a heartbeat sent soon: for work that keeps the event loop busy, between two parts
+ * @property {(value: unknown) => void} progress has it told how far the work has come, as a small JSON value
  */
 
 /**

@@ -120,6 +120,7 @@ function context(command, db, signs) {
     db,
     trace: command.trace ?? {},
     heartbeat: () => signs.beat(),
+    progress: (value) => signs.progress(value),
   };
 }
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.child_lines import ChildLines
 from tests.cli import carrier, outage
 from tests.cli.processes import ROOT, SAGAKIT
 from tests.docs.blocks import blocks
@@ -36,8 +37,7 @@ def orders_in_an_outage(module: str, url: str, books: Path, down: str) -> Iterat
     command = [sys.executable, "-m", module, url, str(books)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as worker:
         try:
-            assert worker.stdout is not None
-            assert worker.stdout.readline() == b"settled\n"
+            assert ChildLines(worker).next() == b"settled\n"
             yield
         finally:
             worker.kill()

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from sagakit.cli.exits import CommandExit
 
+from tests.child_lines import ChildLines
 from tests.cli.operators import Operator, running_operator
 from tests.cli.processes import SAGAKIT
 from tests.docs.blocks import ROOT, blocks
@@ -37,10 +38,10 @@ class Watching:
 
     def __init__(self, popen: subprocess.Popen[str]) -> None:
         self.popen = popen
+        self._lines = ChildLines(popen)
 
     def line(self) -> dict[str, Any]:
-        assert self.popen.stdout is not None
-        found = json.loads(self.popen.stdout.readline())
+        found = json.loads(self._lines.next())
         assert isinstance(found, dict)
         return found
 

@@ -31,6 +31,7 @@ from tests.definition.typing_nodes import Order, Ship
 
 OPTIONS: ClientOptions = {
     "namespace": "shop",
+    "claim_above": 100_000,
     "user": None,
     "password": None,
     "token": None,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
+from tests.child_lines import ChildLines
 from tests.docs.blocks import ROOT, blocks
 from tests.servers import running_server
 from tests.type_checkers import mypy
@@ -19,13 +19,10 @@ def test_the_program_of_the_page_prints_its_text(tmp_path: Path) -> None:
     with running_server(tmp_path / "nats") as server:
         command = [sys.executable, "program.py", server.url]
         popen = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        ends = threading.Timer(60, popen.kill)  # then there is no further line to read
-        ends.start()
+        lines = ChildLines(popen)
         try:
-            assert popen.stdout is not None
-            assert [popen.stdout.readline() for _ in text.splitlines()] == text.splitlines(keepends=True)
+            assert [lines.next() for _ in text.splitlines()] == text.splitlines(keepends=True)
         finally:
-            ends.cancel()
             popen.kill()
             popen.communicate()
 

@@ -46,6 +46,7 @@ from tests.definition.typing_nodes import Order, Ship
 
 OPTIONS: RuntimeOptions = {
     "namespace": "shop",
+    "claim_above": 100_000,
     "user": None,
     "password": None,
     "token": None,

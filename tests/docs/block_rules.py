@@ -125,6 +125,7 @@ NAMED: dict[Kind, dict[str, list[str]]] = {
         "tests/participant/test_remote_page.py::test_the_program_of_the_page_prints_its_text": [
             "docs/remote-steps.md python 1",
             "docs/remote-steps.md python 2",
+            "docs/remote-steps.md python 3",
             "docs/remote-steps.md text 1",
         ],
         "tests/docs/test_sagas_page.py::test_the_program_without_a_saga_forgets_a_doubt": ["docs/sagas.md python 1"],
@@ -179,6 +180,7 @@ NAMED: dict[Kind, dict[str, list[str]]] = {
         "tests/docs/test_wire_schemas.py::test_the_messages_on_the_page_fit_their_schemas": [
             "docs/wire.md json 3",
             "docs/wire.md json 4",
+            "docs/wire.md json 5",
         ],
         "tests/cli/test_transcript.py::test_an_outage_is_found_mended_and_audited_as_the_page_says[a few]": [
             f"docs/operators.md console {number}" for number in (1, 2, 3)

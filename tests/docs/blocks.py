@@ -89,7 +89,8 @@ def main() -> None:
         )
     print(f"{'all':<12}", told([*found.values()]))
     lost = [block.place for block, rule in found.items() if rule is None or rule.kind not in KINDS]
-    print(*(f"{place}: this block has no rule" for place in lost), sep="\n", end="")
+    for place in lost:
+        print(f"{place}: this block has no rule")
     sys.exit(bool(lost))
 
 

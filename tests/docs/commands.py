@@ -6,6 +6,7 @@ variables and addresses of the API exist. A page that uses a program that is not
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 import subprocess
@@ -19,6 +20,7 @@ import msgspec
 import typer.main
 from sagakit import Config
 from sagakit.cli.app import app
+from sagakit.cli.console_commands import dev
 from sagakit.web.endpoints import ENDPOINTS
 
 from benchmarks.__main__ import app as benchmarks_app
@@ -171,11 +173,13 @@ def _export(arguments: list[str]) -> None:
 
 
 def _curl(arguments: list[str]) -> None:
-    """Judge the path of the address, if it is of the API of sagakit."""
-    (address,) = (word for word in arguments if word.startswith("http"))
-    path = urlsplit(address).path
+    """Judge the address if it is of the API: that of `sagakit web` and `sagakit dev`, with a path that exists."""
+    (address,) = (urlsplit(word) for word in arguments if word.startswith("http"))
+    path = address.path
     if not path.startswith("/api/"):
         return
+    listens = inspect.signature(dev).parameters["listen"].default
+    _needs(address.netloc == listens, f"{address.netloc} is not the address that the commands print, {listens}")
     posts = bool({"-d", "-X"} & set(arguments))
     shapes = [
         re.sub(r"\\\{[^/]+\\\}", "[^/]+", re.escape(one.path)) for one in ENDPOINTS if (one.method == "POST") == posts

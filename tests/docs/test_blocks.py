@@ -14,12 +14,13 @@ from xml.etree import ElementTree
 
 import pytest
 from dockerfile_parse import DockerfileParser
+from markdown_it import MarkdownIt
 from pygments.lexers import get_lexer_by_name
 from pygments.token import Error
 
 from tests.docs import commands
 from tests.docs.block_rules import FRAMED, NAMED, has_output, named, rule_of
-from tests.docs.blocks import ROOT, Block, all_blocks, fenced
+from tests.docs.blocks import PAGES, ROOT, Block, all_blocks, fenced
 from tests.docs.frames import FRAMES, framed
 from tests.type_checkers import mypy
 
@@ -48,6 +49,13 @@ def is_test(address: str) -> bool:
     tree = ast.parse((ROOT / file).read_text()) if (ROOT / file).is_file() else ast.Module([], [])
     found = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     return name in found if name else bool(found)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_reader_of_markdown_finds_the_same_blocks_and_none_without_a_fence(page: Path) -> None:
+    found = [token for token in MarkdownIt().parse(page.read_text()) if token.type in {"fence", "code_block"}]
+    lines = [(token.map[0] + 1, token.info.strip()) for token in found if token.map]
+    assert lines == [(block.line, block.language) for block in fenced(page)]
 
 
 @pytest.mark.parametrize("language", ["python", "text", "cobol", ""])
@@ -104,7 +112,8 @@ def test_each_command_exists_and_has_these_options(block: Block) -> None:
         ("python nothing.py", "no nothing.py"),
         ("cd nowhere", "no folder nowhere"),
         ("export SAGAKIT_NATS=x", "not an option"),
-        ("curl http://localhost:8000/api/saga/7", "has no /api/saga/7"),
+        ("curl http://127.0.0.1:8470/api/saga/7", "has no /api/saga/7"),
+        ("curl http://localhost:8000/api/sagas/PlaceOrder", "not the address that the commands print"),
         ("kubectl apply", "no rule for this program"),
         ("sagakit list | sagakti retry -", "sagakti"),
         ("if true", "syntax error"),

@@ -32,8 +32,10 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def test_the_service_gives_the_answers_of_the_page(shop: Any) -> None:
     (commands,), (answers,) = blocks(PAGE, "sh"), blocks(PAGE, "json")
+    sender, *lines = commands.splitlines()
     sent = re.findall(r"^send '(.+)'$", commands, flags=re.MULTILINE)
     asked = re.findall(r"^curl -s http://127\.0\.0\.1:8000(/\S+)$", commands, flags=re.MULTILINE)
+    assert (sender[:8], len(lines)) == ("send() {", len(sent) + len(asked))
     with TestClient(shop.service("memory:")) as client:
         found = [client.post("/orders", json=json.loads(text)).json() for text in sent]
         found += [client.get(path).json() for path in asked]

@@ -36,4 +36,5 @@ def test_the_page_shows_each_process_being_killed_and_each_rule_of_the_audit() -
     listed = [name for row in processes for name in row.split("`, `")]
     assert sorted(re.findall(r"^kill -9 (\S+)", printed, flags=re.MULTILINE)) == sorted(listed)
     assert re.findall(r"^ok    (.+)$", printed, flags=re.MULTILINE) == list(RULES)
+    assert printed.startswith("the shop is open\n")
     assert printed.endswith("books balance\n")

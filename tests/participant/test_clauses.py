@@ -370,14 +370,9 @@ async def test_results_that_are_equal_show_nothing() -> None:
     assert (same_key.verdict, "let the handler return what differs" in same_key.why[0]) == ("not shown", True)
 
 
-async def test_a_handler_that_ends_at_once_does_not_show_that_it_is_alive() -> None:
-    participant = Participant(heard=has(signs=0))
-    assert by_verdict(await verdicts(participant))["not shown"] == {"alive"}
-
-
-async def test_a_handler_that_ends_before_a_heartbeat_is_due_shows_none() -> None:
-    participant = Participant(heard=has(beats=[]))
-    assert by_verdict(await verdicts(participant))["not shown"] == {"heartbeats"}
+@pytest.mark.parametrize(("clause", "unheard"), [("alive", {"signs": 0}), ("heartbeats", {"beats": []})])
+async def test_a_handler_that_ends_at_once_does_not_show_that_it_is_alive(clause: str, unheard: Any) -> None:
+    assert by_verdict(await verdicts(Participant(heard=has(**unheard))))["not shown"] == {clause}
 
 
 async def test_after_a_command_that_nobody_takes_nothing_more_is_tried() -> None:

@@ -19,9 +19,9 @@ PAGE = ROOT / "docs" / "remote-steps.md"
 
 
 def test_the_program_of_the_page_prints_its_text(server: Server, tmp_path: Path) -> None:
-    (program, heartbeats, keys), (expected,) = blocks(PAGE, "python"), blocks(PAGE, "text")
+    (program, heartbeats, progress, keys), (expected,) = blocks(PAGE, "python"), blocks(PAGE, "text")
     assert run(tmp_path, program, server.url) == expected
-    assert run(tmp_path, heartbeats) == ""
+    assert run(tmp_path, heartbeats) == run(tmp_path, progress) == ""
     assert run(tmp_path, keys) == keys_table_sql("postgresql") + "\n"
 
 
@@ -34,7 +34,7 @@ def run(folder: Path, program: str, *arguments: str) -> str:
 
 
 def test_the_programs_of_the_page_are_checked_by_mypy(tmp_path: Path) -> None:
-    names = ["buy.py", "print_book.py", "keys.py"]
+    names = ["buy.py", "print_book.py", "progress.py", "keys.py"]
     for name, program in zip(names, blocks(PAGE, "python"), strict=True):
         (tmp_path / name).write_text(program)
     done = mypy(tmp_path, names)

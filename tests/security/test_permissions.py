@@ -78,6 +78,7 @@ async def test_the_smoke_part_under_exactly_these_permissions(tmp_path: Path, na
                 await an_operator_handles_dead_letters(server, names, reader)
                 await a_worker_looks_and_deletes(server, names)
                 await a_participant_answers(server, names)
+                await each_role_handles_large_values(server, names)
 
                 await shop.send("Gift", "held", kind="start", input={"name": "sled", "gate": str(gate)})
                 held = await shop.until("Gift", "held", lambda record: state_of(record, "choose") == "running")
@@ -109,6 +110,23 @@ async def of_an_older_version(store: Store) -> None:
         info = msgspec.json.decode(await store.wire.request(f"$JS.API.STREAM.INFO.{stream}"))
         config = msgspec.json.encode(info["config"] | {"allow_atomic": False})
         assert b'"error"' not in await store.wire.request(f"$JS.API.STREAM.UPDATE.{stream}", config)
+
+
+async def each_role_handles_large_values(server: Server, names: Names) -> None:
+    """Store, read and remove large values, each role as far as it may. A client cannot touch what records name."""
+    async with opened(server, "worker", names) as store:
+        await store.check_values()
+        await store.values.put("saga.Gift.large.run.digest.0", b"large")
+        assert await store.reading.values.get("saga.Gift.large.run.digest.0") is not None
+        assert await store.reading.values.subjects("saga.>")
+        for role in ("client", "operator", "reader"):
+            async with opened(server, role, names) as other:
+                found = await other.reading.values.get("saga.Gift.large.run.digest.0")
+                assert found is not None
+                assert found.value == b"large"
+                if role != "reader":
+                    await other.values.put("start.Gift.large.sent.digest.0", b"input")
+        await store.values.purge("saga.Gift.large.run.digest.0")
 
 
 async def live(reader: Store) -> int:
@@ -331,7 +349,7 @@ async def messages_take_every_way(store: Store) -> None:
         await store.inbox.send(channel, id="m", saga_type="Nobody", saga_id=channel, payload=b"{}")
     async with store.inbox.receive("Nobody", "new") as messages:
         first, second, third = [await anext(messages) for _ in range(3)]
-        assert not await store.inbox.start_waits(first)
+        assert not await store.inbox.start_waits(first.address)
         assert not await store.inbox.any_start("Nobody")
         await store.inbox.park([Parking(first, start=True), Parking(second, start=False)])
         await store.inbox.bury([Burial(third, "nobody knows it", "UnknownSaga")], by="test")

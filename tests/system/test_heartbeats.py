@@ -250,7 +250,7 @@ async def test_progress_is_in_the_record_until_the_attempt_ends_and_costs_few_wr
             await trio.sleep(0.5)
         assert await version_of(first) - version in (4, 5)
         told = await version_of(first)
-        beat(server, command, payload="x" * 5_000)
+        beat(server, command, payload="x" * 9_000)
         beat(server, command, payload=1, attempt=2)
         await until_taken(server)
         assert await version_of(first) == told

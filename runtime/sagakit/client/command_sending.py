@@ -8,8 +8,7 @@ import msgspec
 
 from sagakit.client.lookup import Lookup
 from sagakit.errors import InvalidInput, LayoutMissing
-from sagakit.jetstream.answers import PubAck, to_error
-from sagakit.jetstream.layout import NOT_FOUND
+from sagakit.jetstream.answers import NO_STREAM, PubAck, to_error
 from sagakit.jetstream.puller import refusal
 from sagakit.jetstream.wire import header_block
 from sagakit.messages.validation import checked_message_id
@@ -66,7 +65,7 @@ class CommandSender:
             return
         stream = self._names.intake
         found = _ack.decode(await self._wire.request(f"$JS.API.STREAM.INFO.{stream}", b""))
-        if found.error is not None and found.error.err_code == NOT_FOUND:
+        if found.error is not None and found.error.err_code == NO_STREAM:
             raise LayoutMissing([stream])
         if found.error is not None:
             raise refusal(found.error, stream)

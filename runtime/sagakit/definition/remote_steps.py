@@ -43,10 +43,10 @@ class Remote(Node[R_co], Generic[R_co]):
         retry: RetryPolicy,
         undo_retry: RetryPolicy,
         timeout: timedelta,
-        heartbeat: timedelta | None,
         after: tuple[Any, ...] | None,
         when: Callable[[Any, Context], bool] | None,
         pivot: bool,
+        heartbeat: timedelta | None = None,
     ) -> None:
         super().__init__(after=after, when=when, pivot=pivot)
         self.endpoints = endpoints

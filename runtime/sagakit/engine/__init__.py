@@ -31,6 +31,7 @@ rebuilding          a record that was lost, from its events
 value_places        the saga and the part that a value belongs to
 keys                idempotency keys, and the ids of children
 migration           moving a saga to another version of its definition
+value_claims        references in a record to large values that are stored beside it
 """
 
 from sagakit.engine.apply import apply as apply

@@ -12,11 +12,15 @@ from typing_extensions import TypeVar
 
 from sagakit.engine.table import SagaStatus, StepState
 
-SCHEMA = 2
+SCHEMA = 3
 """The highest schema of a record that this sagakit reads."""
 PLAIN_SCHEMA = 1
-"""The schema of a record of a saga that has begun. That of a saga that waits for its start has SCHEMA: a worker that
-does not know delayed starts would begin it at once."""
+"""The schema of a record of a saga that has begun."""
+DELAYED_SCHEMA = 2
+"""The schema of a record of a saga that waits for its start: a worker that does not know delayed starts would begin it
+at once."""
+CLAIMING_SCHEMA = 3
+"""The schema of a record that may have claims: a worker that does not know them would take one for a value."""
 
 NOTHING = msgspec.Raw()
 """The absence of JSON: such a field is left out. (A union with None would make msgspec decode the JSON.)"""

@@ -51,6 +51,8 @@ shorter delay is not worth a write."""
 
 MAX_PROGRESS = 4 * 1024
 """Bytes of JSON with which a participant may say how far it has come."""
+SEALED = 2
+"""Factor by which a payload codec may make it larger."""
 PROGRESS_EVERY = 4.0
 """Seconds between two writes of the record for progress. `sagakit.participant` tells it a little more seldom."""
 
@@ -129,7 +131,7 @@ def heartbeat(turn: Turn, message: Inbound) -> None:
         turn.edit(node.name).alive = True
     soon = log.progress_at is not None and turn.now < log.progress_at + PROGRESS_EVERY
     size = len(memoryview(message.payload))
-    if size and not soon and size <= min(MAX_PROGRESS, turn.room()):
+    if size and not soon and size <= min(SEALED * MAX_PROGRESS, turn.room()):
         log = turn.edit(node.name)
         log.progress, log.progress_at = message.payload, turn.now
 

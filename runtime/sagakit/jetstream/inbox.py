@@ -86,9 +86,9 @@ class StreamInbox:
         """Write the dead letters, then acknowledge the messages."""
         return await self._move([(burial.message, self._letter(burial, by)) for burial in burials])
 
-    async def start_waits(self, message: InboundMessage) -> bool:
+    async def start_waits(self, key: SagaKey) -> bool:
         """Return True if a start is stored for the same saga; a start that waits for room has its own subject."""
-        names, key = self._names, message.address
+        names = self._names
         if await self._stream.next(names.parked_subject(key, start=True)) is not None:
             return True
         for channel in ("client", "system"):

@@ -136,6 +136,7 @@ async def _make_layout(link: Link, names: Names, options: StreamOptions, level: 
     if is_new:
         await make_jobs(link, names, options)
         await make_queues(link, names, options)
+        await make_values(link, names, options)
     return configs
 
 
@@ -164,6 +165,14 @@ async def make_jobs(link: Link, names: Names, options: StreamOptions) -> None:
         replicas=_replicas(link, options),
     )
     await make_bucket(link, names.jobs, bucket)
+
+
+async def make_values(link: Link, names: Names, options: StreamOptions) -> None:
+    """Make the bucket of the large values if it is missing. Raises BadBucket, Unavailable."""
+    bucket = BucketOptions(
+        description="sagakit: large values of sagas", storage=options.storage, replicas=_replicas(link, options)
+    )
+    await make_bucket(link, names.values, bucket)
 
 
 def _replicas(link: Link, options: StreamOptions) -> int:

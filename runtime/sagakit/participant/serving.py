@@ -16,7 +16,8 @@ from typing import Any
 import msgspec
 
 from sagakit.definition.payloads import PLAIN_PAYLOADS, Payloads
-from sagakit.engine.keys import CallKind
+from sagakit.engine.keys import CallKind, step_of
+from sagakit.engine.value_places import progress_part
 from sagakit.errors import UNREADABLE, Ambiguous, BadBucket, StoreError, Unavailable
 from sagakit.jetstream.answers import ApiError, PubAck, to_error
 from sagakit.jetstream.dead_letter import MESSAGE_ID, cut_to_fit, dead_headers
@@ -149,7 +150,8 @@ class Serving:
             _log.warning("%s: not begun, and tried again: %s", message.subject, error)
             return False
         began = self._wire.now()
-        with self._span(message, command) as span, self._showing(WorkSigns(command, began)) as signs:
+        seal = partial(self._payloads.kept, saga=key, part=progress_part(step_of(command.key)))
+        with self._span(message, command) as span, self._showing(WorkSigns(command, began, seal)) as signs:
             reply = await reply_to(served.endpoint, command, self._keys, now, self._payloads, signs)
             served.stats.count(self._wire.now() - began, error=reply.reason if reply.answer == "unknown" else "")
             if span is not None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from math import inf
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -32,16 +33,24 @@ class CommandHeartbeat(
     payload: msgspec.Raw = NOTHING
 
 
+Seal: TypeAlias = Callable[[msgspec.Raw], msgspec.Raw]
+
+
+def _plain(value: msgspec.Raw) -> msgspec.Raw:
+    return value
+
+
 class WorkSigns:
     """The signs of life of one command in hand. `beat` and `progress` may be called from any thread.
 
-    `began` is when the work began, on the clock that `due` gets.
+    `began` is when the work began, on the clock that `due` gets. `seal` makes of progress what is sent of it.
     """
 
-    def __init__(self, command: StepCommand, began: float) -> None:
+    def __init__(self, command: StepCommand, began: float, seal: Seal = _plain) -> None:
         self.reply_to: str = command.reply_to
         self._heartbeat = CommandHeartbeat(key=command.key, run=command.run, attempt=command.attempt)
         self._every = None if command.heartbeat is None else command.heartbeat / PER_HEARTBEAT
+        self._seal = seal
         self._told = began
         self._progressed = -inf
         self._wanted = False
@@ -53,7 +62,7 @@ class WorkSigns:
 
     def progress(self, value: Any) -> None:
         """Have it told soon how far the work has come; the last value counts. Raises InvalidInput."""
-        self._progress.append(_encoded(value))
+        self._progress.append(self._seal(_encoded(value)))
 
     def due(self, now: float) -> bytes | None:
         """Return the message that is to be sent now, if any."""

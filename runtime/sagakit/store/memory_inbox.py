@@ -80,11 +80,10 @@ class MemoryInbox:
         message.acknowledger.ack()
         return None
 
-    async def start_waits(self, message: InboundMessage) -> bool:
+    async def start_waits(self, key: SagaKey) -> bool:
         """Return True if a start of the same saga is in the inbox."""
         await self._reached()
-        address = (message.saga_type, message.saga_id)
-        same = [one for one in self._connection.server.inbox if (one.saga_type, one.saga_id) == address]
+        same = [one for one in self._connection.server.inbox if SagaKey(one.saga_type, one.saga_id) == key]
         return any(is_start(one.payload) for one in same)
 
     async def reply_waits(self, key: SagaKey, service: str, *, or_heartbeat: bool = False) -> bool:

@@ -96,6 +96,11 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
         return self._thing("SAGA_JOBS")
 
     @property
+    def values(self) -> str:
+        """The bucket of the large values, of which records have references only."""
+        return self._thing("SAGA_VALUES")
+
+    @property
     def events(self) -> tuple[str, ...]:
         """The streams of the events, one for each shard."""
         return self._sharded("SAGA_EVENTS")

@@ -49,6 +49,7 @@ def optional_streams(names: Names) -> dict[str, str]:
         f"KV_{names.jobs}": "verbs for many sagas",
         names.commands: "remote steps",
         names.intake: "commands on the runtime's own stream",
+        f"KV_{names.values}": "large values",
     }
 
 
@@ -110,6 +111,9 @@ def _worker(names: Names, inbox: Grant) -> Permissions:
         Grant(names.subject("sagadead.>"), "messages that can never be applied"),
         Grant(names.subject("sagacmd.>"), "commands of remote steps to participants"),
         Grant(f"$JS.API.STREAM.INFO.{names.commands}", "check that it exists, if a saga has remote steps"),
+        Grant(f"$KV.{names.values}.>", "store the large values of its sagas, see the option `claim_above`"),
+        Grant(f"$JS.API.STREAM.INFO.KV_{names.values}", "check that it exists, and list large values"),
+        Grant(f"$JS.API.STREAM.PURGE.KV_{names.values}", "remove large values that nothing names any more"),
         Grant(names.subject("sagactl.>"), "requests to other workers"),
         Grant(f"$JS.API.CONSUMER.CREATE.{names.inbox}.>", "create the consumers of its types"),
         Grant(f"$JS.API.CONSUMER.MSG.NEXT.{names.inbox}.>", "take messages"),
@@ -158,6 +162,7 @@ def _client(names: Names, inbox: Grant) -> Permissions:
     read = _looker(names, inbox)
     more = (
         Grant(names.subject("sagain.>"), "start, signal and cancel sagas"),
+        Grant(f"$KV.{names.values}.start.>", "large inputs; for one type write start.TYPE.>"),
         Grant(names.intake_subject(">"), "send commands"),
     )
     refused = Grant(names.subject("sagadead.inbox.*"), "why its own messages were refused, as it happens")
@@ -214,6 +219,7 @@ def _reads(names: Names) -> Iterator[Grant]:
     """Yield the rights to read: single keys of every bucket, lists of sagas and workers, histories."""
     for bucket in _buckets(names):
         yield Grant(f"$JS.API.STREAM.MSG.GET.KV_{bucket}", "read one key, from the leader")
+    yield Grant(f"$JS.API.STREAM.MSG.GET.KV_{names.values}", "read the large values of a saga, from the leader")
     yield from _scans([f"KV_{bucket}" for bucket in names.state], "list live sagas")
     yield from _scans([f"KV_{bucket}" for bucket in names.archive], "list finished sagas")
     yield from _scans([f"KV_{names.workers}"], "list workers")

@@ -15,6 +15,7 @@ lease_status  the status of the worker's own lease, by its own clock
 tally         what has happened to the worker's sagas, in counts and histograms
 saga_tracer   hands the spans of attempts and sagas to whatever exports them
 reports       the log lines on single sagas, each of which is told once
+large_values  takes large values out of records, and fills them in
 config        the options of a runtime
 given_options  the same options as keywords, for editors and type checkers
 connection_options  the part of a config that says how to reach the server

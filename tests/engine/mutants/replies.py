@@ -38,17 +38,6 @@ def keys_not_burnt(patch: Patch) -> None:
     patch.setattr(MemoryKeys, "burn", undone_only)
 
 
-def heartbeats_written_each_time(patch: Patch) -> None:
-    changes = remote._changes
-
-    def each_time(record: Record, about: remote.Answered, message: Any) -> bool:
-        log = record.steps[about.node.name]
-        this = message.kind == "heartbeat" and log.alive and log.calls == message.attempt
-        return this or changes(record, about, message)
-
-    patch.setattr(remote, "_changes", each_time)
-
-
 def silence_counts_before_the_beginning(patch: Patch) -> None:
     begin = turn_module.Turn.open
 
@@ -78,7 +67,6 @@ MUTANTS: dict[Mutant, str] = {
     replies_applied_again: "applied twice|no move",
     late_success_taken_for_done: "no move|still there",
     command_made_anew_each_time: "sent again with other bytes",
-    heartbeats_written_each_time: "a heartbeat is written again",
     silence_counts_before_the_beginning: "silence counts before",
     heartbeats_of_older_attempts_count: "silence counts before|a heartbeat is written again",
     progress_written_each_time: "a heartbeat is written again",

@@ -113,7 +113,7 @@ _DOUBTS: Mapping[str, Callable[[Sequence[Exchange]], Sequence[str]]] = {
     ALIVE.id: _alive_doubts,
     HEARTBEATS.id: _heartbeat_doubts,
 }
-"""What finds out why nothing is proved, for the clauses that have a way of their own."""
+"""Functions that return why nothing is proved, for the clauses that have one of their own."""
 
 
 def _silence(exchange: Exchange) -> Sequence[str]:

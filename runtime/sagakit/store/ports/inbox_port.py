@@ -129,8 +129,8 @@ class Inbox(Protocol):
         """
         ...
 
-    async def start_waits(self, message: InboundMessage) -> bool:
-        """Return True if a start of the same saga is still in the inbox. Raises Unavailable, Ambiguous."""
+    async def start_waits(self, key: SagaKey) -> bool:
+        """Return True if a start of a saga is still in the inbox. Raises Unavailable, Ambiguous."""
         ...
 
     async def reply_waits(self, key: SagaKey, service: str, *, or_heartbeat: bool = False) -> bool:

@@ -11,6 +11,7 @@ from sagakit.binding.registry import CanRead, Registry
 from sagakit.binding.saga_binding import SagaBinding
 from sagakit.engine import ENDS, EndMarker, Inbound, Parent, tells_news
 from sagakit.engine.table import AWAITED
+from sagakit.engine.value_claims import read_claim
 from sagakit.engine.value_places import input_place
 from sagakit.errors import (
     UNREADABLE,
@@ -133,7 +134,7 @@ class Applier:
 
         Return None for every start of a child: its parent has to be told.
         """
-        if request.parent is None:
+        if request.parent is None and read_claim(request.input) is None:  # an input that is stored apart is read later
             try:
                 self._read_input(self._registry.latest(message.saga_type), message, request)
             except UnreadableValue as error:
@@ -175,6 +176,8 @@ class Applier:
             _log.info("%s: not started: its parent does not wait for it any more", message.address)
             return
         binding = self._registry.latest(message.saga_type)
+        given = await self._starts.large_values.input_of(str(message.address), request.input)
+        request = msgspec.structs.replace(request, input=given)
         value = binding.definition.encode_input(await self._as_input(binding, message, request))
         context = StartContext(
             correlation_id=request.correlation_id,

@@ -265,7 +265,7 @@ class Intake(Actor[None]):
         if request.kind == "start":
             return True
         try:
-            return not await self._store.inbox.start_waits(message)
+            return not await self._store.inbox.start_waits(message.address)
         except StoreError:
             return False
 
