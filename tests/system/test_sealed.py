@@ -165,8 +165,8 @@ async def test_a_place_that_is_forgotten_is_found(
 ) -> None:
     sealed, server = Payloads.sealed, MemoryServer()
 
-    def forgets(self: Payloads, data: bytes, saga: Any, part: str) -> bytes:
-        return bytes(data) if part == forgotten else sealed(self, data, saga, part)
+    def forgets(self: Payloads, data: bytes, saga: Any, part: str, **more: bool) -> bytes:
+        return bytes(data) if part == forgotten else sealed(self, data, saga, part, **more)
 
     monkeypatch.setattr(Payloads, "sealed", forgets)
     with everything_stored(monkeypatch, server) as stored:

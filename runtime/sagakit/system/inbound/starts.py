@@ -83,7 +83,10 @@ class Starts:
         sagas), RuntimeClosed.
         """
         address = SagaKey(binding.plan.saga_type, new_id() if saga_id is None else saga_id)
-        plain, value = value, binding.payloads.sealed(value, *input_place(address, context.parent))
+        plain, value = (
+            value,
+            binding.payloads.sealed(value, *input_place(address, context.parent), foreign=context.parent is not None),
+        )
         limit = input_limit(self._store.max_payload)
         if len(value) > limit:
             raise InputTooLarge(len(value), limit)
