@@ -69,10 +69,8 @@ class PayloadCodec(Protocol):
     they are plain SHA-256, from which small inputs can be guessed.
     """
 
-    @property
-    def name(self) -> str:
-        """The name that is stored with each value, and says which codec decodes it. It must never change."""
-        ...
+    name: str
+    """The name that is stored with each value, and says which codec decodes it. It must never change."""
 
     def encode(self, data: bytes, place: PayloadPlace) -> Sealed | None:
         """Return the encoded value, or None to leave this one as it is."""
