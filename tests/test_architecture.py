@@ -17,7 +17,7 @@ ACTORS = ROOT / "actors" / "sagakit_actors"
 
 LAYERS = [
     {"errors"},
-    {"naming", "ration", "release", "sql", "times"},
+    {"extras", "naming", "ration", "release", "sql", "times"},
     {"lazy_names"},
     {"definition"},
     {"engine"},

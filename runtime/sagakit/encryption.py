@@ -15,12 +15,13 @@ from collections.abc import Mapping, Sequence
 
 from sagakit.definition.payloads import PayloadCodec, PayloadPlace, Sealed
 from sagakit.errors import InvalidConfig
+from sagakit.extras import named
 
 try:
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-except ImportError as error:  # pragma: no cover
-    raise ImportError("sagakit.encryption needs the library cryptography: pip install 'sagakit[crypto]'") from error
+except ModuleNotFoundError as error:
+    raise named(error, __name__, "crypto") from None
 
 NONCE = 12
 """Bytes of a nonce. They are random: one key is good for four billion values."""

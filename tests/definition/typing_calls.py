@@ -51,6 +51,7 @@ from tests.definition.typing_nodes import Order, Ship
 
 OPTIONS: RuntimeOptions = {
     "namespace": "shop",
+    "claim_above": 100_000,
     "user": None,
     "password": None,
     "token": None,
@@ -103,6 +104,7 @@ assert_type(PLACED.value_field, str | None)
 COMMANDS = [
     PLACED,
     Command("orders.paid", Ship, id="order.id", input=lambda message: message.data["cents"], signal=Ship.paid, start=7),
+    Command("orders.here", Ship, id="id", start="all", stream=None),
     Command("orders.off", Ship, id="id", cancel=True, start=datetime(2026, 3, 1, tzinfo=UTC)),
 ]
 F = TypeVar("F", Runtime, AsyncioRuntime, RuntimeApi, Client, ClientApi)

@@ -38,9 +38,9 @@ from sagakit.engine.replay import replay
 from sagakit.naming import SagaKey
 from sagakit.store.memory_server import MemoryBucket, MemoryServer
 
+from tests.system.commands_taken import reply, taken
 from tests.system.members import Member, killable, member
 from tests.system.test_rebuild import rebuilt
-from tests.system.test_remote import reply, taken
 
 Clock = trio.testing.MockClock
 SECRET = "rosebud"

@@ -50,6 +50,7 @@ from sagakit.engine import (
     Record,
 )
 from sagakit.engine.keys import CallKind, kind_of, step_of
+from sagakit.engine.value_claims import read_claim
 from sagakit.engine.value_places import DETAIL, first_name, input_place, result_part
 from sagakit.messages.record_values import RecordValues
 from sagakit.naming import SagaKey
@@ -253,6 +254,9 @@ class SagaBinding:
         Evidence of what has happened elsewhere is taken even if this worker cannot open it: the saga is stuck where the
         value is asked for, until a worker has the key.
         """
+        if read_claim(message.payload) is not None:
+            why = "the payload has the form of a reference to a value that sagakit stores apart"
+            return msgspec.structs.replace(message, refused=why)
         brings_result, payload, refused = message.answer in ("", "done"), message.payload, ""
         step = step_of(message.key) if message.kind == "reply" else message.step
         saga, part = SagaKey.parse(key), result_part(step)

@@ -9,8 +9,6 @@ import typer
 
 from sagakit.cli.command_options import (
     CONNECTION,
-    WEB_PACKAGES,
-    WORKER_PACKAGES,
     ConfigFile,
     LogFormat,
     LogFormatName,
@@ -36,7 +34,7 @@ def web(
         str,
         typer.Option(
             metavar="HOST:PORT",
-            callback=packages_checked("web", WEB_PACKAGES),
+            callback=packages_checked("web"),
             help="The address. Other hosts than loopback take --tokens or --proxy-header; port 0 picks one.",
         ),
     ] = "127.0.0.1:8470",
@@ -110,7 +108,7 @@ def dev(
         str,
         typer.Option(
             metavar="HOST:PORT",
-            callback=packages_checked("worker,web,embedded", WORKER_PACKAGES + WEB_PACKAGES),
+            callback=packages_checked("worker", "web", "embedded"),
             help="The address of the console, on loopback; port 0 picks one.",
         ),
     ] = "127.0.0.1:8470",

@@ -22,6 +22,7 @@ from sagakit.client.restoring import RebuiltSaga, rebuild
 from sagakit.client.runtime import Runtime
 from sagakit.client.trials import NO_WORKER, Answer, answer_to
 from sagakit.client.verbs import sealed_payload
+from sagakit.client.whole_history import whole_history
 from sagakit.cluster.control_endpoint import answers
 from sagakit.cluster.lease import read_leases
 from sagakit.cluster.lease_value import Lease
@@ -91,7 +92,11 @@ class PlainAccess:
     async def history(self, key: str) -> History:
         """Return the last record of a saga and its events, as `Runtime.history` does."""
         record = await self.runtime.record(key)
-        return await self.repository.history(record)
+        return await whole_history(self._worker.large_values, await self.repository.history(record))
+
+    async def filled(self, record: Record) -> Record:
+        """Return a record with its large values. Raises ValueLost."""
+        return await self._worker.large_values.filled(str(SagaKey(record.saga_type, record.saga_id)), record)
 
     async def describe(self, key: str) -> Description:
         """Return a saga for people to read, as `Runtime.describe` does. Its values are plain JSON."""
@@ -217,7 +222,8 @@ class PlainAccess:
 
     async def store_copy(self, record: Record, events: Sequence[CloudEvent]) -> bool:
         """Store a copy of a saga and its events; return False if something is stored under its key. See `copies`."""
-        return await store_copy(self._store, record, events)
+        key = str(SagaKey(record.saga_type, record.saga_id))
+        return await store_copy(self._store, *await self._worker.large_values.stored(key, record, events))
 
     async def unserved(self, saga_type: str) -> str:
         """Return the words for a start of a type that no live worker has; empty if one has it, or it is not known."""

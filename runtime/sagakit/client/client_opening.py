@@ -26,6 +26,8 @@ class ClientOptions(ConnectionOptions, total=False):
     """Seconds after which a missing acknowledgment is ambiguous."""
     lease_ttl: float
     """Seconds without renewal after which a worker counts as dead: the option of the workers."""
+    claim_above: int | None
+    """Bytes of the largest input that a message holds itself; others are stored beside it. None: it holds all."""
 
 
 def client_config(options: ClientOptions) -> Config:
@@ -43,7 +45,7 @@ async def client_on(
 ) -> Client:
     """Return a client on a connection. Raises the errors of `usable_names`."""
     names = await usable_names(wire, version, config)
-    return Client(wire, names, payloads, ttl=config.lease_ttl, check=check)
+    return Client(wire, names, payloads, config, check)
 
 
 @opened("client")

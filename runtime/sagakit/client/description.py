@@ -40,6 +40,10 @@ class StepView(msgspec.Struct, frozen=True, kw_only=True):
     """Time at which the next attempt begins, or the wait is over."""
     until: datetime | None = None
     """Time by which the running attempt has to end."""
+    progress: Any = None
+    """The participant's last word on how far the attempt that is out has come, as a plain JSON value."""
+    progress_at: datetime | None = None
+    """Time of that word."""
     attempts: tuple[Attempt, ...] = ()
     """The attempts that an event or the record tells of, in the order of their ends."""
     note: str = ""
@@ -154,6 +158,8 @@ def _step(
         error=log.error,
         due=moment_of(log.due),
         until=None if planned is None else _until(planned, log),
+        progress=_value(log.progress, None),
+        progress_at=moment_of(log.progress_at),
         attempts=attempts,
         note=note,
     )
@@ -221,6 +227,8 @@ def _step_lines(step: StepView) -> list[str]:
     told = [step.state, f"{step.calls} attempt{'s' if step.calls != 1 else ''}" if step.calls else ""]
     if step.result is not None:
         told.append(f"result {step.result!r}")
+    if step.progress_at is not None:
+        told.append(f"progress {step.progress!r} at {_shown(step.progress_at)}")
     if step.until is not None:
         told.append(f"has to end by {_shown(step.until)}")
     if step.due is not None:

@@ -52,7 +52,7 @@ async def open_runtime(
     With `adopt=False` the runtime is not a worker: it starts no sagas, takes none over, and reads nothing from the
     inbox. It can read sagas, and its signals and verbs go to the workers that own them.
 
-    With `commands` the worker also takes messages from streams of your own, which start, signal or cancel sagas: see
+    With `commands` the worker also takes messages from streams, which start, signal or cancel sagas: see
     `Command`. All workers that have a command share its durable consumer.
 
     With `tracing`, such as `sagakit.otel.OtelTracing`, the worker exports a span for each attempt and each saga.

@@ -108,6 +108,7 @@ class Redaction:
             result=self.raw(log.result, "result"),
             detail=self.raw(log.detail, "detail"),
             given=self.raw(log.given, "given"),
+            progress=self.raw(log.progress, "progress"),
         )
 
     def _failure(self, failure: Failure | None) -> Failure | None:
@@ -129,7 +130,14 @@ class Redaction:
             input=self.value(found.input, "input"),
             output=self.value(found.output, "output"),
             attributes=self.value(found.attributes, "attributes"),
-            steps=[msgspec.structs.replace(step, result=self.value(step.result, "result")) for step in found.steps],
+            steps=[
+                msgspec.structs.replace(
+                    step,
+                    result=self.value(step.result, "result"),
+                    progress=self.value(step.progress, "progress"),
+                )
+                for step in found.steps
+            ],
         )
 
     def letter(self, letter: Letter) -> Letter:

@@ -23,6 +23,7 @@ from sagakit.client.refusals import check_taken
 from sagakit.client.signal_sending import send_signal
 from sagakit.client.start_options import StartOptions, context_of, terms_of
 from sagakit.client.verbs import as_payload, check_reason, message_of, sealed_payload, signal_name
+from sagakit.client.whole_history import whole_history
 from sagakit.cluster.worker import Worker
 from sagakit.definition import Outcome, Saga, Signal
 from sagakit.definition.payloads import Payloads
@@ -193,12 +194,13 @@ class Runtime:
         ref = self._sagas.get(key)
         if ref is not None:
             try:
-                return await ref.ask(Peek, timeout=inf)
+                record: Record = await ref.ask(Peek, timeout=inf)
+                return await self._worker.large_values.filled(key, record)
             except (ActorDied, ActorGone):
                 # The actor ended between the look and the answer: the saga has ended, was passivated, or has crashed.
                 # Its record is in the store in each case.
                 await trio.lowlevel.checkpoint()
-        return await self._worker.requests.record(key)
+        return await self._worker.large_values.filled(key, await self._worker.requests.record(key))
 
     async def ended(self, key: str, *, or_stuck: bool = False) -> Record:
         """Wait until the saga under `key` has ended, and return its last record. With `or_stuck`, also if it is stuck.
@@ -206,7 +208,7 @@ class Runtime:
         Raises UnknownSaga, and NoWorker as `Handle.outcome`. Cancelling the wait leaves the saga alone.
         """
         self._check_open()
-        return await self._worker.requests.ended(key, or_stuck=or_stuck)
+        return await self._worker.large_values.filled(key, await self._worker.requests.ended(key, or_stuck=or_stuck))
 
     async def list(
         self,
@@ -253,8 +255,8 @@ class Runtime:
         Events that are not published yet are taken from the record, which knows where the others are.
         Raises UnknownSaga, NotRegistered, Undecodable, Unavailable.
         """
-        record = await self.load(saga, id)
-        return await self._repository.history(record)
+        found = await self._repository.history(await self.load(saga, id))
+        return await whole_history(self._worker.large_values, found)
 
     async def describe(self, saga: type[Saga[D, T]], id: str) -> Description:
         """Return one saga for people to read: decoded values, and attempts with times and errors. `print` shows it.

@@ -47,13 +47,14 @@ class ShownValues:
         )
 
     def _step(self, record: Record, name: str, log: StepLog) -> StepLog:
-        if not (is_sealed(log.result) or is_sealed(log.given) or is_sealed(log.detail)):
+        if not any(map(is_sealed, (log.result, log.given, log.detail, log.progress))):
             return log
         return msgspec.structs.replace(
             log,
             result=_shown(log.result, partial(self._values.result, record, name)),
             given=_shown(log.given, partial(self._values.given, record, name)),
             detail=_shown(log.detail, partial(self._values.detail, log.detail)),
+            progress=_shown(log.progress, partial(self._values.progress, record, name)),
         )
 
     def _failure(self, failure: Failure | None) -> Failure | None:

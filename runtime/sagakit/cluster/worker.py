@@ -42,6 +42,7 @@ from sagakit.system.inbound.requests import Requests
 from sagakit.system.inbound.starts import Starts
 from sagakit.system.io.persistence import through_outage
 from sagakit.system.io.unpublished import Unpublished
+from sagakit.system.large_values import LargeValues
 from sagakit.system.lease_status import LeaseStatus
 from sagakit.system.open_store import open_store
 from sagakit.system.watchdog import LoopBlocks, watching
@@ -74,6 +75,7 @@ class Worker:
         self.elsewhere: Elsewhere = parts.elsewhere
         self.notes: Notes = parts.notes
         self.children: Children = parts.children
+        self.large_values: LargeValues = parts.large_values
         self.recovery: Recovery = parts.recovery
         self.unpublished: Unpublished = parts.unpublished
         self.command_backlog: CommandBacklog = life.command_backlog
@@ -169,6 +171,8 @@ async def run_worker(
     _check(store, config, registry, adopt=adopt)
     if adopt and registry.sends_commands:
         await through_outage(store, store.commands.check)
+    if adopt and config.claim_above is not None:
+        await through_outage(store, store.check_values)
     prepared = await prepared_commands(store, registry, commands, adopts=adopt)
     members = Members(worker_id := f"{config.worker_name}-{uuid4().hex[:12]}")
     identity = WorkerIdentity(worker_id, LeaseStatus(config.lease_ttl), members, adopt)

@@ -37,6 +37,11 @@ def result_part(step: str) -> str:
     return f"result/{step}"
 
 
+def progress_part(step: str) -> str:
+    """Return the part of a saga that is a participant's word on how far a step has come."""
+    return f"progress/{step}"
+
+
 def given_part(step: str) -> str:
     """Return the part of a saga that a node begins with."""
     return f"given/{step}"

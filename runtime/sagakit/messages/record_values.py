@@ -6,7 +6,15 @@ import msgspec
 
 from sagakit.definition.payloads import Payloads, is_sealed
 from sagakit.engine.record import Record
-from sagakit.engine.value_places import DETAIL, first_name, given_part, input_place, output_place, result_part
+from sagakit.engine.value_places import (
+    DETAIL,
+    first_name,
+    given_part,
+    input_place,
+    output_place,
+    progress_part,
+    result_part,
+)
 from sagakit.errors import UnreadableValue
 
 
@@ -36,6 +44,11 @@ class RecordValues:
             if not record.steps[step].named:
                 raise
         return self._payloads.opened(value, record, result_part(step))  # its sender had the new name
+
+    def progress(self, record: Record, step: str) -> bytes | msgspec.Raw:
+        """Return how far a step has come."""
+        value, part = record.steps[step].progress, progress_part(first_name(record, step))
+        return self._payloads.opened(value, record, part) if is_sealed(value) else value
 
     def given(self, record: Record, step: str) -> bytes | msgspec.Raw:
         """Return what a node has begun with."""

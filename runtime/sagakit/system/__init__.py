@@ -10,10 +10,12 @@ places        lets `max_active` sagas be at work at once; the others wait for a 
 timers        one heap for all sagas that wait
 isolation     gives a suspect saga the worker to itself
 turns         the rules of isolation, as a table
+signs_of_life  when the participant of each attempt was last heard of
 lease_status  the status of the worker's own lease, by its own clock
 tally         what has happened to the worker's sagas, in counts and histograms
 saga_tracer   hands the spans of attempts and sagas to whatever exports them
 reports       the log lines on single sagas, each of which is told once
+large_values  takes large values out of records, and fills them in
 config        the options of a runtime
 given_options  the same options as keywords, for editors and type checkers
 connection_options  the part of a config that says how to reach the server

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from logging import getLogger
+from math import inf
 
 import trio
 from sagakit_actors import (
@@ -29,6 +30,7 @@ from sagakit.system.saga.activation import Activation, Fresh, Passivated, Reacti
 from sagakit.system.saga.saga_actor import SagaActor
 from sagakit.system.saga.saga_messages import Compare, Drain, Passivate, SagaMessage, Wake
 from sagakit.system.saga.slot import SagaSlot
+from sagakit.system.signs_of_life import SignsOfLife
 from sagakit.system.timers import SetAlarm
 
 _log = getLogger("sagakit")
@@ -42,7 +44,7 @@ class ActiveSagas:
 
     _environment: Environment
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, signs: SignsOfLife) -> None:
         self.supervisor: DynamicSupervisor = DynamicSupervisor(
             intensity=config.max_restarts,
             period=config.restart_period,
@@ -55,6 +57,8 @@ class ActiveSagas:
         self._active: dict[str, Ref[SagaMessage]] = {}
         self.places: Places = Places(config.max_active, granted=self._has_turn, taken=self._gives_way)
         """The places of sagas at work."""
+        self.signs: SignsOfLife = signs
+        """The signs of life of participants."""
         self.census: Census = Census()
         """The numbers of the worker's sagas by type and status."""
         self.draining: bool = False
@@ -92,9 +96,19 @@ class ActiveSagas:
     def passivate(self, key: str, passivated: Passivated) -> None:
         """Passivate a saga: its actor is about to end, and the saga waits for a time, a message or a place."""
         self._passivated[key] = passivated
-        if passivated.at is not None:
-            self._environment.timers.tell_nowait(SetAlarm(key, passivated.at))
+        self._set_alarm(key, passivated)
         self.places.vacate(key)
+
+    def _set_alarm(self, key: str, passivated: Passivated) -> None:
+        at = self._due(key, passivated)
+        if at < inf:
+            self._environment.timers.tell_nowait(SetAlarm(key, at))
+
+    def _due(self, key: str, passivated: Passivated) -> float:
+        """Return when to wake a passivated saga, in seconds since the epoch; infinite if only a message wakes it."""
+        at = inf if passivated.at is None else passivated.at
+        left = self.signs.left(key)
+        return at if left == inf else min(at, self._environment.now() + left)
 
     def let_go(self) -> None:
         """Note that an actor leaves its saga to the next owner."""
@@ -102,7 +116,8 @@ class ActiveSagas:
 
     def alarms(self) -> Iterator[tuple[str, float]]:
         """Return the keys of the passivated sagas that wait for a time, and those times in seconds since the epoch."""
-        return ((key, passivated.at) for key, passivated in self._passivated.items() if passivated.at is not None)
+        due = ((key, self._due(key, passivated)) for key, passivated in self._passivated.items())
+        return ((key, at) for key, at in due if at < inf)
 
     @property
     def passivated(self) -> int:
@@ -117,11 +132,15 @@ class ActiveSagas:
     def ring(self, key: str) -> None:
         """Wake a passivated saga whose time has come, as soon as there is a place for it.
 
-        An alarm that is out of date does nothing.
+        An alarm that is out of date does nothing, or is set again if a participant has shown life since.
         """
         passivated = self._passivated.get(key)
-        if passivated is not None and passivated.at is not None and passivated.at <= self._environment.now():
+        if passivated is None:
+            return
+        if self._due(key, passivated) <= self._environment.now():
             self.places.ask(key)
+        elif self.signs.left(key) < inf:
+            self._set_alarm(key, passivated)
 
     def reach(self, key: str) -> Ref[SagaMessage] | None:
         """Return the actor of the saga under `key`; wake the saga if it is passivated. None if the saga is not here.
@@ -184,6 +203,7 @@ class ActiveSagas:
 
     def _forget(self, key: str, passivated: Passivated) -> None:
         """Note that a saga which is not passivated any more leaves the census, unless its last actor still counts."""
+        self.signs.forget(key)
         if key not in self._active:
             self.census.moved(passivated.binding.plan.saga_type, passivated.status, None)
 
@@ -283,6 +303,7 @@ class ActiveSagas:
                 for gone in self._noting:
                     gone.add(ref.name)
                 self.census.moved(slot.binding.plan.saga_type, slot.status, None)
+                self.signs.forget(ref.name)
                 self.places.leave(ref.name)
             elif self.places.has(ref.name):  # its turn for a place came while this actor was about to exit
                 self._wake_with_place(ref.name)

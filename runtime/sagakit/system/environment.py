@@ -24,11 +24,13 @@ from sagakit.system.io.operations import PersistenceMessage
 from sagakit.system.io.publisher import PublishEvents
 from sagakit.system.io.room import Room
 from sagakit.system.isolation import Gate, IsolationMessage
+from sagakit.system.large_values import LargeValues
 from sagakit.system.lease_status import LeaseStatus
 from sagakit.system.places import Places
 from sagakit.system.reports import Reports
 from sagakit.system.saga.activation import Passivated
 from sagakit.system.saga_tracer import SagaTracer, Written
+from sagakit.system.signs_of_life import SignsOfLife
 from sagakit.system.tally import Tally
 from sagakit.system.timers import TimersMessage
 
@@ -46,6 +48,11 @@ class SagaTable(Protocol):
     @property
     def places(self) -> Places:
         """The places of sagas at work."""
+        ...
+
+    @property
+    def signs(self) -> SignsOfLife:
+        """The signs of life of participants."""
         ...
 
     @property
@@ -96,6 +103,7 @@ class Environment:
         gate: Gate,
         room: Room,
         lease_status: LeaseStatus,
+        large_values: LargeValues,
         call_asyncio: AsyncioCaller,
         limiters: Limiters,
         now: Callable[[], float],
@@ -120,6 +128,7 @@ class Environment:
         self.gate = gate
         self.room = room
         self.lease_status: LeaseStatus = lease_status
+        self.large_values: LargeValues = large_values
         self.call_asyncio = call_asyncio
         self.limiters = limiters
         self.now = now

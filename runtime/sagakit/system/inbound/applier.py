@@ -11,6 +11,7 @@ from sagakit.binding.registry import CanRead, Registry
 from sagakit.binding.saga_binding import SagaBinding
 from sagakit.engine import ENDS, EndMarker, Inbound, Parent, tells_news
 from sagakit.engine.table import AWAITED
+from sagakit.engine.value_claims import read_claim
 from sagakit.engine.value_places import input_place
 from sagakit.errors import (
     UNREADABLE,
@@ -118,6 +119,12 @@ class Applier:
         if told.kind == "reply" and verdict in ("ended", "other run"):
             await self._check_known(str(message.address), told, verdict)
 
+    def notes_heartbeat(self, message: InboundMessage, request: InboxRequest) -> bool:
+        """Return True if a message is a heartbeat, and no more than this needed to be done with it."""
+        if request.kind != "heartbeat":
+            return False
+        return self._requests.notes_heartbeat(str(message.address), request.as_inbound(message.id))
+
     def is_absent(self, message: InboundMessage) -> bool:
         """Return True if the saga of a message is not stored, by a look of a moment ago."""
         return self._requests.is_absent(str(message.address))
@@ -127,7 +134,7 @@ class Applier:
 
         Return None for every start of a child: its parent has to be told.
         """
-        if request.parent is None:
+        if request.parent is None and read_claim(request.input) is None:  # an input that is stored apart is read later
             try:
                 self._read_input(self._registry.latest(message.saga_type), message, request)
             except UnreadableValue as error:
@@ -169,6 +176,8 @@ class Applier:
             _log.info("%s: not started: its parent does not wait for it any more", message.address)
             return
         binding = self._registry.latest(message.saga_type)
+        given = await self._starts.large_values.input_of(str(message.address), request.input)
+        request = msgspec.structs.replace(request, input=given)
         value = binding.definition.encode_input(await self._as_input(binding, message, request))
         context = StartContext(
             correlation_id=request.correlation_id,

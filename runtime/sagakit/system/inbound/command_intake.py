@@ -110,7 +110,9 @@ class CommandIntake(Actor[None]):
 
     def _read(self, command: Command, taken: TakenCommand) -> Translated:
         position = f"{taken.stream}-{taken.position}"
-        message = translated(command, read_command(taken.subject, taken.fields, taken.payload, position=position))
+        prefix = f"{taken.subject}/" if command.stream is None else ""
+        came = read_command(taken.subject, taken.fields, taken.payload, position=position, prefix=prefix)
+        message = translated(command, came)
         if self._store.clock.now() - taken.since > self._archive_ttl:
             raise NotAllowed(
                 f"the command is older than archive_ttl, {self._archive_ttl:g} s: whether its saga has ended and begun "

@@ -14,8 +14,9 @@ from msgspec import structs
 from sagakit_actors import ActorDied, ActorGone
 
 from sagakit.binding.saga_binding import SagaBinding
-from sagakit.engine import EndMarker, Inbound, Limits, Record, create, decode, is_started_by
+from sagakit.engine import EndMarker, Inbound, Limits, Record, create, decode, digest, is_started_by
 from sagakit.engine.record import END_OF_TIME
+from sagakit.engine.value_claims import LARGEST
 from sagakit.engine.value_places import input_place
 from sagakit.errors import AlreadyStarted, Conflict, InputTooLarge, InvalidInput, UnreadableValue
 from sagakit.messages.ids import new_id
@@ -27,6 +28,7 @@ from sagakit.store.ports import InboundMessage, Store
 from sagakit.system.active_sagas import ActiveSagas
 from sagakit.system.io.persistence import read
 from sagakit.system.io.room import Room
+from sagakit.system.large_values import LargeValues
 from sagakit.system.saga.activation import CreateRecord, Fresh
 from sagakit.system.saga.saga_messages import AskStarted
 
@@ -51,6 +53,7 @@ class Starts:
         store: Store,
         sagas: ActiveSagas,
         room: Room,
+        large_values: LargeValues,
         *,
         worker_id: str,
         now: Callable[[], float],
@@ -59,6 +62,8 @@ class Starts:
         self._store = store
         self._sagas = sagas
         self._room = room
+        self.large_values: LargeValues = large_values
+        """The large values of this worker's sagas."""
         self._worker_id = worker_id
         self._now = now
         self._limits = limits
@@ -83,11 +88,9 @@ class Starts:
         sagas), RuntimeClosed.
         """
         address = SagaKey(binding.plan.saga_type, new_id() if saga_id is None else saga_id)
-        plain, value = (
-            value,
-            binding.payloads.sealed(value, *input_place(address, context.parent), foreign=context.parent is not None),
-        )
-        limit = input_limit(self._store.max_payload)
+        place, foreign = input_place(address, context.parent), context.parent is not None
+        plain, value = value, binding.payloads.sealed(value, *place, foreign=foreign)
+        limit = LARGEST if self.large_values.on else input_limit(self._store.max_payload)
         if len(value) > limit:
             raise InputTooLarge(len(value), limit)
         if terms is not PLAIN:
@@ -100,6 +103,8 @@ class Starts:
             if known is not None:
                 if is_started_by(known, terms.message_id):
                     return Begun(address, None)
+                if not isinstance(known, EndMarker) and known.input_digest != digest(value):
+                    known = await self.large_values.filled(key, known)  # equal values may differ as JSON
                 _check_same(key, binding, known, plain, terms.id_conflict)
                 return Begun(address, known)
             if terms.signal is not None:
@@ -107,9 +112,13 @@ class Starts:
             # a create that is acknowledged soon after the look needs no other one: no run can have come and gone in
             # between, with an end marker that has expired as well. An id that was just made needs no look at all
             not_after = inf if made_up else before + LATE
-            origin = Fresh(self._creator(binding, address, value, context, terms), not_after)
+            run = new_id()
+            values = self.large_values.of_new(run)
+            kept = msgspec.Raw(value) if values is None else values.claim(msgspec.Raw(value))
+            create = self._creator(binding, address, run, kept, "" if values is None else digest(value), context, terms)
+            origin = Fresh(create, not_after, values)
             try:
-                with await self._room.claim(key, len(value), child=context.parent is not None):
+                with await self._room.claim(key, len(memoryview(kept)), child=context.parent is not None):
                     begun = await self._sagas.begin(key, binding, origin, in_line=in_line)
                 if begun is not None:
                     return Begun(address, None)
@@ -146,14 +155,22 @@ class Starts:
         return self._now() + seconds - self._store.inbox.age(message)
 
     def _creator(
-        self, binding: SagaBinding, address: SagaKey, value: bytes, context: StartContext, terms: StartTerms
+        self,
+        binding: SagaBinding,
+        address: SagaKey,
+        run: str,
+        value: msgspec.Raw,
+        input_digest: str,
+        context: StartContext,
+        terms: StartTerms,
     ) -> CreateRecord:
         plain = partial(
             create,
             binding.plan,
             saga_id=address.saga_id,
-            run=new_id(),
-            input=msgspec.Raw(value),
+            run=run,
+            input=value,
+            input_digest=input_digest,
             owner=self._worker_id,
             now=self._now(),
             correlation_id=context.correlation_id,

@@ -10,6 +10,7 @@ import msgspec
 from sagakit.binding.saga_binding import SagaBinding
 from sagakit.engine import Loaded, Published, Record, SagaStatus
 from sagakit.engine.table import OPEN
+from sagakit.system.large_values import SagaValues
 
 
 class CreateRecord(Protocol):
@@ -23,6 +24,7 @@ class Fresh(msgspec.Struct, frozen=True):
 
     create: CreateRecord
     not_after: float = inf
+    values: SagaValues | None = None
 
 
 class TakeOver(msgspec.Struct, frozen=True):
@@ -30,6 +32,7 @@ class TakeOver(msgspec.Struct, frozen=True):
 
     loaded: Loaded
     revision: int
+    values: SagaValues | None = None
 
 
 class Reload(msgspec.Struct, frozen=True):

@@ -31,6 +31,7 @@ from sagakit.engine import (
     stamped,
 )
 from sagakit.engine.events import with_logged
+from sagakit.engine.value_claims import marked
 from sagakit.errors import Fenced, NewerSchema, Overwritten, SagakitError, StoreError, Undecodable
 from sagakit.store.ports import Entry
 from sagakit.system.environment import Environment
@@ -161,6 +162,10 @@ class Journal:
         """
         environment = self._environment
         record = stamped(record, write=environment.next_write())
+        values = self._slot.values
+        save = () if values is None else values.to_save()
+        if values is not None and values.values:
+            record = marked(record)
         value = encode(record, self.unknown)
         size = len(value)
         room = environment.room
@@ -168,7 +173,7 @@ class Journal:
             room.submitted(self._key, size - self._size)
         put = Put(
             key=self._key, value=value, expected=self.revision, done=self._done(), not_after=not_after,
-            gives_way=gives_way, alone=alone,
+            gives_way=gives_way, alone=alone, values=save,
         )  # fmt: skip
         self._operate(put, partial(self._written, record, then, environment.trio_time(), size))
         return size
@@ -178,6 +183,8 @@ class Journal:
     ) -> None:
         assert isinstance(revision, int)
         environment, self._size = self._environment, size
+        if self._slot.values is not None:
+            self._slot.values.saved()
         self.stands(record, revision)
         self._slot.seen_at = sent
         environment.tally.writes.add(environment.trio_time() - sent)

@@ -24,6 +24,7 @@ from sagakit.engine import (
     InputEvent,
     Isolated,
     Loaded,
+    MindSilence,
     Orphaned,
     Publish,
     Published,
@@ -64,9 +65,11 @@ from sagakit.system.saga.saga_messages import (
     RunAlone,
     SagaMessage,
     Settled,
+    ValuesLoaded,
     Wake,
 )
 from sagakit.system.saga.slot import SagaSlot
+from sagakit.system.saga.values_loading import ValuesLoading
 from sagakit.system.saga.waiters import Waiters
 from sagakit.system.saga.writes import Writes
 
@@ -111,7 +114,7 @@ class SagaActor(Reactor[SagaMessage]):
                 self._writes.promise(ctx.promise())
                 self._take_over(loaded, revision)
             case Reload() | GiveUp() | Reactivate():
-                self._journal.load(self._loaded, self._gone)
+                self._journal.load(self._values.before(self._loaded), self._gone)
             case _:
                 assert_never(self._activation)
 
@@ -125,7 +128,8 @@ class SagaActor(Reactor[SagaMessage]):
         self._reminders = Reminders(environment.timers, ref)
         self._passivation = Passivation(environment, slot, writes.wake, self._outbox, self._reminders)
         self._alone = Alone(environment.isolation, ref, ctx.incarnation)
-        self._calls = Calls(ctx, self._binding, environment)
+        self._calls = Calls(ctx, environment, slot)
+        self._values = ValuesLoading(ctx, environment, slot, self._phase)
         self._remote = RemoteCalls(ctx, environment, slot, self._reminders)
         self._retirement = Retirement(ctx, environment, self._outbox)
 
@@ -149,6 +153,8 @@ class SagaActor(Reactor[SagaMessage]):
                 written = self._writes.settled(message)
                 if written is not None:
                     self._written(written)
+            case ValuesLoaded():
+                self._values.take(message)
             case Attempted():
                 # the call counts as under way until this is folded, so that nothing is called twice
                 self._writes.events.append(message.ended)
@@ -332,10 +338,11 @@ class SagaActor(Reactor[SagaMessage]):
         """Do what the durable record asks for and what is not under way yet."""
         if self._phase.now == "held back":
             return  # what the record asks for has been done, or is not this worker's to do
-        record = self._journal.record
-        asked = effects(self._plan, record)
+        record, values = self._journal.record, self._slot.values
+        asked = effects(self._plan, record if values is None else values.fill(record))
         if self._calls and not record.halted:  # a halted saga still wants the calls that wait for their turn
             self._calls.revoke_all_but(asked)
+        minded: list[MindSilence] = []
         for effect in asked:
             match effect:
                 case Publish():
@@ -350,10 +357,13 @@ class SagaActor(Reactor[SagaMessage]):
                 case SendCommand():
                     if self._may_call():
                         self._remote.send(effect, record)
+                case MindSilence():
+                    minded.append(effect)
                 case TellParent():
                     self._retirement.tell_parent(effect)
                 case _:
                     assert_never(effect)
+        self._remote.mind_silence(minded, record)
 
     def _may_call(self) -> bool:
         """Return False if the lease has lapsed since the record was seen to be this worker's: another may have it."""
