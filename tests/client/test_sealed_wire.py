@@ -22,6 +22,7 @@ from sagakit import (
     NotAllowed,
     Reject,
     Saga,
+    child,
     remote,
     signal,
     step,
@@ -147,6 +148,49 @@ async def test_a_client_without_the_key_sees_what_is_sealed_and_says_what_is_mis
             described = await client.describe("Ship", "1")
     assert str(described.input) == "sealed with aes-gcm/k1, 37 bytes"
     assert "sealed with aes-gcm/k1" in str(described)
+
+
+class Inner(Saga[str, str]):
+    @step(compensate=None)
+    async def work(self, value: str, ctx: Context) -> str:
+        return f"worked {value}"
+
+    def output(self, input: str, ctx: Context) -> str:
+        return f"inner {input}"
+
+
+class Outer(Saga[str, str]):
+    inner = child(Inner, lambda value, ctx: f"for {value}")
+
+    def output(self, input: str, ctx: Context) -> str:
+        return ctx.result(Outer.inner)
+
+
+@pytest.mark.parametrize("codec", [CODEC, None], ids=["key", "no key"])
+async def test_events_are_opened_for_a_client_with_the_key(server: Server, namespace: str, codec: Any) -> None:
+    async with (
+        sagakit.open_runtime(server.url, sagas=[Outer(), Inner()], payload_codec=CODEC, namespace=namespace) as runtime,
+        sagakit.open_client(server.url, payload_codec=codec, namespace=namespace) as client,
+    ):
+        seen: dict[str, Any] = {}
+        with trio.fail_after(60):
+            async with client.watch() as events:
+                await runtime.execute(Outer, "1", SECRET)
+                async for event in events:
+                    seen[event.type] = event.event.data
+                    if event.type == "saga.Outer.completed":
+                        break
+    values = [
+        seen["saga.Outer.started"]["input"], seen["saga.Inner.started"]["input"],
+        seen["saga.Inner.step.work"]["result"],
+        seen["saga.Inner.completed"]["output"], seen["saga.Outer.step.inner"]["result"],
+        seen["saga.Outer.completed"]["output"],
+    ]  # fmt: skip
+    plain = [SECRET, "for rosebud", "worked for rosebud", "inner for rosebud", "inner for rosebud", "inner for rosebud"]
+    if codec is None:
+        assert all("$sealed" in value for value in values)
+    else:
+        assert values == plain
 
 
 async def test_a_plain_start_and_a_plain_signal_of_a_client_are_sealed_by_the_worker(

@@ -55,6 +55,10 @@ async def programs() -> None:
         assert_type(client, Client)
     async with sagakit.asyncio.open_client("nats://localhost", **OPTIONS) as client:
         assert_type(client, Client)
+    async with sagakit.open_client("nats://localhost", payload_codec=[sagakit.Compressed()]) as client:
+        assert_type(client, Client)
+    async with sagakit.asyncio.open_client("nats://localhost", payload_codec=sagakit.Compressed(1)) as client:
+        assert_type(client, Client)
     async with sagakit.open_client("nats://localhost", max_active=1):  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
         pass
 

@@ -38,9 +38,9 @@ from sagakit.engine.replay import replay
 from sagakit.naming import SagaKey
 from sagakit.store.memory_server import MemoryBucket, MemoryServer
 
+from tests.system.commands_taken import reply, taken
 from tests.system.members import Member, killable, member
 from tests.system.test_rebuild import rebuilt
-from tests.system.test_remote import reply, taken
 
 Clock = trio.testing.MockClock
 SECRET = "rosebud"
@@ -165,8 +165,8 @@ async def test_a_place_that_is_forgotten_is_found(
 ) -> None:
     sealed, server = Payloads.sealed, MemoryServer()
 
-    def forgets(self: Payloads, data: bytes, saga: Any, part: str) -> bytes:
-        return bytes(data) if part == forgotten else sealed(self, data, saga, part)
+    def forgets(self: Payloads, data: bytes, saga: Any, part: str, **more: bool) -> bytes:
+        return bytes(data) if part == forgotten else sealed(self, data, saga, part, **more)
 
     monkeypatch.setattr(Payloads, "sealed", forgets)
     with everything_stored(monkeypatch, server) as stored:

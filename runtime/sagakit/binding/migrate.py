@@ -32,7 +32,7 @@ def migrate_record(saga: Saga[Any, Any], definition: Definition, record: Record,
         )
         finished(saga.migrate(old))  # type: ignore[func-returns-value]  # it may return a coroutine all the same
         plain = definition.encode_input(definition.input.decode(msgspec.json.encode(old.input)))
-        value = payloads.sealed(plain, *input_place(record, record.parent))
+        value = payloads.sealed(plain, *input_place(record, record.parent), foreign=record.parent is not None)
         results = {name: _migrated_result(definition, old, name, record, payloads) for name in done if ITEM not in name}
         names = dict(old.names)
     except BaseException as error:  # user code, and what it made of the values

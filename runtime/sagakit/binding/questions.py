@@ -53,7 +53,11 @@ class Questions:
                 return self._prepared(question.step, record, value, ctx)
             case MakeOutput():
                 output = finished(self._saga.output(value, ctx))
-                return OutputMade(self._payloads.write(self._definition.output, output, *output_place(record)))
+                return OutputMade(
+                    self._payloads.write(
+                        self._definition.output, output, *output_place(record), foreign=record.parent is not None
+                    )
+                )
             case _:
                 assert_never(question)
 

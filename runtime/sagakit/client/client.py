@@ -66,7 +66,7 @@ class Client:
 
     def __init__(self, wire: Wire, names: Names, payloads: Payloads, config: Config, check: Callable[[], None]) -> None:
         self.payloads: Payloads = payloads
-        """The way of values into records and messages, and back, by the `payload_codec`."""
+        """The way of values into records and messages, and back."""
         self._wire = wire
         self._names = names
         self._check = check
@@ -155,8 +155,7 @@ class Client:
         Return once the saga has the signal. Options and errors are those of `Runtime.start_with_signal`.
         """
         self._check_open()
-        of = SagaType.of(saga, self.payloads)
-        name = signal_name(saga, compiled(saga).plan, signal)
+        of, name = SagaType.of(saga, self.payloads), signal_name(saga, compiled(saga).plan, signal)
         value = sealed_payload(of.payloads, self._key(saga, id), name, as_payload(of.definition, name, payload))
         sent = await self._starts.send(of, id, input, options, signal=name, payload=value)
         if sent.pending is not None:
@@ -265,8 +264,8 @@ class Client:
         except NoWorker as error:
             note = str(error)
         plan = await self._lookup.plan_of(found.record)
-        of = SagaType.of(saga, self.payloads)
-        return described(found.record, found.events, of.definition, note, {}, plan=plan, payloads=of.payloads)
+        of, payloads = SagaType.of(saga).definition, self.payloads
+        return described(found.record, found.events, of, note, {}, plan=plan, payloads=payloads)
 
     async def schemas(self) -> Mapping[str, SagaSchema]:
         """Return the JSON Schemas of each type of saga by its name: those of the newest version that a worker has had.
@@ -295,14 +294,15 @@ class Client:
                 async for event in events:
                     print(event.type, event.saga_id, event.position)
 
-        It begins with the next event. `after="start"` begins with the first that is kept, and a `position` of an event
-        after that one. After an outage it goes on where it was. Raises InvalidInput.
+        It begins with the next event. `after="start"` begins with the first that is kept, a `position` after its event.
+        After an outage it goes on where it was. Raises InvalidInput.
         """
         self._check_open()
         saga_type = None if saga is None else SagaType.of(saga).name
         if saga_type is None and id is not None:
             raise InvalidInput(f"watch(id={id!r}): say which type of saga, too")
-        return watching(self._wire, self._names, saga_type, None if id is None else check_id(id), after=after)
+        saga_id = None if id is None else check_id(id)
+        return watching(self._wire, self._names, saga_type, saga_id, self.payloads, after=after)
 
     # ------------------------------------------------------------- changing
 

@@ -21,10 +21,14 @@ from sagakit.naming import SagaKey
 
 
 class ShownValues:
-    """Opens the values of records and events for people. Never raises: a value that stays sealed is told in words."""
+    """Opens the values of records and events for people. Never raises: a value that stays sealed is told in words.
 
-    def __init__(self, payloads: Payloads = PLAIN_PAYLOADS) -> None:
+    Without `words`, for programs, it stays as it is.
+    """
+
+    def __init__(self, payloads: Payloads = PLAIN_PAYLOADS, *, words: bool = True) -> None:
         self._payloads = payloads
+        self._words = words
         self._values = RecordValues(payloads)
 
     def record(self, record: Record) -> Record:
@@ -68,7 +72,7 @@ class ShownValues:
         return msgspec.Raw(msgspec.json.encode(self._fields(fields, SagaKey(record.saga_type, record.saga_id))))
 
     def event(self, event: CloudEvent) -> CloudEvent:
-        """Return an event with plain values. The output of a child stays sealed: the event does not name its parent."""
+        """Return an event with plain values."""
         if not any(map(seal_text, event.data.values())):
             return event
         saga = SagaKey(event.source.rpartition("/")[2], event.subject)
@@ -84,8 +88,14 @@ class ShownValues:
         """Return a JSON value in Python's types, opened if it is sealed and belongs to this place, or in words."""
         if seal_text(value) is None:
             return value
-        sealed = msgspec.Raw(msgspec.json.encode(value))
-        return msgspec.json.decode(_shown(sealed, partial(self._payloads.opened, sealed, saga, part)))
+        of = value.get("of")
+        if isinstance(of, list) and len(of) == 3 and all(isinstance(word, str) for word in of):
+            saga, part = SagaKey(of[0], of[1]), of[2]
+        sealed = msgspec.json.encode(value)
+        try:
+            return msgspec.json.decode(self._payloads.opened(sealed, saga, part))
+        except UnreadableValue:
+            return seal_text(value) if self._words else value
 
     def message(self, payload: bytes, subject: str) -> msgspec.Raw:
         """Return a message to a saga with plain values. The subject ends with the saga's type and id."""

@@ -69,10 +69,8 @@ class PayloadCodec(Protocol):
     they are plain SHA-256, from which small inputs can be guessed.
     """
 
-    @property
-    def name(self) -> str:
-        """The name that is stored with each value, and says which codec decodes it. It must never change."""
-        ...
+    name: str
+    """The name that is stored with each value, and says which codec decodes it. It must never change."""
 
     def encode(self, data: bytes, place: PayloadPlace) -> Sealed | None:
         """Return the encoded value, or None to leave this one as it is."""
@@ -112,10 +110,11 @@ class Compressed(PayloadCodec):
         return data
 
 
-class _Envelope(msgspec.Struct, frozen=True):
+class _Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
     sealed: list[str] = msgspec.field(name=MARK)
     digest: str
     data: bytes
+    of: tuple[str, str, str] | None = None
 
 
 _encoder = msgspec.json.Encoder()
@@ -156,9 +155,9 @@ class Payloads:
         """Return a value, opened and decoded. Raises UnreadableValue."""
         return codec.decode(self.opened(data, saga, part) if _BEGINS.match(data) else data)
 
-    def write(self, codec: Codec, value: object, saga: InSaga, part: str) -> msgspec.Raw:
+    def write(self, codec: Codec, value: object, saga: InSaga, part: str, *, foreign: bool = False) -> msgspec.Raw:
         """Return a value, encoded and sealed. Raises Unwritable."""
-        return msgspec.Raw(self.sealed(codec.encode(value), saga, part))
+        return msgspec.Raw(self.sealed(codec.encode(value), saga, part, foreign=foreign))
 
     def opened(self, data: bytes | msgspec.Raw, saga: InSaga, part: str) -> bytes | msgspec.Raw:
         """Return the plain JSON of a value, which may be plain already. Raises UnreadableValue."""
@@ -193,8 +192,11 @@ class Payloads:
                 place.part, f"it is sealed with {label[:80]!r}, and cannot be opened: {told(error)}"
             ) from error
 
-    def sealed(self, data: bytes | msgspec.Raw, saga: InSaga, part: str) -> bytes:
-        """Return plain JSON as it is to be stored. Raises Unwritable, also for JSON that would be taken for sealed."""
+    def sealed(self, data: bytes | msgspec.Raw, saga: InSaga, part: str, *, foreign: bool = False) -> bytes:
+        """Return plain JSON as it is to be stored. Raises Unwritable, also for JSON that would be taken for sealed.
+
+        A `foreign` value is kept by another saga than the one that it belongs to, and says where it belongs.
+        """
         if _BEGINS.match(data):
             raise Unwritable(part, "a payload", f"its first field is {MARK!r}, which marks sealed values: rename it")
         plain = bytes(data)
@@ -208,7 +210,8 @@ class Payloads:
                 if sealed is not None:
                     data = sealed.data
                     labels.append(f"{codec.name}/{sealed.key}" if sealed.key else codec.name)
-            return _encoder.encode(_Envelope(labels, place.digest, data)) if labels else plain
+            of = (saga.saga_type, saga.saga_id, part) if foreign else None
+            return _encoder.encode(_Envelope(labels, place.digest, data, of)) if labels else plain
         except BaseException as error:  # of the user's codec
             if is_interrupt(error):
                 raise

@@ -88,7 +88,8 @@ class Starts:
         sagas), RuntimeClosed.
         """
         address = SagaKey(binding.plan.saga_type, new_id() if saga_id is None else saga_id)
-        plain, value = value, binding.payloads.sealed(value, *input_place(address, context.parent))
+        place, foreign = input_place(address, context.parent), context.parent is not None
+        plain, value = value, binding.payloads.sealed(value, *place, foreign=foreign)
         limit = LARGEST if self.large_values.on else input_limit(self._store.max_payload)
         if len(value) > limit:
             raise InputTooLarge(len(value), limit)
