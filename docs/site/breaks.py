@@ -18,7 +18,9 @@ def breakable(html: str) -> str:
 
 
 def _with_places(code: re.Match[str]) -> str:
-    return code[0] if len(code[0]) < SHORTEST else _PART.sub(lambda part: f"{part[0]}<wbr>", code[0])
+    return (
+        code[0] if len(code[0]) < SHORTEST or "://" in code[0] else _PART.sub(lambda part: f"{part[0]}<wbr>", code[0])
+    )
 
 
 def on_page_content(html: str, **rest: Any) -> str:

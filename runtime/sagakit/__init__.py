@@ -24,6 +24,7 @@ web          the console and the HTTP API, as an ASGI app
 testing      the kit for the tests of a user: simulate, explore, fixtures
 cli          the command `sagakit`
 errors       every error, as one tree
+extras       the extras of the package, and what a program says that lacks one
 lazy_names   exported names that are imported when they are first asked for
 naming       what names may be, and the nearest one to a misspelt one
 ration       how many lines a minute the log gets of one kind

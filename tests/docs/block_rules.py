@@ -126,6 +126,7 @@ NAMED: dict[Kind, dict[str, list[str]]] = {
             "docs/remote-steps.md python 1",
             "docs/remote-steps.md python 2",
             "docs/remote-steps.md python 3",
+            "docs/remote-steps.md python 4",
             "docs/remote-steps.md text 1",
         ],
         "tests/docs/test_sagas_page.py::test_the_program_without_a_saga_forgets_a_doubt": ["docs/sagas.md python 1"],
@@ -207,6 +208,10 @@ NAMED: dict[Kind, dict[str, list[str]]] = {
         "tests/docs/test_printed.py::test_what_the_page_on_versions_shows_is_raised": [
             "docs/versions.md text 1",
             "docs/versions.md text 2",
+        ],
+        "tests/docs/test_printed.py::test_the_reference_to_a_large_value_has_the_form_of_the_pages": [
+            "docs/wire.md text 1",
+            "docs/large-values.md json 1",
         ],
         "tests/docs/test_printed.py::test_explore_prints_what_the_page_on_testing_shows": ["docs/testing.md console 1"],
         "tests/docs/test_printed.py::test_the_doctor_says_what_its_page_shows": ["docs/doctor.md console 1"],

@@ -12,6 +12,7 @@ import pytest
 from sagakit import Context, NoWorker, Saga, step
 from sagakit.cli.app import app
 from sagakit.doctor import CHECKS
+from sagakit.engine.value_claims import ValueClaim, read_claim
 from sagakit.errors import SchemaChanged
 from sagakit.participant.conformance.clauses import CLAUSES, OVERALL
 from sagakit.store.memory_server import MemoryServer
@@ -151,3 +152,12 @@ def test_json_of_the_command_line_has_the_fields_of_the_page() -> None:
     (shown,) = blocks(DOCS / "cli.md", "json")
     done = CliRunner().invoke(app, ["describe", "nothing", "-o", "json", "--nats", "nope://x"])
     assert set(json.loads(done.stderr)) == set(json.loads(shown))
+
+
+def test_the_reference_to_a_large_value_has_the_form_of_the_pages() -> None:
+    ((shown,), (example,)) = blocks(DOCS / "wire.md", "text"), blocks(DOCS / "large-values.md", "json")
+    claim = ValueClaim("{scope}", "{sha256}", 3_000_002)
+    assert bytes(claim.as_value()).decode() == shown.strip()
+    found = read_claim(example.strip().encode())
+    assert found is not None
+    assert found.size == claim.size

@@ -112,6 +112,7 @@ def test_the_name_of_a_test_in_a_table_is_broken_only_between_its_words(site: Si
     breakable = hook("breaks").breakable
     assert breakable("<p><code>tests/docs/test_site.py::test_x</code></p>").count("<wbr>") == 0
     assert breakable("<td><code>a_short_name</code></td>").count("<wbr>") == 0
+    assert breakable("<td><code>nats://user:password@host</code></td>").count("<wbr>") == 0
     assert "word-break: normal" in (site.folder / "site" / "site.css").read_text()
 
 

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import pytest
 import sagakit.asyncio
 import trio
-from sagakit import Completed, Context, Saga, open_runtime, remote
+from sagakit import Completed, Compressed, Context, PayloadCodec, Saga, open_runtime, remote
+from sagakit.definition.payloads import is_sealed
 from sagakit.participant import CommandContext, MemoryKeys, Service, open_asyncio_participant, open_participant
 
 from tests.looks import record_of
@@ -24,7 +26,7 @@ class Print(Saga[int, str]):
         timeout=timedelta(seconds=BOUND),
     )  # fmt: skip
 
-    def output(self, pages: int, ctx: Context) -> str:
+    def output(self, input: int, ctx: Context) -> str:
         return ctx.result(Print.book)
 
 
@@ -34,7 +36,7 @@ def press(until_told: Callable[[], Any], in_thread: Callable[[Callable[[], None]
 
     @service.endpoint("print")
     async def print_(pages: int, ctx: CommandContext) -> str:
-        await in_thread(lambda: ctx.progress({"pages": pages}))
+        await in_thread(lambda: ctx.progress({"pages": pages, "of": "a long book " * 30}))
         await in_thread(ctx.heartbeat)
         await until_told()
         return "a book"
@@ -42,23 +44,35 @@ def press(until_told: Callable[[], Any], in_thread: Callable[[Callable[[], None]
     return service
 
 
-async def test_under_trio(server: Server, namespace: str) -> None:
+PACKED = Compressed(above=1)
+
+
+@pytest.mark.parametrize(
+    ("worker_codec", "codec"), [(None, None), (PACKED, PACKED), (PACKED, None)], ids=["plain", "sealed", "half"]
+)
+async def test_under_trio(
+    server: Server, namespace: str, worker_codec: PayloadCodec | None, codec: PayloadCodec | None
+) -> None:
     told = trio.Event()
     with trio.fail_after(2 * BOUND):
         async with (
-            open_runtime(server.url, sagas=[Print()], namespace=namespace) as runtime,
+            open_runtime(server.url, sagas=[Print()], namespace=namespace, payload_codec=worker_codec) as runtime,
             open_participant(
-                server.url, press(told.wait, trio.to_thread.run_sync), keys=MemoryKeys(), namespace=namespace
+                server.url,
+                press(told.wait, trio.to_thread.run_sync),
+                keys=MemoryKeys(),
+                namespace=namespace,
+                payload_codec=codec,
             ),
         ):
             handle = await runtime.start(Print, "1", 7)
-            while True:
-                (step,) = (await runtime.describe(Print, "1")).steps or [None]
-                if step is not None and step.progress == {"pages": 7}:
-                    break
+            while not any(step.progress for step in (await runtime.describe(Print, "1")).steps):  # noqa: ASYNC110
                 await trio.sleep(0.05)
-            assert step.progress_at is not None
-            assert "progress {'pages': 7} at " in str(await runtime.describe(Print, "1"))
+            (step,) = (await runtime.describe(Print, "1")).steps
+            assert (step.progress["pages"], step.progress_at is None) == (7, False)
+            stored = (await record_of(handle)).steps["book"].progress
+            assert is_sealed(stored) == (worker_codec is not None)
+            assert "progress {'pages': 7, " in str(await runtime.describe(Print, "1"))
             told.set()
             assert await handle.outcome() == Completed("a book")
             assert (await runtime.describe(Print, "1")).steps[0].progress is None

@@ -52,7 +52,7 @@ from sagakit.engine import (
 )
 from sagakit.engine.keys import CallKind, kind_of, step_of
 from sagakit.engine.value_claims import read_claim
-from sagakit.engine.value_places import DETAIL, first_name, input_place, result_part
+from sagakit.engine.value_places import DETAIL, first_name, input_place, progress_part, result_part
 from sagakit.naming import SagaKey
 
 _log = getLogger("sagakit.step")
@@ -257,6 +257,11 @@ class SagaBinding:
         if read_claim(message.payload) is not None:
             why = "the payload has the form of a reference to a value that sagakit stores apart"
             return msgspec.structs.replace(message, refused=why)
+        if message.kind == "heartbeat":
+            part = progress_part(step_of(message.key))
+            return msgspec.structs.replace(
+                message, payload=self.payloads.kept(message.payload, SagaKey.parse(key), part)
+            )
         brings_result, payload, refused = message.answer in ("", "done"), message.payload, ""
         step = step_of(message.key) if message.kind == "reply" else message.step
         saga, part = SagaKey.parse(key), result_part(step)

@@ -61,6 +61,7 @@ def required_settings(names: Names) -> Mapping[str, Mapping[str, Any]]:
     found: dict[str, dict[str, Any]] = {
         f"KV_{names.meta}": lasting,
         f"KV_{names.workers}": lasting,
+        f"KV_{names.values}": lasting | {"discard": "new"},
         f"KV_{names.jobs}": bucket,
         **{f"KV_{name}": state for name in names.state},
         **{f"KV_{name}": bucket for name in names.archive},

@@ -131,7 +131,7 @@ def heartbeat(turn: Turn, message: Inbound) -> None:
         turn.edit(node.name).alive = True
     soon = log.progress_at is not None and turn.now < log.progress_at + PROGRESS_EVERY
     size = len(memoryview(message.payload))
-    if size and not soon and size <= min(SEALED * MAX_PROGRESS, turn.room()):
+    if size and not soon and not message.refused and size <= min(SEALED * MAX_PROGRESS, turn.room()):
         log = turn.edit(node.name)
         log.progress, log.progress_at = message.payload, turn.now
 

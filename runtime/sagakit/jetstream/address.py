@@ -14,7 +14,7 @@ from sagakit.naming import check_name
 SCHEMES = ("nats", "tls", "ws", "wss")
 """The schemes of URLs that lead to a server which runs already."""
 WEBSOCKET = ("ws", "wss")
-"""Those that lead there over WebSocket."""
+"""The schemes of URLs that lead there over WebSocket."""
 
 
 def scheme_of(url: object) -> str:

@@ -193,7 +193,8 @@ def _letter(names: Names) -> Grant:
 def _jobs(names: Names) -> Iterator[Grant]:
     stream = f"KV_{names.jobs}"
     yield Grant(f"$JS.API.STREAM.INFO.{stream}", "check that it exists")
-    yield Grant(f"$JS.API.STREAM.INFO.{names.commands}", "check that it exists, for `sagakit doctor`")
+    for one in (names.commands, f"KV_{names.values}"):
+        yield Grant(f"$JS.API.STREAM.INFO.{one}", "check that it exists, for `sagakit doctor`")
     yield Grant(f"$JS.API.STREAM.MSG.GET.{stream}", "read one job, from the leader")
     yield from _scans([stream], "list jobs")
 

@@ -25,6 +25,7 @@ from sagakit.errors import Fenced, RuntimeClosed
 from sagakit.system.census import Census
 from sagakit.system.config import Config
 from sagakit.system.environment import Environment
+from sagakit.system.kept_records import KeptRecord, KeptRecords
 from sagakit.system.places import Places
 from sagakit.system.saga.activation import Activation, Fresh, Passivated, Reactivate
 from sagakit.system.saga.saga_actor import SagaActor
@@ -68,6 +69,8 @@ class ActiveSagas:
         self._slots: dict[str, SagaSlot] = {}
         self._given_up: set[str] = set()
         self._passivated: dict[str, Passivated] = {}
+        self._records = KeptRecords()
+        """Records of passivated sagas."""
         self.lost_sight: bool = False
         """True if the bucket may hold a record that names this worker although the saga is not here any more."""
         self.left: bool = True
@@ -93,9 +96,14 @@ class ActiveSagas:
 
     # ----------------------------------------------------------- passivated
 
-    def passivate(self, key: str, passivated: Passivated) -> None:
-        """Passivate a saga: its actor is about to end, and the saga waits for a time, a message or a place."""
+    def passivate(self, key: str, passivated: Passivated, kept: KeptRecord | None) -> None:
+        """Passivate a saga: its actor is about to end, and the saga waits for a time, a message or a place.
+
+        Its record is `kept` as long as there is room for it.
+        """
         self._passivated[key] = passivated
+        if kept is not None:
+            self._records.keep(kept)
         self._set_alarm(key, passivated)
         self.places.vacate(key)
 
@@ -142,26 +150,31 @@ class ActiveSagas:
         elif self.signs.left(key) < inf:
             self._set_alarm(key, passivated)
 
-    def reach(self, key: str) -> Ref[SagaMessage] | None:
+    def reach(self, key: str, *, looks: bool = True) -> Ref[SagaMessage] | None:
         """Return the actor of the saga under `key`; wake the saga if it is passivated. None if the saga is not here.
 
-        The actor needs no place for this: a message to a saga is applied at once.
+        A saga that is woken looks at its stored record first, and so finds out if it was removed from outside. Without
+        `looks`, for what leads to a write, the write finds that out. The actor needs no place for this: a message to a
+        saga is applied at once.
         """
         # a saga that is both active and passivated has an actor that is about to exit: callers get ActorGone from it,
         # and reach the next actor then
         if key not in self._active and key in self._passivated:
-            self._wake(key)
+            self._wake(key, looks=looks)
         return self._active.get(key)
 
-    def _wake(self, key: str) -> None:
+    def _wake(self, key: str, *, looks: bool) -> None:
         passivated = self._passivated.pop(key)
-        slot = SagaSlot(passivated.binding, key, Reactivate(passivated.published))
+        kept = self._records.take(key)
+        if kept is not None and (looks or not self._environment.is_ours_since(kept.seen_at)):
+            kept = None
+        slot = SagaSlot(passivated.binding, key, Reactivate(passivated.published, kept))
         slot.status = passivated.status
         self._live(slot)
 
     def _wake_with_place(self, key: str) -> None:
         with suppress(ActorGone):  # the supervisor has stopped: the worker ends, and its actors exit one by one
-            self._wake(key)
+            self._wake(key, looks=False)
 
     def _has_turn(self, key: str) -> None:
         """Let a saga go on that has asked for a place and has got one."""
@@ -184,6 +197,7 @@ class ActiveSagas:
         """
         ref = self._active.get(key)
         if ref is None:
+            self._records.compare(key, revision)
             return False
         try:
             ref.tell_nowait(Compare(revision, at))
@@ -321,6 +335,7 @@ class ActiveSagas:
         for key, passivated in self._passivated.items():
             self._forget(key, passivated)
         self._passivated.clear()
+        self._records.clear()
         for ref in list(self._active.values()):
             with suppress(ActorGone):
                 await ref.tell(Drain())

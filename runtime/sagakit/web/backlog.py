@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from sagakit.client.client import Client
 
 
-class Inbox(NamedTuple):
+class WaitingMessages(NamedTuple):
     """The number of messages in the inbox. `since` is when the first one came, None if there is none."""
 
     messages: int
     since: datetime | None
 
 
-async def inbox_of(client: Client) -> Inbox:
+async def inbox_of(client: Client) -> WaitingMessages:
     """Return what waits in the inbox. Raises StoreError."""
     found = await WireStream(client.wire, client.names.inbox, "", refusal).extent()
-    return Inbox(found.messages, moment_of(found.began or None))
+    return WaitingMessages(found.messages, moment_of(found.began or None))
 
 
 def outbox_of(leases: Sequence[LeaseAt]) -> float | None:

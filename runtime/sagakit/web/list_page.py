@@ -37,8 +37,9 @@ async def show_sagas(request: Request, client: Client) -> Response:
     shown: dict[str, Any] = {"items": [], "unreadable": (), "cursor": None, "problem": ""}
     try:
         found = await client.repository.records(await wanted_by(request, client), limit=LIMIT, cursor=cursor)
+        redaction = redaction_of(request)
         shown |= {
-            "items": [saga_line(redaction_of(request).record(one)) for one in found.records],
+            "items": [saga_line(redaction.record(one)) for one in found.records],
             "unreadable": found.unreadable,
             "cursor": found.cursor,
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
@@ -42,6 +43,7 @@ WHOLE, LISTED, ONE = 10, 5, 2
 MAX_SHOWN = 64 * 1024
 """Characters of one text that a page shows."""
 MAX_PATTERN = 120
+_WITHIN_A_WORD = re.compile(r",(?=\S)")
 
 
 def visible(text: object, *, keep: str = "") -> str:
@@ -50,6 +52,8 @@ def visible(text: object, *, keep: str = "") -> str:
     So marks that turn the direction of writing show as <U+202E>. Texts that are too long are cut.
     """
     found = str(text)
+    if len(found) <= MAX_SHOWN and found.isprintable():  # most are
+        return found
     shown = "".join(
         char if char.isprintable() or char in keep else f"<U+{ord(char):04X}>" for char in found[:MAX_SHOWN]
     )
@@ -58,7 +62,7 @@ def visible(text: object, *, keep: str = "") -> str:
 
 def breaks(text: str) -> Markup:
     """Return JSON as a page has it: a line that is too long is broken after a comma, before it is within a word."""
-    return Markup(str(escape(text)).replace(",", ",<wbr>"))
+    return Markup(_WITHIN_A_WORD.sub(",<wbr>", str(escape(text))))
 
 
 def visible_lines(text: object) -> str:
@@ -122,7 +126,7 @@ def _pattern(error: str) -> str:
 @cache
 def _environment() -> Environment:
     found = Environment(
-        loader=PackageLoader("sagakit.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=False
+        loader=PackageLoader("sagakit.web"), autoescape=True, undefined=StrictUndefined, auto_reload=False
     )
     found.filters.update(
         visible=visible, breaks=breaks, visible_lines=visible_lines, json=as_text, clock=clock, ago=ago, since=since,

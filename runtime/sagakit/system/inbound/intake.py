@@ -42,8 +42,9 @@ from sagakit.system.inbound.lane import Lane
 
 _log = getLogger("sagakit.intake")
 
-AT_ONCE, WAITING = 256, 256
-"""Numbers of messages of one type and sort that are handled at the same time, and that wait in the lane."""
+AT_ONCE, WAITING = 256, 1024
+"""Numbers of messages of one type and sort that are handled at the same time, and that wait in the lane. The messages
+of one job fit in here, so that none of them is parked: that costs more than to apply it."""
 PARKED_AT_ONCE, BURIED_AT_ONCE = 128, 32
 """Numbers of messages that are parked in one group, and that are buried in one. A saga takes dozens of turns of the
 loop, and a turn takes as long as all that is done in it. So little of what nobody waits for is done in one turn: on a

@@ -10,6 +10,7 @@ import msgspec
 from sagakit.binding.saga_binding import SagaBinding
 from sagakit.engine import Loaded, Published, Record, SagaStatus
 from sagakit.engine.table import OPEN
+from sagakit.system.kept_records import KeptRecord
 from sagakit.system.large_values import SagaValues
 
 
@@ -46,9 +47,13 @@ class GiveUp(msgspec.Struct, frozen=True):
 
 
 class Reactivate(msgspec.Struct, frozen=True):
-    """The worker's own record of a saga that was passivated. `published` says which of its events are in the log."""
+    """The worker's own record of a saga that was passivated. `published` says which of its events are in the log.
+
+    `kept` is the record itself, if this worker has kept it and nobody can have written it since; else it is read.
+    """
 
     published: Published
+    kept: KeptRecord | None = None
 
 
 class Passivated(NamedTuple):

@@ -113,7 +113,9 @@ class SagaActor(Reactor[SagaMessage]):
             case TakeOver(loaded=loaded, revision=revision):
                 self._writes.promise(ctx.promise())
                 self._take_over(loaded, revision)
-            case Reload() | GiveUp() | Reactivate():
+            case Reactivate(kept=kept):
+                self._journal.load(self._values.before(self._loaded), self._gone, kept)
+            case Reload() | GiveUp():
                 self._journal.load(self._values.before(self._loaded), self._gone)
             case _:
                 assert_never(self._activation)
@@ -322,7 +324,7 @@ class SagaActor(Reactor[SagaMessage]):
         knows = self._retirement.parent_knows or record.status not in ENDS
         if self._passivation.may_end(record, told=told, parent_knows=knows):
             passivated = Passivated(record.wake_at, self._outbox.published, self._binding, record.status)
-            environment.sagas.passivate(self._key, passivated)
+            environment.sagas.passivate(self._key, passivated, self._journal.kept())
             self._phase.move("end")
 
     # -------------------------------------------------------------- perform
