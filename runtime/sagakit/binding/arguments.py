@@ -6,12 +6,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from sagakit.binding.record_values import RecordValues
 from sagakit.definition import Context, Definition, Node, NodeDefinition, Saga
 from sagakit.definition.plan import ITEM, item_name
 from sagakit.engine import Call, Record
 from sagakit.engine.record import NOTHING
 from sagakit.errors import DefinitionError
-from sagakit.messages.record_values import RecordValues
 
 
 class Arguments:

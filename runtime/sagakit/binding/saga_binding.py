@@ -21,6 +21,7 @@ from sagakit.binding.lenders import CallEnvironment
 from sagakit.binding.migrate import migrate_record
 from sagakit.binding.permit import CallPermit, CallRevoked
 from sagakit.binding.questions import Questions
+from sagakit.binding.record_values import RecordValues
 from sagakit.definition import (
     Codec,
     Definition,
@@ -52,7 +53,6 @@ from sagakit.engine import (
 from sagakit.engine.keys import CallKind, kind_of, step_of
 from sagakit.engine.value_claims import read_claim
 from sagakit.engine.value_places import DETAIL, first_name, input_place, progress_part, result_part
-from sagakit.messages.record_values import RecordValues
 from sagakit.naming import SagaKey
 
 _log = getLogger("sagakit.step")
