@@ -129,10 +129,11 @@ def effects(plan: Plan, record: Record) -> list[Effect]:
         return found
     kinds = _KIND if record.failure is None else _KIND_BACK
     for step, log in record.steps.items():
-        if log.state in kinds:
-            found.append(_call(plan, record, step, log, kinds[log.state]))
-        elif log.state in _KIND_OUT:
-            found.append(_command(plan, record, step, log, _KIND_OUT[log.state]))
+        state = log.state
+        if state in kinds:
+            found.append(_call(plan, record, step, log, kinds[state]))
+        elif state in _KIND_OUT:
+            found.append(_command(plan, record, step, log, _KIND_OUT[state]))
     if record.wake_at is not None:
         found.append(WakeAt(record.wake_at))
     return found
