@@ -11,23 +11,36 @@ import typer
 
 from benchmarks import guard, plots
 from benchmarks.console import Load as Console
+from benchmarks.modes import ENOUGH, ENOUGH_FSYNC
 from benchmarks.open_pages import Beside
 from benchmarks.peers import bench as peers_bench
 from benchmarks.plans import PLANS, Plan, Syncs, console_plan, load_plan, visibility_plan
 from benchmarks.report import console, markdown, plain, show, surroundings, title_of
 from benchmarks.result import Figures, Labels, Result, take
 from benchmarks.stored import Sizes
-from benchmarks.throughput import ENOUGH, Load
+from benchmarks.throughput import Load
 from benchmarks.visibility import FULL
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Figures as ratios to a floor of the same run.")
 
 LOOKED_AT = Console()
-SyncChoice = Literal["both", "relaxed", "always"]
-SYNCS: dict[SyncChoice, Syncs] = {"both": ("relaxed", "always"), "relaxed": ("relaxed",), "always": ("always",)}
+SyncChoice = Literal["all", "both", "relaxed", "always", "grouped"]
+SYNCS: dict[SyncChoice, Syncs] = {
+    "all": ("relaxed", "always", "grouped"),
+    "both": ("relaxed", "always"),
+    "relaxed": ("relaxed",),
+    "always": ("always",),
+    "grouped": ("grouped",),
+}
 
 Runs = Annotated[int, typer.Option(min=1, help="Runs; each figure's median counts.")]
-Sync = Annotated[SyncChoice, typer.Option(help="`relaxed` is the server's default; `always`: fsync before each ack.")]
+Sync = Annotated[
+    SyncChoice,
+    typer.Option(
+        help="`relaxed` is the server's default; `always`: fsync before each ack; `grouped`: writes share that fsync "
+        "(group_commit); `both`: the first two."
+    ),
+]
 Scale = Annotated[float, typer.Option(min=0.0001, help="Size of the runs: 1 for figures, 0.01 to see it run.")]
 Json = Annotated[Path | None, typer.Option(help="Write the figures to this file.")]
 Plot = Annotated[Path | None, typer.Option(help="Write a PNG and an SVG into this folder.")]
@@ -67,11 +80,13 @@ def _finish(result: Result, json: Path | None, plot: Path | None) -> None:
 def throughput(
     sagas: Annotated[int, typer.Option(min=1, help="Sagas a run.")] = 10_000,
     steps: Annotated[int, typer.Option(min=1, help="Steps a saga.")] = 3,
-    inflight: Annotated[int, typer.Option(min=1, help="Sagas in flight at once.")] = ENOUGH,
+    inflight: Annotated[
+        int, typer.Option(min=0, help=f"Sagas in flight at once; 0: {ENOUGH}, or {ENOUGH_FSYNC} with fsync.")
+    ] = 0,
     shards: Annotated[int, typer.Option(min=1, help="State buckets and event streams.")] = 1,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
     runs: Runs = 3,
-    sync: Sync = "both",
+    sync: Sync = "all",
     json: Json = None,
     plot: Plot = None,
     here: Here = False,
@@ -121,7 +136,7 @@ def console_command(
 def _command(make: Callable[[float, Syncs], Plan]) -> Callable[..., None]:
     def command(
         runs: Runs = 3,
-        sync: Sync = "both",
+        sync: Sync = "all",
         scale: Scale = 1.0,
         json: Json = None,
         plot: Plot = None,
@@ -140,7 +155,7 @@ for name, (about, make) in PLANS.items():
 @app.command()
 def peers(
     runs: Runs = 3,
-    sync: Sync = "both",
+    sync: Sync = "all",
     scale: Scale = 1.0,
     only: Annotated[list[str] | None, typer.Option(help="Peers by the start of their names; again for more.")] = None,
     json: Json = None,
@@ -189,7 +204,7 @@ def guard_command(
 def everything(
     folder: Annotated[Path, typer.Argument(help="Where JSON, pictures and `figures.md` go.")] = Path("figures"),
     runs: Runs = 5,
-    sync: Sync = "both",
+    sync: Sync = "all",
     scale: Scale = 1.0,
     here: Here = False,
 ) -> None:

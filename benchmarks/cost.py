@@ -8,13 +8,13 @@ from functools import partial
 import msgspec
 import trio
 from sagakit import Config, Runtime, open_runtime
-from sagakit.jetstream.server_process import Sync
 from sagakit.jetstream.store import JetStreamStore
 from sagakit.store.names import Names
 from sagakit.system.open_store import open_store
 
 from benchmarks.limits import Limits, limits
 from benchmarks.load import closed, retired
+from benchmarks.modes import Mode, group_commit, sync_of
 from benchmarks.result import Bench, Case, Figures
 from benchmarks.servers import Servers, servers
 from benchmarks.workload import saga_of
@@ -30,6 +30,7 @@ BENCH = Bench(
         "archive_messages_per_saga": "archived records that the server stored, a saga",
         "event_messages_per_saga": "events that the server stored, a saga",
         "other_messages_per_saga": "all else that the worker sent meanwhile, such as lease renewals, a saga",
+        "answers_per_saga": "messages that the server sent, a saga: an acknowledgment of each write, or of each batch",
         "stored_per_s": "messages of the first three kinds that the server stored and acknowledged, a second",
         "floor_messages_per_s": "the floor on the same server, each message acknowledged singly: the better of two",
         "stored_over_floor": "stored_per_s over floor_messages_per_s",
@@ -53,7 +54,7 @@ class _Stored(msgspec.Struct):
     state: dict[str, object]
 
 
-def cases(sagas: int, syncs: tuple[Sync, ...]) -> list[Case]:
+def cases(sagas: int, syncs: tuple[Mode, ...]) -> list[Case]:
     """Return one case for each durability and number in flight."""
     return [
         Case({"sync": sync, "inflight": inflight}, partial(measure, _share(sagas, inflight, sync), inflight, sync))
@@ -62,32 +63,37 @@ def cases(sagas: int, syncs: tuple[Sync, ...]) -> list[Case]:
     ]
 
 
-def _share(sagas: int, inflight: int, sync: Sync) -> int:
+def _share(sagas: int, inflight: int, sync: Mode) -> int:
     """Return the number of sagas to run: fewer with fsync, and one by one, which take their time."""
-    return max(5, sagas // (3 if sync == "always" else 1) // (10 if inflight == 1 else 1))
+    return max(5, sagas // (1 if sync == "relaxed" else 3) // (10 if inflight == 1 else 1))
 
 
-async def measure(sagas: int, inflight: int, sync: Sync) -> Figures:
+async def measure(sagas: int, inflight: int, sync: Mode) -> Figures:
     """Run once on a fresh server."""
     saga = saga_of(3)
-    with servers(sync=sync) as running, limits() as limit:
+    with servers(sync=sync_of(sync)) as running, limits() as limit:
         floor = partial(_floor, limit, running, min(max(11 * sagas, 500), 20_000))
         before = await floor()
         async with (
-            open_runtime(running.url, sagas=[saga], max_active=max(1_000, 4 * inflight)) as runtime,
+            open_runtime(
+                running.url, sagas=[saga], max_active=max(1_000, 4 * inflight), group_commit=group_commit(sync)
+            ) as runtime,
             open_store(running.url, Config()) as store,
         ):
             assert isinstance(store, JetStreamStore)
             await closed(runtime, saga, min(sagas, 200), inflight=inflight)  # warm up
             await retired(runtime)
             counts, cpu = await _counts(store, runtime), running.cpu()
+            answers = await trio.to_thread.run_sync(running.answers)
             began = trio.current_time()
             await closed(runtime, saga, sagas, inflight=inflight)
             await retired(runtime)
             seconds, cpu = trio.current_time() - began, running.cpu() - cpu
+            answers = await trio.to_thread.run_sync(running.answers) - answers
             later = await _counts(store, runtime)
         after = await floor()
-    return _figures({name: later[name] - counts[name] for name in counts}, sagas, seconds, cpu, (before, after))
+    counts = {name: later[name] - counts[name] for name in counts} | {"answers": answers}
+    return _figures(counts, sagas, seconds, cpu, (before, after))
 
 
 async def _floor(limit: Limits, running: Servers, count: int) -> tuple[float, float]:
@@ -114,6 +120,7 @@ def _figures(
     return {
         **{f"{name}_messages_per_saga": counts[name] / sagas for name in STORED},
         "other_messages_per_saga": (counts["sent"] - stored) / sagas,
+        "answers_per_saga": counts["answers"] / sagas,
         "stored_per_s": stored / seconds,
         "floor_messages_per_s": floor,
         "stored_over_floor": stored / seconds / floor,

@@ -13,10 +13,10 @@ from itertools import pairwise
 
 import msgspec
 from sagakit import open_runtime
-from sagakit.jetstream.server_process import Sync
 
 from benchmarks.limits import limits
 from benchmarks.load import OpenLoop, closed, retired
+from benchmarks.modes import Mode, group_commit, sync_of
 from benchmarks.result import Bench, Case, Figures, quantile
 from benchmarks.servers import servers
 from benchmarks.workload import stamped
@@ -54,10 +54,10 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     sagas: int = 5_000
     seconds: float = SECONDS
     percent: int = 50
-    sync: Sync = "relaxed"
+    sync: Mode = "relaxed"
 
 
-def cases(load: Load, syncs: tuple[Sync, ...]) -> list[Case]:
+def cases(load: Load, syncs: tuple[Mode, ...]) -> list[Case]:
     """Return a case for each durability and load."""
     found = []
     for sync in syncs:
@@ -72,9 +72,10 @@ async def measure(load: Load) -> Figures:
     """Run once on a fresh server."""
     stamps: defaultdict[int, list[float]] = defaultdict(list)
     saga = stamped(STEPS, stamps)
-    with servers(sync=load.sync) as running, limits() as limit:
+    with servers(sync=sync_of(load.sync)) as running, limits() as limit:
         writes = sorted(limit.writes(running.url, max(20, load.sagas // 10)))
-        async with open_runtime(running.url, sagas=[saga], max_active=4 * INFLIGHT) as runtime:
+        groups = group_commit(load.sync)
+        async with open_runtime(running.url, sagas=[saga], max_active=4 * INFLIGHT, group_commit=groups) as runtime:
             await closed(runtime, saga, max(1, load.sagas // 10), inflight=INFLIGHT)  # warm up
             began = time.perf_counter()
             await closed(runtime, saga, load.sagas, inflight=INFLIGHT)

@@ -106,7 +106,7 @@ def _open(address: str, paths: Sequence[str], answers: list[float]) -> Iterator[
             while not closing.wait(wait):
                 wait = every
                 try:
-                    found = _look(address, path, tag)
+                    found = _look(address, path, tag, age=int(every / 2))
                 except Refused as error:  # the script of the console tries again, too
                     print(error, file=sys.stderr)
                     answers.append(inf)
@@ -130,9 +130,9 @@ def _open(address: str, paths: Sequence[str], answers: list[float]) -> Iterator[
         raise faults[0]
 
 
-def _look(address: str, path: str, tag: str = "") -> Answer:
+def _look(address: str, path: str, tag: str = "", *, age: int = 0) -> Answer:
     with visitor(address) as http:  # a connection of its own: the console closes one that is idle for some seconds
-        return ask(http, path, tag)
+        return ask(http, path, tag, age=age)
 
 
 def _figures(pairs: Sequence[tuple[_Round, _Round]]) -> Figures:

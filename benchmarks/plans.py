@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from sagakit.jetstream.server_process import Sync
-
 from benchmarks import (
     actors,
     client,
@@ -28,11 +26,13 @@ from benchmarks import (
     visibility,
     waiting,
 )
+from benchmarks.modes import ENOUGH, ENOUGH_FSYNC, Mode, without_groups
 from benchmarks.result import Bench, Case
 from benchmarks.stored import Sizes
 from benchmarks.throughput import Load
 
-Syncs = tuple[Sync, ...]
+Syncs = tuple[Mode, ...]
+BUSY = f"{ENOUGH} ({ENOUGH_FSYNC} with fsync)"
 
 
 class Plan(NamedTuple):
@@ -53,12 +53,13 @@ def _load(scale: float, sagas: int = 10_000, *, inflight: int = 500) -> Load:
 
 def load_plan(load: Load, syncs: Syncs) -> Plan:
     """Return a plan of `throughput` with your own sizes."""
-    title = f"{load.sagas:,} sagas of {load.steps} steps, {load.inflight} in flight, {load.workers} worker process"
+    inflight = str(load.inflight) if load.inflight else BUSY
+    title = f"{load.sagas:,} sagas of {load.steps} steps, {inflight} in flight, {load.workers} worker process"
     return Plan(throughput.BENCH, throughput.cases(load, syncs), title + ("es" if load.workers > 1 else ""))
 
 
 def _throughput(scale: float, syncs: Syncs) -> Plan:
-    return load_plan(_load(scale, inflight=throughput.ENOUGH), syncs)
+    return load_plan(_load(scale, inflight=0), syncs)
 
 
 def _latency(scale: float, syncs: Syncs) -> Plan:
@@ -75,35 +76,35 @@ def _cost(scale: float, syncs: Syncs) -> Plan:
 
 
 def _loops(scale: float, syncs: Syncs) -> Plan:
-    found = loops.cases(_load(scale, 1_500), _size(scale, 300, least=10), syncs[:1])
+    found = loops.cases(_load(scale, 1_500), _size(scale, 300, least=10), without_groups(syncs)[:1])
     return Plan(loops.BENCH, found, f"nats-py in a thread compared with trio-asyncio, {loops.PAIRS} pairs a run")
 
 
 def _compensation(scale: float, syncs: Syncs) -> Plan:
-    title = f"third step refused, two undone, {throughput.ENOUGH} in flight"
-    load = _load(scale, inflight=throughput.ENOUGH)
+    title = f"third step refused, two undone, {BUSY} in flight"
+    load = _load(scale, inflight=0)
     return Plan(variants.COMPENSATION, variants.compensation(load, syncs), title)
 
 
 def _fanout(scale: float, syncs: Syncs) -> Plan:
     load = _load(scale, 300, inflight=10)
-    return Plan(variants.FANOUT, variants.fanout(load, syncs), "100 steps at once, 10 sagas in flight")
+    return Plan(variants.FANOUT, variants.fanout(load, without_groups(syncs)), "100 steps at once, 10 sagas in flight")
 
 
 def _remote(scale: float, syncs: Syncs) -> Plan:
-    sagas, inflight = _size(scale, 5_000, least=10), throughput.ENOUGH
+    sagas, inflight = _size(scale, 5_000, least=10), ENOUGH
     title = f"{sagas:,} sagas of {remote.STEPS} remote steps, {inflight} in flight, one worker, one participant"
-    return Plan(remote.BENCH, remote.cases(sagas, inflight, syncs), title)
+    return Plan(remote.BENCH, remote.cases(sagas, inflight, without_groups(syncs)), title)
 
 
 def _intake(scale: float, syncs: Syncs) -> Plan:
     sagas = _size(scale, 5_000, least=10)
-    return Plan(intake.BENCH, intake.cases(sagas, syncs), f"{sagas:,} sagas that commands start")
+    return Plan(intake.BENCH, intake.cases(sagas, without_groups(syncs)), f"{sagas:,} sagas that commands start")
 
 
 def _client(scale: float, syncs: Syncs) -> Plan:
     waits = (1, _size(scale, 10_000, least=20))
-    found = client.cases(waits, syncs, ended=_size(scale, client.ENDED, least=5))
+    found = client.cases(waits, without_groups(syncs), ended=_size(scale, client.ENDED, least=5))
     return Plan(client.BENCH, found, "a client without a worker: from the end of a saga to its outcome")
 
 
@@ -114,10 +115,8 @@ def _commands(scale: float, _: Syncs) -> Plan:
 
 
 def _waiting(scale: float, syncs: Syncs) -> Plan:
-    full: dict[Sync, tuple[int, ...]] = {"relaxed": (10_000, 100_000), "always": (10_000,)}
-    sizes: dict[Sync, tuple[int, ...]] = {
-        sync: tuple(_size(scale, size, least=20) for size in full[sync]) for sync in syncs
-    }
+    full: dict[Mode, tuple[int, ...]] = {"relaxed": (10_000, 100_000), "always": (10_000,)}
+    sizes = {sync: tuple(_size(scale, size, least=20) for size in full[sync]) for sync in without_groups(syncs)}
     return Plan(waiting.BENCH, waiting.cases(sizes), "sagas that wait on a timer")
 
 
@@ -129,25 +128,29 @@ def _unanswered(scale: float, _: Syncs) -> Plan:
 def _recovery(scale: float, syncs: Syncs) -> Plan:
     sagas = _size(scale, 10_000, least=20)
     title = f"a worker killed with {sagas:,} sagas in flight, taken over by a second one"
-    return Plan(recovery.BENCH, recovery.cases(sagas, syncs), title)
+    return Plan(recovery.BENCH, recovery.cases(sagas, without_groups(syncs)), title)
 
 
 def _growth(scale: float, syncs: Syncs) -> Plan:
-    found = variants.growth(_load(scale, 6_000), syncs, scale=scale)
+    found = variants.growth(_load(scale, 6_000), without_groups(syncs), scale=scale)
     return Plan(variants.GROWTH, found, "CPU with more live sagas, and with more steps")
 
 
 def _durability(scale: float, syncs: Syncs) -> Plan:
-    title = "one node and three, server default and fsync before every acknowledgment"
+    title = "one node and three; server default, fsync before every acknowledgment, and one for many"
     return Plan(variants.DURABILITY, variants.durability(_load(scale), syncs), title)
 
 
 def _shards(scale: float, syncs: Syncs) -> Plan:
-    return Plan(variants.SHARDS_BENCH, variants.shards(_load(scale), syncs), "state buckets and event streams")
+    return Plan(
+        variants.SHARDS_BENCH, variants.shards(_load(scale), without_groups(syncs)), "state buckets and event streams"
+    )
 
 
 def _fleet(scale: float, syncs: Syncs) -> Plan:
-    return Plan(variants.FLEET, variants.fleet(_load(scale), syncs), "workers and shards on three nodes")
+    return Plan(
+        variants.FLEET, variants.fleet(_load(scale), without_groups(syncs)), "workers and shards on three nodes"
+    )
 
 
 def _actors(scale: float, syncs: Syncs) -> Plan:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from benchmarks.modes import Mode
 from benchmarks.report import title_of
 from benchmarks.result import Result, Row
 
-COLORS = {"relaxed": "#2a6f97", "always": "#d97a1d", "floor": "#9a9a9a"}
+COLORS = {"relaxed": "#2a6f97", "always": "#d97a1d", "grouped": "#5a9367", "floor": "#9a9a9a"}
 OTHERS = ("#2a6f97", "#d97a1d", "#5a9367", "#8d5a97", "#9a9a9a")
 SIZES = {"peers": (12.0, 4.5), "actors": (11.0, 5.5)}
 SIZE = (9.0, 4.5)
@@ -66,7 +67,7 @@ def _lines(
     axes: Any, rows: Sequence[Row], x: str, figures: dict[str, str], *, per: str | None = None, log: bool = False
 ) -> None:
     """Draw one line for each durability and figure; `per`: divided by this label."""
-    for sync in ("relaxed", "always"):
+    for sync in get_args(Mode):
         some = [row for row in rows if _sync(row) == sync]
         for figure, style in figures.items() if some else ():
             values = [row.median[figure] / (int(row.labels[per]) if per else 1) for row in some]

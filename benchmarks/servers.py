@@ -45,7 +45,11 @@ class Servers(msgspec.Struct, frozen=True):
 
     def messages(self) -> int:
         """Return the number of messages of every kind that clients have sent to the nodes so far."""
-        return sum(_received(port) for port in self.http)
+        return sum(_traffic(port).in_msgs for port in self.http)
+
+    def answers(self) -> int:
+        """Return the number of messages of every kind that the nodes have sent to clients so far."""
+        return sum(_traffic(port).out_msgs for port in self.http)
 
 
 def cpu_of(pid: int) -> float:
@@ -144,11 +148,12 @@ def wait_until(holds: Callable[[], bool], running: subprocess.Popen[bytes], seco
 
 class _Varz(msgspec.Struct):
     in_msgs: int
+    out_msgs: int
 
 
-def _received(port: int) -> int:
+def _traffic(port: int) -> _Varz:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/varz", timeout=10) as answer:
-        return msgspec.json.decode(answer.read(), type=_Varz).in_msgs
+        return msgspec.json.decode(answer.read(), type=_Varz)
 
 
 def _healthy(port: int) -> bool:

@@ -7,10 +7,10 @@ from functools import partial
 
 import trio
 from sagakit import Completed, Runtime, Saga, open_runtime
-from sagakit.jetstream.server_process import Sync
 
 from benchmarks.limits import limits
 from benchmarks.load import retired
+from benchmarks.modes import Mode, group_commit, sync_of
 from benchmarks.result import Bench, Case, Figures, quantile
 from benchmarks.servers import servers
 from benchmarks.workload import Job, saga_of
@@ -35,23 +35,23 @@ BENCH = Bench(
 )
 
 
-def cases(sagas: int, syncs: tuple[Sync, ...]) -> list[Case]:
-    """Return one case for each durability; `always` gets half of the sagas."""
+def cases(sagas: int, syncs: tuple[Mode, ...]) -> list[Case]:
+    """Return one case for each durability; those with fsync get half of the sagas."""
     return [
         Case({"sync": sync}, partial(measure, sagas if sync == "relaxed" else max(ROUNDS, sagas // 2), sync))
         for sync in syncs
     ]
 
 
-async def measure(sagas: int, sync: Sync) -> Figures:
+async def measure(sagas: int, sync: Mode) -> Figures:
     """Run once on a fresh server."""
     saga = saga_of(3)
     times: list[float] = []
     writes: list[float] = []
     cpu = server_cpu = 0.0
     block = max(1, sagas // ROUNDS)
-    with servers(sync=sync) as running, limits() as limit:
-        async with open_runtime(running.url, sagas=[saga]) as runtime:
+    with servers(sync=sync_of(sync)) as running, limits() as limit:
+        async with open_runtime(running.url, sagas=[saga], group_commit=group_commit(sync)) as runtime:
             await _one_by_one(runtime, saga, block)  # warm up
             for _ in range(ROUNDS):
                 began, server_began = time.process_time(), running.cpu()

@@ -5,6 +5,7 @@ Several other benchmarks are cases of it, see `variants`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Literal
@@ -12,10 +13,10 @@ from typing import Literal
 import msgspec
 import trio
 from msgspec.structs import replace
-from sagakit.jetstream.server_process import Sync
 
 from benchmarks.limits import Floor, limits
-from benchmarks.result import Bench, Case, Figures, Labels, quantile
+from benchmarks.modes import Mode, in_flight, sync_of
+from benchmarks.result import Bench, Case, Figures, Labels, Row, paired, quantile
 from benchmarks.servers import Servers, servers
 from benchmarks.worker import Report, Task, worker
 from benchmarks.workload import Kind
@@ -39,14 +40,25 @@ NOT_SHOWN = (
     "on loopback. CPU of the server's threads and of the workers is counted, time lost by waiting for a core is not."
 )
 
-ENOUGH = 100
-"""Sagas in flight that keep a worker on a server without fsync busy: more of them only miss its caches."""
 
-BENCH = Bench("throughput", FIGURES, NOT_SHOWN)
+def _against_single_fsyncs(rows: Sequence[Row]) -> Figures:
+    """Return the figures with a shared fsync over those with one for each write."""
+    by_mode = {str(row.labels["sync"]): row for row in rows}
+    grouped, always = by_mode.get("grouped"), by_mode.get("always")
+    if grouped is None or always is None:
+        return {}
+    names = ("sagas_per_s", "cpu_us_per_saga", "server_cpu_us_per_saga", "p99_ms")
+    return {f"{name}_grouped_over_always": paired(grouped, always, name) for name in names}
+
+
+BENCH = Bench("throughput", FIGURES, NOT_SHOWN, _against_single_fsyncs)
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """Options of one measurement. `sagas` over all workers, under `relaxed`; `always` gets a third of them."""
+    """Options of one measurement.
+
+    `sagas` over all workers, under `relaxed`; the others get a third. An `inflight` of 0: as many as the mode needs.
+    """
 
     kind: Kind = "steps"
     steps: int = 3
@@ -54,13 +66,14 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     inflight: int = 500
     shards: int = 1
     workers: int = 1
-    sync: Sync = "relaxed"
+    sync: Mode = "relaxed"
     nodes: Literal[1, 3] = 1
     live: int = 0
 
     def scaled(self) -> Load:
-        """Return the number of sagas to run: fewer with fsync, which takes its time."""
-        return self if self.sync == "relaxed" else replace(self, sagas=max(self.workers, self.sagas // 3))
+        """Return the sagas to run: fewer with fsync, which takes its time, but more of them in flight."""
+        sagas = self.sagas if self.sync == "relaxed" else max(self.workers, self.sagas // 3)
+        return replace(self, sagas=sagas, inflight=self.inflight or in_flight(self.sync))
 
     @property
     def floor_messages(self) -> int:
@@ -68,7 +81,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
         return min(max(10 * self.sagas, 500), 50_000 if self.sync == "relaxed" else 12_000)
 
 
-def cases(load: Load, syncs: tuple[Sync, ...]) -> list[Case]:
+def cases(load: Load, syncs: tuple[Mode, ...]) -> list[Case]:
     """Return one case for each durability."""
     return [case(replace(load, sync=sync), {"sync": sync}) for sync in syncs]
 
@@ -84,7 +97,7 @@ async def measure(load: Load) -> Figures:
 
 
 def _measure(load: Load) -> Figures:
-    with servers(sync=load.sync, nodes=load.nodes) as running, limits() as limit:
+    with servers(sync=sync_of(load.sync), nodes=load.nodes) as running, limits() as limit:
         before = limit.floor(running.url, load.floor_messages, running.replicas)
         reports, server_cpu = _loads(load, running)
         after = limit.floor(running.url, load.floor_messages, running.replicas)
@@ -101,6 +114,7 @@ def _loads(load: Load, running: Servers) -> tuple[list[Report], float]:
         inflight=max(1, load.inflight // load.workers),
         shards=load.shards,
         live=load.live,
+        grouped=load.sync == "grouped",
     )
     with ExitStack() as stack:
         crew = [stack.enter_context(worker(task)) for _ in range(load.workers)]

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 from msgspec.structs import replace
-from sagakit.jetstream.server_process import Sync
 
+from benchmarks.modes import ENOUGH, Mode
 from benchmarks.result import Bench, Case, Figures, Row, paired
-from benchmarks.throughput import ENOUGH, FIGURES, NOT_SHOWN, Load, case, cases
+from benchmarks.throughput import FIGURES, NOT_SHOWN, Load, case, cases
 
 BRANCHES = 100
 LIVE = (1_000, 10_000, 100_000)
@@ -102,17 +102,17 @@ FLEET = Bench(
 )
 
 
-def compensation(load: Load, syncs: tuple[Sync, ...]) -> list[Case]:
+def compensation(load: Load, syncs: tuple[Mode, ...]) -> list[Case]:
     """Return cases of three steps, the last of which refuses."""
     return cases(replace(load, kind="refused"), syncs)
 
 
-def fanout(load: Load, syncs: tuple[Sync, ...]) -> list[Case]:
+def fanout(load: Load, syncs: tuple[Mode, ...]) -> list[Case]:
     """Return cases of one step and then a hundred at once."""
     return cases(replace(load, kind="fanout", steps=BRANCHES), syncs)
 
 
-def growth(load: Load, syncs: tuple[Sync, ...], *, scale: float) -> list[Case]:
+def growth(load: Load, syncs: tuple[Mode, ...], *, scale: float) -> list[Case]:
     """Return cases of more live sagas, then of more steps.
 
     Fewer sagas of many steps run, so that each row takes as long.
@@ -134,17 +134,22 @@ def growth(load: Load, syncs: tuple[Sync, ...], *, scale: float) -> list[Case]:
     return live + steps
 
 
-def _on(load: Load, nodes: Literal[1, 3], sync: Sync) -> Load:
+def _on(load: Load, nodes: Literal[1, 3], sync: Mode) -> Load:
     """Return a load for these nodes. In a shared log sagas share each fsync, so twice as many keep it busy."""
     return replace(load, nodes=nodes, sync=sync, inflight=load.inflight * (2 if (nodes, sync) == (3, "always") else 1))
 
 
-def durability(load: Load, syncs: tuple[Sync, ...]) -> list[Case]:
-    """Return cases of both kinds of sync on one node and on three."""
-    return [case(_on(load, nodes, sync), {"sync": sync, "replicas": nodes}) for nodes in NODES for sync in syncs]
+def durability(load: Load, syncs: tuple[Mode, ...]) -> list[Case]:
+    """Return cases of each durability on one node and on three."""
+    return [
+        case(_on(load, nodes, sync), {"sync": sync, "replicas": nodes})
+        for nodes in NODES
+        for sync in syncs
+        if (nodes, sync) != (3, "grouped")  # streams with copies share no batches: the same as `always`
+    ]
 
 
-def shards(load: Load, syncs: tuple[Sync, ...]) -> list[Case]:
+def shards(load: Load, syncs: tuple[Mode, ...]) -> list[Case]:
     """Return cases of more state buckets and event streams."""
     return [
         case(replace(_on(load, nodes, sync), shards=shards), {"sync": sync, "replicas": nodes, "shards": shards})
@@ -154,7 +159,7 @@ def shards(load: Load, syncs: tuple[Sync, ...]) -> list[Case]:
     ]
 
 
-def fleet(load: Load, syncs: tuple[Sync, ...]) -> list[Case]:
+def fleet(load: Load, syncs: tuple[Mode, ...]) -> list[Case]:
     """Return cases of more workers and shards, on three nodes, with the first of the durabilities only."""
     return [
         case(

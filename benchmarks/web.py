@@ -62,13 +62,15 @@ class Refused(Exception):
     """An answer that is an error."""
 
 
-def ask(http: HTTPConnection, path: str, tag: str = "") -> Answer:
-    """Ask for a page as the script of the console does: if it is the one with this tag, the text is empty.
+def ask(http: HTTPConnection, path: str, tag: str = "", *, age: int = 0) -> Answer:
+    """Ask for a page. If it is the one with this tag, the text is empty.
 
-    Raises Refused.
+    With an `age` this is a renewal, as the script of the console asks for it: so many seconds old it may be. Raises
+    Refused.
     """
+    headers = ({"If-None-Match": tag} if tag else {}) | ({"Cache-Control": f"max-age={age}"} if age else {})
     began = time.perf_counter()
-    http.request("GET", path, headers={"If-None-Match": tag} if tag else {})
+    http.request("GET", path, headers=headers)
     answer = http.getresponse()
     text = answer.read().decode()
     if answer.status not in (200, 304):

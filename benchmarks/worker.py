@@ -30,6 +30,7 @@ ACTIVE = 4
 class Task(msgspec.Struct, kw_only=True):
     """The task of a worker. `live`: sagas that wait on a timer meanwhile. `burn`: CPU seconds that each step wastes.
 
+    `grouped`: writes share their fsync.
     With a `rate`, a load is so many sagas a second for `seconds`, whatever `inflight`; otherwise it is `sagas`.
     """
 
@@ -40,6 +41,7 @@ class Task(msgspec.Struct, kw_only=True):
     inflight: int = 500
     shards: int = 1
     live: int = 0
+    grouped: bool = False
     burn: float = 0.0
     rate: float = 0.0
     seconds: float = 0.0
@@ -118,6 +120,7 @@ async def work(task: Task) -> None:
         max_active=active,
         worker_name="bench",
         passivate_after=0.2,
+        group_commit="on" if task.grouped else "off",
     ) as runtime:
         await start_all(runtime, Napping, map(Job, range(task.live)), inflight=500)
         await closed(runtime, saga, min(task.sagas, WARM_UP), inflight=task.inflight, ends=ends)

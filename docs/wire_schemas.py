@@ -16,6 +16,7 @@ from sagakit.engine.record import NOTHING, EndMarker, PersistedSagaState
 from sagakit.messages.inbox_request import InboxRequest
 from sagakit.messages.step_command import StepCommand
 from sagakit.participant.replies import CommandReply
+from sagakit.participant.work_signs import CommandHeartbeat
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 VALUES: Mapping[str, type[msgspec.Struct]] = {
@@ -25,6 +26,7 @@ VALUES: Mapping[str, type[msgspec.Struct]] = {
     "inbox-request": InboxRequest,
     "step-command": StepCommand,
     "command-reply": CommandReply,
+    "heartbeat": CommandHeartbeat,
     "lease": Lease,
     "job-head": Job,
     "job-page": JobPage,

@@ -33,6 +33,7 @@ from sagakit.store.ports import StoreReading
 from sagakit.system.config import Config
 from sagakit.system.open_store import open_store
 
+from tests.child_lines import ChildLines
 from tests.servers import running_server
 
 ROOT = Path(__file__).parents[1]
@@ -173,8 +174,7 @@ def depot(folder: Path, count: int, *, config: str = "") -> Iterator[Depot]:
         with (folder / "worker.log").open("wb") as log:
             worker = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log)
         try:
-            assert worker.stdout is not None
-            assert worker.stdout.readline() == b"stuck\n", (folder / "worker.log").read_text()[-2000:]
+            assert ChildLines(worker, log=folder / "worker.log").next() == b"stuck\n"
             yield Depot(server.url, folder, count)
         finally:
             worker.kill()

@@ -17,7 +17,7 @@ ACTORS = ROOT / "actors" / "sagakit_actors"
 
 LAYERS = [
     {"errors"},
-    {"naming", "ration", "release", "sql", "times"},
+    {"extras", "naming", "ration", "release", "sql", "times"},
     {"lazy_names"},
     {"definition"},
     {"engine"},
@@ -30,7 +30,7 @@ LAYERS = [
     {"cluster"},
     {"client"},
     {"asyncio"},
-    {"otel", "outbox", "prometheus"},
+    {"encryption", "otel", "outbox", "prometheus"},
     {"projection"},
     {"doctor", "participant"},
     {"contract", "web", "testing"},

@@ -124,6 +124,14 @@ class ActorContext(Surroundings[M]):
         """Tell the supervisor that this child has started. The first call of `receive` does so, too."""
         self._ready.set()
 
+    @property
+    def has_mail(self) -> bool:
+        """True if `receive_batch` would not wait: a message, notice or signal is there, or a stop was requested.
+
+        An actor that receives with a timeout asks this first. A timeout of 0 cancels the receive, mail or no mail.
+        """
+        return self._cell.mailbox.has_mail
+
     async def receive_batch(self, most: int = 1000) -> list[M | Down]:
         """Wait for mail, then return up to `most` messages, death notices and signals first.
 

@@ -139,9 +139,14 @@ class Mailbox(Generic[M]):
 
     # ------------------------------------------------------------ receiver
 
+    @property
+    def has_mail(self) -> bool:
+        """True if there is something to take, or a stop was requested: `wait` would return or raise at once."""
+        return bool(self._items or self._signals or self.stopping)
+
     async def wait(self) -> None:
         """Return when there is something to take. Raises StopRequested. Always a point where a cancellation acts."""
-        if not (self._items or self._signals or self.stopping):
+        if not self.has_mail:
             self._in_a_row = 0
             self._receiver = partial(trio.lowlevel.reschedule, trio.lowlevel.current_task())
             await trio.lowlevel.wait_task_rescheduled(self._abort_receive)
@@ -159,7 +164,7 @@ class Mailbox(Generic[M]):
 
     def on_mail(self, call: Callable[[], None]) -> None:
         """Call `call` once, when there is something to take or a stop is requested; at once if that is so already."""
-        if self._items or self._signals or self.stopping:
+        if self.has_mail:
             call()
         else:
             self._receiver = call

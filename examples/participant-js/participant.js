@@ -3,6 +3,7 @@
 import { AckPolicy, jetstreamManager } from "@nats-io/jetstream";
 import { headers, nanos } from "@nats-io/transport-node";
 
+import { Signs } from "./signs.js";
 import { Names, commandOf } from "./wire.js";
 import { replyTo } from "./work.js";
 
@@ -27,18 +28,22 @@ export class Participant {
   #takers = [];
   /** @type {Set<JsMsg>} */
   #inHand = new Set();
+  /** @type {Set<Signs>} */
+  #atWork = new Set();
   /** @type {Set<ConsumerMessages>} */
   #asked = new Set();
   #clock = { offset: 0, until: 0 };
 
   /**
+   * @param {NatsConnection} connection
    * @param {JetStreamManager} manager
    * @param {Service} service
    * @param {Keys} keys
    * @param {Names} names
    * @param {number} signEvery
    */
-  constructor(manager, service, keys, names, signEvery) {
+  constructor(connection, manager, service, keys, names, signEvery) {
+    this.connection = connection;
     this.manager = manager;
     this.js = manager.jetstream();
     this.service = service;
@@ -58,7 +63,7 @@ export class Participant {
   static async open(connection, service, keys, { namespace = "", atOnce = 4, signEvery = 1_000 } = {}) {
     // the role `participant` may not ask about the account, nor about consumers: `add` is enough
     const manager = await jetstreamManager(connection, { checkAPI: false, timeout: PATIENCE });
-    const participant = new Participant(manager, service, keys, new Names(namespace), signEvery);
+    const participant = new Participant(connection, manager, service, keys, new Names(namespace), signEvery);
     try {
       for (const endpoint of service.endpoints) {
         await participant.#serve(endpoint, "do", endpoint.name, atOnce);
@@ -166,9 +171,25 @@ export class Participant {
       await this.#bury(message, String(error));
       return;
     }
-    const reply = await replyTo(endpoint, command, this.keys, await this.#now());
+    const reply = await this.#work(endpoint, command);
     const msgID = `${saga}/${reply.key}/${reply.attempt}/${reply.answer}`;
     await this.js.publish(command.reply_to, JSON.stringify(reply), { msgID });
+  }
+
+  /**
+   * Have a command worked on, and return the reply. Meanwhile it is shown that its handler lives.
+   * @param {Endpoint<any, any>} endpoint
+   * @param {Command} command
+   */
+  async #work(endpoint, command) {
+    const now = await this.#now();
+    const signs = new Signs(command, performance.now());
+    this.#atWork.add(signs);
+    try {
+      return await replyTo(endpoint, command, this.keys, now, signs);
+    } finally {
+      this.#atWork.delete(signs);
+    }
   }
 
   /**
@@ -187,9 +208,14 @@ export class Participant {
     await this.js.publish(subject, message.data, { headers: fields });
   }
 
-  /** Show the server that handlers live, so that their commands do not come again. */
+  /** Show the server that handlers live, so that their commands do not come again, and tell sagas that want to know. */
   #sign() {
     for (const message of this.#inHand) message.working();
+    for (const signs of this.#atWork) {
+      const beat = signs.due(performance.now());
+      // nobody waits for an answer: one that is lost is made up for by the next
+      if (beat !== undefined) this.connection.publish(signs.command.reply_to, JSON.stringify(beat));
+    }
   }
 
   /** Return the server's time, which is needed only if keys are kept for a time: a machine's clock may be an hour off. */

@@ -15,6 +15,7 @@
  * @property {number} deadline
  * @property {string} reply_to
  * @property {unknown} payload
+ * @property {number} [heartbeat] seconds within which a sign of life is due while the work goes on
  * @property {Record<string, string>} [trace]
  */
 
@@ -34,6 +35,8 @@
  * @property {number} attempt
  * @property {import("node-sqlite3-wasm").Database} db
  * @property {Record<string, string>} trace
+ * @property {() => void} heartbeat has a heartbeat sent soon: for work that keeps the event loop busy, between two parts
+ * @property {(value: unknown) => void} progress has it told how far the work has come, as a small JSON value
  */
 
 /**

@@ -46,9 +46,10 @@ const ship = endpoint({
   undoName: "recall",
   checkName: "shipped",
   read: readShip,
-  async work({ order, parcels, country, packing }, { key, db }) {
+  async work({ order, parcels, country, packing }, { key, db, progress }) {
     if (!COUNTRIES.includes(country)) throw new Reject("not_served", { country });
     if (parcels > MOST) throw new Reject("too_many_parcels", { most: MOST });
+    progress({ packing: parcels });
     await new Promise((resolve) => setTimeout(resolve, packing * 1_000));
     const made = db.run("INSERT INTO shipments (key, order_id, parcels) VALUES (?, ?, ?)", [key, order, parcels]);
     return /** @type {Shipment} */ ({ number: Number(made.lastInsertRowid) });

@@ -49,6 +49,7 @@ export function commandOf(data, kind) {
   for (const name of ["key_since", "attempt", "deadline"]) {
     if (typeof found[name] !== "number") throw new Error(`it has no ${name}`);
   }
+  if (!["number", "undefined"].includes(typeof found.heartbeat)) throw new Error("its heartbeat is not a number");
   if (found.kind !== kind) throw new Error(`it is a ${found.kind}, and this endpoint is for ${kind}`);
   return found;
 }

@@ -5,6 +5,7 @@ import { Reject, Retry } from "./service.js";
 
 /** @import { Answer, Command, Context, Endpoint } from "./service.js" */
 /** @import { Keys } from "./keys.js" */
+/** @import { Signs } from "./signs.js" */
 
 /**
  * A reply, as docs/wire.md has it.
@@ -29,14 +30,15 @@ const BUSY_FOR = 1;
  * @param {Command} command
  * @param {Keys} keys
  * @param {number} now the server's time, in seconds since the epoch
+ * @param {Signs} signs
  * @returns {Promise<Reply>}
  */
-export async function replyTo(endpoint, command, keys, now) {
+export async function replyTo(endpoint, command, keys, now, signs) {
   if (keys.horizon !== undefined && command.key_since < now - keys.horizon) {
     return reply(command, "unknown", { reason: "expired: the key is older than the keys that are kept" });
   }
   try {
-    return await answered(endpoint, command, keys);
+    return await answered(endpoint, command, keys, signs);
   } catch (error) {
     if (error instanceof Done) {
       return reply(command, "retry", { reason: "the work under this key was done meanwhile", after: BUSY_FOR });
@@ -51,9 +53,10 @@ export async function replyTo(endpoint, command, keys, now) {
  * @param {Endpoint<any, any>} endpoint
  * @param {Command} command
  * @param {Keys} keys
+ * @param {Signs} signs
  * @returns {Promise<Reply>}
  */
-async function answered(endpoint, command, keys) {
+async function answered(endpoint, command, keys, signs) {
   const key = command.action_key;
   if (command.kind === "check") {
     const kept = await keys.look(key);
@@ -63,14 +66,14 @@ async function answered(endpoint, command, keys) {
   }
   if (command.kind === "undo") {
     await keys.burn(key, async (db, kept) => {
-      await endpoint.undo?.(endpoint.read(command.payload), kept.payload, context(command, db));
+      await endpoint.undo?.(endpoint.read(command.payload), kept.payload, context(command, db, signs));
     });
     return reply(command, "done");
   }
   const given = endpoint.read(command.payload);
   const kept = await keys.do(key, async (db) => {
     try {
-      return { answer: "done", payload: await endpoint.work(given, context(command, db)) };
+      return { answer: "done", payload: await endpoint.work(given, context(command, db, signs)) };
     } catch (error) {
       if (!(error instanceof Reject)) throw error;
       return { answer: "rejected", code: error.code, payload: error.detail };
@@ -106,10 +109,19 @@ async function unlessDone() {
 /**
  * @param {Command} command
  * @param {import("node-sqlite3-wasm").Database} db
+ * @param {Signs} signs
  * @returns {Context}
  */
-function context(command, db) {
-  return { key: command.action_key, run: command.run, attempt: command.attempt, db, trace: command.trace ?? {} };
+function context(command, db, signs) {
+  return {
+    key: command.action_key,
+    run: command.run,
+    attempt: command.attempt,
+    db,
+    trace: command.trace ?? {},
+    heartbeat: () => signs.beat(),
+    progress: (value) => signs.progress(value),
+  };
 }
 
 /**

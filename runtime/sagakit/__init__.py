@@ -14,6 +14,7 @@ client       Runtime and Handle
 asyncio      the same for asyncio programs
 contract     what sagas exchange with others, as AsyncAPI documents
 doctor       coded checks of server, streams, fleet and sagas
+encryption   Encrypted: a payload codec with AES-GCM
 prometheus   the metrics of a runtime, for a Prometheus registry
 otel         traces of sagas through OpenTelemetry
 outbox       sagas that a database transaction starts
@@ -23,6 +24,7 @@ web          the console and the HTTP API, as an ASGI app
 testing      the kit for the tests of a user: simulate, explore, fixtures
 cli          the command `sagakit`
 errors       every error, as one tree
+extras       the extras of the package, and what a program says that lacks one
 lazy_names   exported names that are imported when they are first asked for
 naming       what names may be, and the nearest one to a misspelt one
 ration       how many lines a minute the log gets of one kind
@@ -75,6 +77,10 @@ if TYPE_CHECKING:
     from sagakit.definition import signal as signal
     from sagakit.definition import step as step
     from sagakit.definition import timer as timer
+    from sagakit.definition.payloads import Compressed as Compressed
+    from sagakit.definition.payloads import PayloadCodec as PayloadCodec
+    from sagakit.definition.payloads import PayloadPlace as PayloadPlace
+    from sagakit.definition.payloads import Sealed as Sealed
     from sagakit.engine import PersistedSagaState as PersistedSagaState
     from sagakit.engine import SagaStatus as SagaStatus
     from sagakit.errors import AlreadyStarted as AlreadyStarted
@@ -136,6 +142,7 @@ else:
                 "MaybeRemote Node NotDone OldSaga Outcome Reject Remote Retry RetryPolicy Saga Signal Step Timer child "
                 "each remote signal step timer"
             ),
+            "sagakit.definition.payloads": "Compressed PayloadCodec PayloadPlace Sealed",
             "sagakit.engine": "PersistedSagaState SagaStatus",
             "sagakit.errors": (
                 "AlreadyStarted CallerError CannotConnect DefinitionError Deleted InputTooLarge InvalidConfig "

@@ -26,6 +26,7 @@ from sagakit.client.misuse import VERBS_OF_A_HANDLE, elsewhere, opened
 from sagakit.client.reaching import client_connection
 from sagakit.client.start_options import StartOptions
 from sagakit.definition import Outcome, Saga, Signal
+from sagakit.definition.payloads import PayloadCodec, Payloads
 from sagakit.engine import Record, SagaStatus
 from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
@@ -82,6 +83,11 @@ class AsyncioRuntime:
     def messages_sent(self) -> int:
         """Number of messages sent to the server so far. See `Runtime.messages_sent`."""
         return self._inner.messages_sent
+
+    @property
+    def payloads(self) -> Payloads:
+        """The way of values into records and messages, and back. See `Runtime.payloads`."""
+        return self._inner.payloads
 
     @property
     def ready(self) -> bool:
@@ -240,6 +246,7 @@ async def open_runtime(
     adopt: bool = True,
     commands: Sequence[Command] = (),
     tracing: Tracing | None = None,
+    payload_codec: PayloadCodec | Sequence[PayloadCodec] | None = None,
     **options: Unpack[RuntimeOptions],
 ) -> AsyncIterator[AsyncioRuntime]:
     """Open a worker beside this asyncio program. Options and errors are those of `sagakit.open_runtime`.
@@ -267,6 +274,7 @@ async def open_runtime(
             adopt=adopt,
             commands=commands,
             tracing=tracing,
+            payload_codec=payload_codec,
             **options,
         ) as runtime:
             opened.append(runtime)
@@ -293,7 +301,12 @@ async def _closed(thread: TrioThread) -> None:
 
 
 @opened("client")
-async def open_client(url: str, **options: Unpack[ClientOptions]) -> AsyncIterator[Client]:
+async def open_client(
+    url: str,
+    *,
+    payload_codec: PayloadCodec | Sequence[PayloadCodec] | None = None,
+    **options: Unpack[ClientOptions],
+) -> AsyncIterator[Client]:
     """Open a client on this program's loop: it starts, sees and helps the sagas of workers anywhere, and runs none.
 
         async with sagakit.asyncio.open_client("nats://localhost") as client:
@@ -302,9 +315,9 @@ async def open_client(url: str, **options: Unpack[ClientOptions]) -> AsyncIterat
     No trio is loaded. Arguments, permissions and errors are those of `sagakit.open_client`.
     """
     loop = check_asyncio("client")
-    config = client_config(options)
+    config, payloads = client_config(options), Payloads(payload_codec)
     async with open_asyncio_wire(client_connection(url, config)) as wire:
-        client = await client_on(wire, wire.server_version, config, Home("client", loop).check_asyncio)
+        client = await client_on(wire, wire.server_version, config, Home("client", loop).check_asyncio, payloads)
         keeper = loop.create_task(client.keep())
         try:
             yield client

@@ -9,21 +9,27 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 
+from sagakit.extras import named
+
 
 def lazy_names(
-    package: str, homes: Mapping[str, str]
+    package: str, homes: Mapping[str, str], *, extra: str = ""
 ) -> tuple[list[str], Callable[[str], object], Callable[[], list[str]]]:
     """Return `__all__`, `__getattr__` and `__dir__` of a package.
 
     `homes` holds the names that each module lends to the package, separated by blanks. The modules of the package are
-    found as attributes, too, as if the package had imported them.
+    found as attributes, too, as if the package had imported them. Where a module of the `extra` is missing, which they
+    need, the error names that extra.
     """
     home_of = {name: home for home, names in homes.items() for name in names.split()}
 
     def find(name: str) -> object:
         if name not in home_of:
             return _module(package, name, home_of)
-        found = getattr(import_module(home_of[name]), name)
+        try:
+            found = getattr(import_module(home_of[name]), name)
+        except ModuleNotFoundError as error:
+            raise named(error, package, extra) from None
         setattr(sys.modules[package], name, found)
         return found
 

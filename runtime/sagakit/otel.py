@@ -16,16 +16,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from opentelemetry import context as contexts
-from opentelemetry import trace
-from opentelemetry.sdk.trace import Tracer
-from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.sdk.trace.sampling import Decision
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-
 from sagakit.errors import InvalidConfig
+from sagakit.extras import named
 from sagakit.release import __version__
 from sagakit.tracing import SagaSpan, SpanRef, TraceParent
+
+try:
+    from opentelemetry import context as contexts
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import Tracer
+    from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+    from opentelemetry.sdk.trace.sampling import Decision
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+except ModuleNotFoundError as error:
+    raise named(error, __name__, "otel") from None
 
 _given: ContextVar[SpanRef | None] = ContextVar("sagakit_span", default=None)
 """The ids of the span that is being made."""

@@ -14,12 +14,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from math import inf
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
-
 from sagakit.client.api import RuntimeApi
 from sagakit.client.metrics import METRICS, MetricReading, MetricRow
+from sagakit.extras import named
 from sagakit.system.tally import HistogramReading
+
+try:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+    from prometheus_client.registry import Collector
+except ModuleNotFoundError as error:
+    raise named(error, __name__, "prometheus") from None
 
 PREFIX = "sagakit_"
 

@@ -229,3 +229,33 @@ async def test_a_busy_actor_lets_others_have_their_turn() -> None:
             turns += 1
             await trio.lowlevel.checkpoint()
     assert turns > 5000 / 100
+
+
+async def test_has_mail_is_true_for_a_message_a_signal_and_a_stop() -> None:
+    said: list[tuple[str, bool]] = []
+    proceed, waits = trio.Event(), trio.Event()
+
+    class Looking(Actor[str]):
+        async def run(self, ctx: ActorContext[str]) -> None:
+            ctx.ready()
+            said.append(("nothing", ctx.has_mail))
+            await ctx.ref.tell("a message")
+            said.append(("message", ctx.has_mail))
+            await ctx.receive()
+            said.append(("taken", ctx.has_mail))
+            ctx.ref.signal("a signal")
+            said.append(("signal", ctx.has_mail))
+            await ctx.receive()
+            waits.set()
+            await proceed.wait()
+            said.append(("stop", ctx.has_mail))
+
+    async with trio.open_nursery() as nursery, running(child(Looking)):
+        await waits.wait()
+
+        async def later() -> None:
+            await trio.testing.wait_all_tasks_blocked()
+            proceed.set()
+
+        nursery.start_soon(later)
+    assert said == [("nothing", False), ("message", True), ("taken", False), ("signal", True), ("stop", True)]

@@ -47,6 +47,7 @@ class Counter(Actor[Ask]):
         ctx.unwatch(ctx.ref)
 
     async def run(self, ctx: ActorContext[Ask]) -> None:
+        assert_type(ctx.has_mail, bool)
         assert_type(await ctx.receive(), Ask | Down)
         assert_type(await ctx.receive_batch(7), list[Ask | Down])
 

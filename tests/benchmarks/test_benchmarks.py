@@ -101,13 +101,25 @@ def test_a_benchmark_runs_to_its_end_and_writes_its_documented_keys(name: str, t
         assert row.runs == [row.median]
 
 
-def test_throughput_takes_two_workers_and_both_durabilities(tmp_path: Path) -> None:
+def test_throughput_takes_two_workers_and_each_durability(tmp_path: Path) -> None:
     options = ("--workers", "2", "--sagas", "30", "--inflight", "10", "--shards", "2")
     result = run("throughput", tmp_path / "found.json", *options)
-    assert [row.labels for row in result.rows] == [{"sync": "relaxed"}, {"sync": "always"}]
+    assert [row.labels for row in result.rows] == [{"sync": "relaxed"}, {"sync": "always"}, {"sync": "grouped"}]
     assert all(list(row.median) == list(result.figures) == documented("throughput") for row in result.rows)
-    relaxed, always = result.rows
+    relaxed, always, grouped = result.rows
     assert paired(always, relaxed, "messages_per_saga") == pytest.approx(1.0, rel=0.2)
+    assert result.summary["sagas_per_s_grouped_over_always"] == paired(grouped, always, "sagas_per_s")
+
+
+def test_a_grouped_run_has_fewer_acknowledgments_than_messages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "INFLIGHT", (200,))
+    always, grouped = (
+        run("cost", tmp_path / f"{sync}.json", "--scale", "0.3", "--sync", sync).rows[0].median
+        for sync in ("always", "grouped")
+    )
+    stored = sum(always[f"{name}_messages_per_saga"] for name in cost.STORED)
+    assert always["answers_per_saga"] > 0.9 * stored
+    assert grouped["answers_per_saga"] < 0.5 * stored
 
 
 def test_a_cluster_keeps_three_copies_and_is_compared_with_one_node(tmp_path: Path) -> None:

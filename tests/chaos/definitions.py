@@ -155,6 +155,9 @@ class Transfer(_Chaotic, Saga[Job, str]):
         return ctx.result(Transfer.settle)
 
 
+ALIVE_WITHIN = timedelta(seconds=3)
+FOUND_OUT_BEFORE = timedelta(seconds=20)
+"""Time for a reply of a participant that has to show life within ALIVE_WITHIN: far longer than for the others."""
 REPLIED_WITHIN = timedelta(seconds=4)
 """Less than the pause of a participant: a success that comes later meets a check, an undo or another attempt."""
 
@@ -171,7 +174,7 @@ class Dispatch(_Chaotic, Saga[Job, str]):
 
     take = remote(
         "depot.take", str, send=_ask("take"), compensate="depot.undo-take", check="depot.check-take",
-        on_unknown="check", retry=STUBBORN, undo_retry=STUBBORN, timeout=REPLIED_WITHIN,
+        on_unknown="check", retry=STUBBORN, undo_retry=STUBBORN, timeout=FOUND_OUT_BEFORE, heartbeat=ALIVE_WITHIN,
     )  # fmt: skip
     insure = remote(
         "depot.insure", str, send=_ask("insure"), compensate="depot.undo-insure", after=[take],

@@ -68,6 +68,8 @@ def _serve(service: Service, step: str) -> None:
     @service.endpoint(step)
     async def do(asked: Asked, ctx: CommandContext) -> str:
         _note("do", step, ctx)
+        ctx.heartbeat()  # most work is done before one is due
+        ctx.progress(step)
         if asked.refuse:
             raise Reject("refused", step=step)  # the row is rolled back
         return step

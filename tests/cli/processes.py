@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +16,10 @@ import httpx
 import msgspec
 import trio
 
+from tests.child_lines import ChildLines
+
 ROOT = Path(__file__).parents[2]
 SAGAKIT = str(Path(sys.executable).parent / "sagakit")
-PATIENCE = 120.0
-"""Seconds that a process gets to say what it has to say."""
 
 
 class Process:
@@ -101,18 +100,7 @@ def worker(folder: Path, sagas: str, *arguments: str, **environment: str) -> Ite
 
 def said(process: subprocess.Popen[str], text: str) -> str:
     """Return the next line of a process's standard error that has `text`. One that takes too long is killed."""
-    assert process.stderr is not None
-    too_late = threading.Timer(PATIENCE, process.kill)
-    too_late.start()
-    seen = list[str]()
-    try:
-        for line in process.stderr:
-            seen.append(line)
-            if text in line:
-                return line
-    finally:
-        too_late.cancel()
-    raise AssertionError(f"no line with {text!r}, in {PATIENCE:g} s at the most: {seen}")
+    return ChildLines(process, process.stderr).until(text)
 
 
 async def get(url: str) -> httpx.Response:

@@ -12,7 +12,8 @@ from sagakit.cli import scaffold
 from sagakit.cli.app import app
 from typer.testing import CliRunner
 
-ROOT = Path(__file__).parents[2]
+from tests.docs.blocks import ROOT, blocks
+
 TEMPLATES = ROOT / "runtime" / "sagakit" / "cli" / "project"
 
 
@@ -103,3 +104,11 @@ def test_a_folder_with_files_is_left_alone(tmp_path: Path) -> None:
 
 def test_the_folder_of_the_templates_holds_nothing_else() -> None:
     assert {path.suffix for path in TEMPLATES.rglob("*") if path.is_file()} == {".tmpl"}
+
+
+def test_the_command_the_page_and_the_project_say_first_to_install_what_the_tests_need(tmp_path: Path) -> None:
+    said = CliRunner().invoke(app, ["init", "shop", "--folder", str(tmp_path / "shop")]).stderr
+    shown = blocks(ROOT / "docs" / "cli.md", "console")[0]
+    readme = (tmp_path / "shop" / "README.md").read_text()
+    for text in (said, shown, readme):
+        assert 0 < text.find("pip install -e '.[test]'") < text.find("make test"), text

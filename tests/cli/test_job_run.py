@@ -15,6 +15,7 @@ from sagakit.client.by_key import PlainAccess, open_plain
 from sagakit.client.job_answers import reason_of
 from sagakit.client.job_run import JobRun, JobVerdict
 from sagakit.client.jobs import Holder, Job, JobItem, JobPages, Jobs, JobVerb
+from sagakit.client.tail import Tail, last_sequence
 from sagakit.cluster import stranded
 from sagakit.engine import Record
 from sagakit.errors import JobHeld
@@ -75,6 +76,20 @@ async def desk(folder: Path, *, shards: int = 1) -> AsyncIterator[Desk]:
             open_plain(server.url, Config()) as sagas,
         ):
             yield Desk(server.url, runtime, sagas, folder)
+
+
+async def test_a_first_run_waits_for_nothing_that_is_not_stored(tmp_path: Path) -> None:
+    """Nothing was written since the plan was made: the tail says so when it is opened, not after a wait."""
+    async with desk(tmp_path) as at:
+        await at.stuck("one")
+        stream = "KV_SAGA_STATE"
+        last = await last_sequence(at.wire, stream)
+        async with Tail(at.wire, stream, "$KV.SAGA_STATE.>", after=last) as tail:
+            assert not tail.behind
+        async with Tail(at.wire, stream, "$KV.SAGA_STATE.>", after=last - 1) as tail:
+            assert tail.behind
+            assert [one.sequence for one in await tail.take(60)] == [last]
+            assert not tail.behind
 
 
 async def test_another_life_of_the_id_is_not_touched(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from sagakit.jetstream.ports import free_port
 from tests.bulk_killed import Command, Depot, depot, once_each
 from tests.cli.operators import Operator
 from tests.cli.processes import worker
+from tests.docs.blocks import ROOT, blocks
+from tests.docs.printed import fits, outputs
 from tests.servers import running_server
 
 ORDER = ("Post.*", "--why", "the carrier is back", "--yes")
@@ -121,7 +123,11 @@ def test_ctrl_c_leaves_a_job_that_says_how_to_go_on(posted: Depot) -> None:
         process.send_signal(signal.SIGINT)
         stopped = ended(process)
     assert stopped.code == CUT_OFF
-    assert f"sagas have their verdicts; sagakit retry --resume {stopped.job}" in stopped.err
+    retry, jobs, _ = outputs(blocks(ROOT / "docs" / "cli.md", "console")[4]).items()
+    assert fits(retry[1].replace("^C", ""), stopped.err.replace("Post", "PlaceOrder")), stopped.err
+    heading, _ = jobs[1].splitlines()
+    table = posted.run("jobs").out.splitlines()
+    assert table[0].split() == heading.split()
     line = the_job(posted)
     assert (line["state"], line["done"]) == ("unfinished", posted.reported())
     assert posted.retry("--resume", stopped.job).code == 0

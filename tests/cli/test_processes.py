@@ -11,6 +11,7 @@ import trio
 from sagakit.cli.exits import CommandExit
 from sagakit.jetstream.server_process import read
 
+from tests.child_lines import ChildLines
 from tests.cli.processes import ROOT, SAGAKIT, Process, start, worker
 from tests.cli.test_worker import answers
 from tests.cli.test_worker_metrics import scraped
@@ -97,14 +98,12 @@ async def test_a_killed_process_starts_again_its_sagas_go_on_and_a_signal_drains
 def test_the_processes_end_when_their_parent_is_killed(server: Server, namespace: str) -> None:
     command = [SAGAKIT, "worker", "tests.cli.jobs:sagas", "--nats", server.url, "--namespace", namespace]
     with subprocess.Popen([*command, "--processes", "2"], cwd=ROOT, stderr=subprocess.PIPE, text=True) as parent:
-        assert parent.stderr is not None
-        up = set[str]()
+        lines, up = ChildLines(parent, parent.stderr), set[str]()
         while up != {"[1]", "[2]"}:
-            line = parent.stderr.readline()
-            assert line, up
+            line = lines.next()
             up |= {number for number in ("[1]", "[2]") if f"{number} sagakit.worker: worker" in line}
         parent.kill()
-        parent.stderr.read()  # ends once the last process that could write there has ended
+        lines.rest()  # ends once the last process that could write there has ended
 
 
 async def test_a_module_that_is_not_there_ends_the_parent_with_the_exit_code(tmp_path: Path) -> None:

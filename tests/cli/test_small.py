@@ -55,7 +55,7 @@ def test_setup_takes_shards_and_what_it_needs_to_connect() -> None:
 
 
 def test_a_missing_package_is_said_before_what_is_wrong_with_the_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command_options, "WORKER_PACKAGES", ("no_such_package",))
+    monkeypatch.setattr(command_options, "EXTRAS", {"worker": ("no_such_package",)})
     done = CliRunner().invoke(app, ["worker"])
     assert done.exit_code == 2
     assert done.stderr == "this command needs no_such_package: pip install 'sagakit[worker]'\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -10,6 +11,8 @@ from sagakit.cli.exits import CommandExit
 
 from tests.cli.operators import Operator
 from tests.cli.processes import worker
+from tests.docs.blocks import ROOT, blocks
+from tests.docs.printed import outputs
 from tests.servers import running_server
 
 WHY = ("--why", "the disk was replaced", "--by", "ann")
@@ -63,8 +66,11 @@ def test_a_lost_bucket_is_rebuilt_and_planted_differences_are_found(tmp_path: Pa
         assert [(line["key"], line["what"]) for line in said.json] == [
             (stuck, "it is stuck by its events, and no record is stored")
         ]
-        said = shell.says("store", "rebuild", *WHY, "--yes")
-        assert (said.code, said.err.splitlines()[-1]) == (0, "2 sagas in the log: 1 stuck, 1 there")
+        said = shell.says("store", "rebuild", *WHY, "--yes", "-o", "none")
+        assert (said.code, said.out, said.err) == (0, "", 2 * "2 sagas in the log: 1 stuck, 1 there\n")
+        dry, real, _, _ = outputs(blocks(ROOT / "docs" / "rebuild.md", "console")[1]).values()
+        shown = re.sub(r"[\d,]+ (archived|stuck)", "N", dry)
+        assert (shown, real) == ("812 sagas in the log: N, N\n", 2 * dry)
         assert (_run(_revision, server.url, stuck) or 0) > 10**12, "an old write must not match a revision by chance"
         shell.lets_carrier_work("stuck")
         with worker(tmp_path / "second", "parcels", "--nats", server.url):

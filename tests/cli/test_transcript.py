@@ -1,4 +1,4 @@
-"""The transcript of docs/operators.md: hundreds of orders that an outage has left stuck, mended by commands alone.
+"""The transcripts of docs/operators.md: orders that an outage has left stuck, mended by commands alone.
 
 Each command of the page is run as it is printed. Its output is the one of the page, but for numbers, times and ids.
 """
@@ -16,68 +16,63 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.outage import DOWN
+from tests.child_lines import ChildLines
+from tests.cli import carrier, outage
 from tests.cli.processes import ROOT, SAGAKIT
+from tests.docs.blocks import blocks
+from tests.docs.printed import fits, outputs
 from tests.servers import running_server
 
-pytestmark = pytest.mark.long
-
-HEADING = "## A payment provider was away: how do I find and mend hundreds of sagas?"
-LOOKING = re.compile(r"sagakit (groups|list|count|jobs)\b")
+PAGE = ROOT / "docs" / "operators.md"
+LOOKING = re.compile(r"sagakit (groups|list|count|jobs|history)\b")
 """Commands that change nothing: they are run again until the sagas are as far as the page has them."""
-VARYING = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}|order-\d+|[\d,]+[smhd]?\b")
+QUESTION = "go ahead? [y/N]: y\n"
 PATIENCE = 90.0
 
 
-def commands() -> Iterator[tuple[str, list[str]]]:
-    """Yield the commands of the page, each with the lines that it prints."""
-    page = (ROOT / "docs" / "operators.md").read_text()
-    section = page.partition(HEADING)[2].partition("\n## ")[0]
-    for block in re.findall(r"```console\n(.*?)```", section, re.DOTALL):
-        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            command, *lines = part.splitlines()
-            yield command, lines
-
-
-def plain(lines: list[str], user: str) -> list[str]:
-    """Return lines without what differs from run to run."""
-    return [" ".join(VARYING.sub("N", re.sub(rf"\b{user}\b", "USER", line)).split()) for line in lines]
-
-
 @contextmanager
-def orders_in_an_outage(url: str, books: Path) -> Iterator[None]:
+def orders_in_an_outage(module: str, url: str, books: Path, down: str) -> Iterator[None]:
     books.mkdir()
-    (books / DOWN).touch()
-    command = [sys.executable, "-m", "tests.cli.outage", url, str(books)]
+    (books / down).touch()
+    command = [sys.executable, "-m", module, url, str(books)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as worker:
         try:
-            assert worker.stdout is not None
-            assert worker.stdout.readline() == b"settled\n"
+            assert ChildLines(worker).next() == b"settled\n"
             yield
         finally:
             worker.kill()
 
 
-def test_an_outage_is_found_mended_and_audited_as_the_page_says(tmp_path: Path) -> None:
-    books = tmp_path / "books"
-    with running_server(tmp_path / "server") as server, orders_in_an_outage(server.url, books):
-        given = {"SAGAKIT_NATS_URL": server.url, "BOOKS": str(books), "LOGNAME": "tester", "COLUMNS": "200"}
+def said(command: str, given: dict[str, str]) -> str:
+    """Return what a command of the page prints. There is no terminal here, so none that asks."""
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=ROOT, env=os.environ | given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, check=False,
+    )  # fmt: skip
+    return done.stdout
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("module", "down", "shown"),
+    [(carrier, carrier.DOWN, slice(0, 3)), (outage, outage.DOWN, slice(3, 6))],
+    ids=["a few", "hundreds"],
+)
+def test_an_outage_is_found_mended_and_audited_as_the_page_says(
+    module: object, down: str, shown: slice, tmp_path: Path
+) -> None:
+    books, name = tmp_path / "books", getattr(module, "__name__")  # noqa: B009  # a module
+    with running_server(tmp_path / "server") as server, orders_in_an_outage(name, server.url, books, down):
+        given = {"SAGAKIT_NATS_URL": server.url, "BOOKS": str(books), "LOGNAME": "ann", "COLUMNS": "200"}
         given["PATH"] = os.pathsep.join([str(Path(SAGAKIT).parent), os.environ["PATH"]])
-        seen: list[str] = []
-        for command, expected in commands():
-            if "retry" in command:
-                (books / DOWN).unlink()
+        told = {command: text for block in blocks(PAGE, "console")[shown] for command, text in outputs(block).items()}
+        for command, expected in told.items():
+            if command.startswith("export "):
+                continue
+            if "sagakit retry" in command:
+                (books / down).unlink()
+            asked = QUESTION in expected
             until = time.monotonic() + PATIENCE
-            while True:
-                done = subprocess.run(
-                    ["bash", "-c", command], cwd=ROOT, env=os.environ | given, capture_output=True, text=True,
-                    check=False,
-                )  # fmt: skip
-                found = (done.stdout + done.stderr).splitlines()
-                if plain(found, "tester") == plain(expected, "ann"):
-                    break
+            while not fits(expected.replace(QUESTION, ""), found := said(command + " --yes" * asked, given)):
                 assert LOOKING.match(command), (command, found)
                 assert time.monotonic() < until, (command, found)
-            seen += found
-        assert seen[-1] == "books balance"
-        assert seen[-9].startswith("500 of 500 orders have ended, ")

@@ -136,8 +136,9 @@ async def give_up(shop: Shop) -> None:
 async def send_what_cannot_be_applied(shop: Shop) -> None:
     """Send what is not a command, and a signal for a saga that is not stored."""
     await shop.send("client", "held-0", b"not JSON")
-    found = await shop.until("dead_letters_total Deliver", 1)
-    assert found["dead_letters_total "] == 0
+    found = await shop.until("dead_letters_total inbox Deliver", 1)
+    assert found["dead_letters_total inbox "] == 0
+    assert found["dead_letters_total intake Deliver"] == 0
     await shop.send("client", "nobody", msgspec.json.encode({"kind": "cancel", "reason": "mistyped"}))
     found = await shop.until("inbox_backlog_messages parked Deliver", 1)
     assert found["inbox_backlog_messages new Deliver"] == 0

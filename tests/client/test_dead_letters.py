@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
-import trio
-from sagakit import Client, Config
+from sagakit import Client
 from sagakit.client.letters import Letters
 from sagakit.errors import Ambiguous, InvalidInput, NotAllowed, UnknownLetter
 from sagakit.jetstream.puller import refusal
 from sagakit.jetstream.wire import header_block, header_fields
 from sagakit.jetstream.wire_reading import last_message
-from sagakit.system.open_store import open_store
 
-from tests.client.conftest import Body, OnClient
-from tests.servers import Server
+from tests.client.conftest import OnStore
 
 WHO = {"by": "ann", "why": "the sender is mended"}
 BAD, GOOD = b'{"kind": "start", "input": "x"}', b'{"kind": "start", "input": {"number": 7}}'
-OnStore = Callable[[Body], None]
-
-
-@pytest.fixture
-def on_store(face: OnClient, server: Server, namespace: str) -> OnStore:
-    """Runs a test on a client, with buckets and streams and no worker."""
-
-    def run(body: Body) -> None:
-        async def make() -> None:
-            async with open_store(server.url, Config(namespace=namespace)):
-                pass
-
-        trio.run(make)
-        face(server.url, body, namespace=namespace)
-
-    return run
 
 
 async def bury(client: Client, subject: str, payload: bytes = BAD, **headers: str) -> int:

@@ -21,6 +21,7 @@ from sagakit import (
 )
 from sagakit.asyncio import AsyncioRuntime
 from sagakit.client.client_opening import ClientOptions
+from sagakit.client.command_sending import CommandSender
 from sagakit.definition import Plan, SagaSchema
 from sagakit.store.names import Names
 from sagakit.store.permissions import Grant
@@ -30,6 +31,7 @@ from tests.definition.typing_nodes import Order, Ship
 
 OPTIONS: ClientOptions = {
     "namespace": "shop",
+    "claim_above": 100_000,
     "user": None,
     "password": None,
     "token": None,
@@ -53,6 +55,10 @@ async def programs() -> None:
         assert_type(client, Client)
     async with sagakit.asyncio.open_client("nats://localhost", **OPTIONS) as client:
         assert_type(client, Client)
+    async with sagakit.open_client("nats://localhost", payload_codec=[sagakit.Compressed()]) as client:
+        assert_type(client, Client)
+    async with sagakit.asyncio.open_client("nats://localhost", payload_codec=sagakit.Compressed(1)) as client:
+        assert_type(client, Client)
     async with sagakit.open_client("nats://localhost", max_active=1):  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
         pass
 
@@ -65,6 +71,8 @@ async def of_a_client_alone(client: Client, order: Order) -> None:
     assert_type(await client.schemas(), Mapping[str, SagaSchema])
     assert_type(await client.now(), float)
     assert_type(await client.plan_of(await client.load(Ship, "1")), Plan | None)
+    assert_type(client.commands, CommandSender)
+    assert_type(await client.commands.send("orders.place", order, id="1"), None)
     assert_type(client.wire, Wire)
     assert_type(client.names, Names)
     watch = client.watch(Ship, "1", after="start")

@@ -1,4 +1,4 @@
-"""A stream of a user's own, and a saga that its messages start, signal and cancel."""
+"""A stream, of a user's own or the runtime's, and a saga that its messages start, signal and cancel."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sagakit.client.letters import Letter
 from sagakit.errors import UnknownSaga
 from sagakit.jetstream.link_wire import LinkWire
 from sagakit.jetstream.wire import header_block
+from sagakit.store.names import Names
 
 from tests.servers import Server
 
@@ -42,20 +43,25 @@ class Place(Saga[Order, int]):
 
 
 class Field:
-    """A stream of a user's own under the namespace of a test."""
+    """A stream of commands under the namespace of a test: the runtime's own if `own`, else one of a user's."""
 
-    def __init__(self, server: Server, namespace: str, wire: LinkWire) -> None:
+    def __init__(self, server: Server, namespace: str, wire: LinkWire, *, own: bool = False) -> None:
         self.server = server
         self.namespace = namespace
         self.wire = wire
-        self.stream = f"{namespace}_ORDERS"
+        self.own = own
+        names = Names(namespace=namespace)
+        self.stream = names.intake if own else f"{namespace}_ORDERS"
+        self.head = names.intake_subject(f"{namespace}orders") if own else f"{namespace}orders"
+        """The beginning of the subjects of the commands."""
 
     @classmethod
-    async def made(cls, server: Server, namespace: str, wire: LinkWire) -> Field:
-        """Make the stream."""
-        found = cls(server, namespace, wire)
-        subjects = [f"{namespace}orders.>"]
-        await found.ask(f"STREAM.CREATE.{found.stream}", name=found.stream, subjects=subjects, storage="memory")
+    async def made(cls, server: Server, namespace: str, wire: LinkWire, *, own: bool = False) -> Field:
+        """Make the stream, unless it is the runtime's own."""
+        found = cls(server, namespace, wire, own=own)
+        if not own:
+            subjects = [f"{found.head}.>"]
+            await found.ask(f"STREAM.CREATE.{found.stream}", name=found.stream, subjects=subjects, storage="memory")
         return found
 
     async def ask(self, subject: str, **request: Any) -> Any:
@@ -64,7 +70,7 @@ class Field:
     async def send(self, subject: str, payload: Any, **headers: str) -> None:
         data = payload if isinstance(payload, bytes) else msgspec.json.encode(payload)
         block = header_block({name.replace("_", "-"): value for name, value in headers.items()})
-        await self.wire.request(f"{self.namespace}orders.{subject}", data, headers=block)
+        await self.wire.request(f"{self.head}.{subject}", data, headers=block)
 
     @staticmethod
     def command_of(namespace: str, subject: str = "place", **options: Any) -> Command:
@@ -72,7 +78,7 @@ class Field:
         return Command(f"{namespace}orders.{subject}", Place, **given)
 
     def command(self, subject: str = "place", **options: Any) -> Command:
-        return self.command_of(self.namespace, subject, **options)
+        return self.command_of(self.namespace, subject, **({"stream": None} if self.own else {}), **options)
 
     def runtime(self, *commands: Command) -> Any:
         return open_runtime(self.server.url, sagas=[Place()], namespace=self.namespace, commands=commands)

@@ -55,7 +55,8 @@ def mortal(fate: Fate) -> None:
 
 
 sagas = [Ship()]
-commands = [Command(os.environ.get("SUBJECT", "items.ship"), Ship, id="name", start="all")]
+own: dict[str, Any] = {"stream": None} if os.environ.get("OWN") else {}
+commands = [Command(os.environ.get("SUBJECT", "items.ship"), Ship, id="name", start="all", **own)]
 numbers = [7]
 if killed := os.environ.get("KILLED"):
     mortal(Fate(killed))

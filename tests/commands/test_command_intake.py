@@ -12,13 +12,13 @@ import sagakit.asyncio
 import trio
 from sagakit import Command, CommandMessage, Completed, open_client, open_runtime
 from sagakit.cluster.lease_value import Lease
-from sagakit.errors import BadBucket, InvalidConfig, Refused, StoreFull, UnknownSaga
+from sagakit.errors import BadBucket, InvalidConfig, LayoutMissing, Refused, StoreFull, UnknownSaga
 from sagakit.jetstream.inbox import StreamInbox
 from sagakit.jetstream.wire import stored_at
-from sagakit.store.names import Channel
+from sagakit.store.names import Channel, Names
 from sagakit.system.given_options import RuntimeOptions
 
-from tests.commands.field import RUNS, WITHIN, Field, Place, outcome
+from tests.commands.field import RUNS, WITHIN, Field, Order, Place, outcome
 from tests.looks import record_of
 from tests.servers import Server
 
@@ -44,6 +44,10 @@ async def test_bad_commands_are_dead_letters_and_hold_up_nobody(field: Field) ->
     async with field.runtime(field.command()) as runtime:
         assert await outcome(runtime, "good") == Completed(7)
         first, second = sorted(await field.letters(2), key=lambda one: one.payload)
+        with trio.fail_after(WITHIN):  # a letter is counted once it is stored
+            while runtime.metrics()['dead_letters_total{type="Place",source="intake"}'] != 2:  # noqa: ASYNC110
+                await trio.sleep(0.02)
+        assert runtime.metrics()['dead_letters_total{type="Place",source="inbox"}'] == 0
     assert (first.source, first.saga_type, first.code) == ("intake", "Place", "InvalidInput")
     assert (first.message_id, first.payload, first.headers) == (
         "bad-1", b"this is not JSON", {"Nats-Msg-Id": "bad-1"},
@@ -155,13 +159,13 @@ async def test_metrics_and_lease_of_a_worker_tell_how_many_commands_wait(
         assert runtime.metrics()[f"command_backlog_messages{labels}"] == 1
 
 
-async def test_a_stream_that_takes_no_such_consumer_is_named(field: Field) -> None:
-    name = f"{field.namespace}_QUEUE"
-    subjects = [f"{field.namespace}queue.>"]
-    await field.ask(f"STREAM.CREATE.{name}", name=name, subjects=subjects, retention="workqueue", storage="memory")
-    command = Command(f"{field.namespace}queue.place", Place, id="order_id", start="new")
+async def test_a_stream_that_takes_no_such_consumer_is_named(users: Field) -> None:
+    name = f"{users.namespace}_QUEUE"
+    subjects = [f"{users.namespace}queue.>"]
+    await users.ask(f"STREAM.CREATE.{name}", name=name, subjects=subjects, retention="workqueue", storage="memory")
+    command = Command(f"{users.namespace}queue.place", Place, id="order_id", start="new")
     with pytest.raises(BadBucket, match=f"the stream {name} takes no consumer .*Place_start.*deliver all"):
-        async with field.runtime(command):
+        async with users.runtime(command):
             pass
 
 
@@ -175,15 +179,15 @@ async def test_a_stream_that_takes_no_such_consumer_is_named(field: Field) -> No
         ({"headers_only": True}, "headers_only True"),
     ],
 )
-async def test_a_consumer_that_differs_is_refused_by_name(field: Field, other: dict[str, Any], has: str) -> None:
-    command = field.command()
-    name = f"{field.namespace}_{command.name}"
+async def test_a_consumer_that_differs_is_refused_by_name(users: Field, other: dict[str, Any], has: str) -> None:
+    command = users.command()
+    name = f"{users.namespace}_{command.name}"
     given = {"deliver_policy": "all", "ack_policy": "explicit", "filter_subjects": ["orders.place"], **other}
-    given["filter_subjects"] = [f"{field.namespace}{subject}" for subject in given["filter_subjects"]]
-    request = {"stream_name": field.stream, "config": {"durable_name": name, "name": name, **given}}
-    assert "error" not in await field.ask(f"CONSUMER.CREATE.{field.stream}.{name}", **request)
-    with pytest.raises(BadBucket, match=rf"the consumer {name} of the stream {field.stream} exists and has {has}"):
-        async with field.runtime(command):
+    given["filter_subjects"] = [f"{users.namespace}{subject}" for subject in given["filter_subjects"]]
+    request = {"stream_name": users.stream, "config": {"durable_name": name, "name": name, **given}}
+    assert "error" not in await users.ask(f"CONSUMER.CREATE.{users.stream}.{name}", **request)
+    with pytest.raises(BadBucket, match=rf"the consumer {name} of the stream {users.stream} exists and has {has}"):
+        async with users.runtime(command):
             pass
 
 
@@ -203,6 +207,39 @@ async def test_commands_that_cannot_be_taken_are_refused_when_the_runtime_opens(
         await opens(field.command(), url="memory:", namespace="")
     with pytest.raises(InvalidConfig, match="two commands share"):
         async with field.runtime(field.command(), field.command()):
+            pass
+
+
+@pytest.mark.parametrize("field", ["own"], indirect=True)
+async def test_commands_on_the_runtimes_own_stream_are_removed_once_they_are_taken(field: Field) -> None:
+    async with field.runtime(field.command()) as runtime:
+        await field.send("place", {"order_id": "one", "cents": 7})
+        await outcome(runtime, "one")
+        await field.acknowledged(field.command())
+    assert (await field.ask(f"STREAM.INFO.{field.stream}"))["state"]["messages"] == 0
+
+
+@pytest.mark.parametrize("field", ["own"], indirect=True)
+async def test_a_client_sends_commands_of_one_id_that_start_and_signal_a_saga(field: Field) -> None:
+    paid = field.command("paid", input="cents", signal=Place.paid)
+    place, pay = (f"{field.namespace}orders.{name}" for name in ("place", "paid"))
+    async with (
+        field.runtime(field.command(), paid) as runtime,
+        open_client(field.server.url, namespace=field.namespace) as client,
+    ):
+        for _ in range(2):
+            await client.commands.send(place, Order("o7", 7, waits=True), id="o7")
+            await client.commands.send(pay, {"order_id": "o7", "cents": 5}, id="o7")
+        assert await outcome(runtime, "o7") == Completed(12)
+        record = await record_of(await runtime.get(Place, "o7"))
+        assert record.causation_id == "o7"
+
+
+async def test_a_worker_on_a_layout_without_the_own_stream_is_told_what_to_run(users: Field) -> None:
+    stream = Names(namespace=users.namespace).intake
+    await users.ask(f"STREAM.DELETE.{stream}")
+    with pytest.raises(LayoutMissing, match=f"{stream}; run `sagakit setup`"):
+        async with users.runtime(users.command(stream=None)):
             pass
 
 

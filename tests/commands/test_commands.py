@@ -10,6 +10,7 @@ import pytest
 from sagakit import Command, CommandMessage, Context, Saga, signal, step
 from sagakit.errors import CallerError, InvalidConfig, InvalidInput
 from sagakit.messages.commands import read_command, translated
+from sagakit.store.names import Names
 
 
 class Order(msgspec.Struct):
@@ -108,6 +109,17 @@ def test_a_wrong_command_is_refused_where_it_is_written(wrong: dict[str, Any], s
     given: dict[str, Any] = {"subject": "orders.place", "saga": Place, "id": "order_id", "start": "all", **wrong}
     with pytest.raises(InvalidConfig, match=says):
         Command(given.pop("subject"), given.pop("saga"), **given)
+
+
+def test_on_the_runtimes_own_stream_a_command_begins_with_all() -> None:
+    command = Command("orders.place", Place, id="order_id", start="all", stream=None)
+    assert Names(namespace="shop").intake_place(command.subject, command.stream) == (
+        "shop.sagaintake.orders.place",
+        "shop_SAGA_INTAKE",
+    )
+    for start in ("new", 7):
+        with pytest.raises(InvalidConfig, match="a work queue, say start='all'"):
+            Command("orders.place", Place, id="order_id", start=start, stream=None)
 
 
 @pytest.mark.parametrize(

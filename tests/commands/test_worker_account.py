@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sagakit import Config, open_runtime
@@ -24,18 +25,20 @@ from tests.servers import running_server
 
 NAMESPACE = "shop"
 NAMES = Names(namespace=NAMESPACE)
+OWN: dict[str, Any] = {"stream": None}
 
 
-@pytest.fixture
-async def field(tmp_path: Path) -> AsyncIterator[Field]:
+@pytest.fixture(params=["users", "own"])
+async def field(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Field]:
     """A server whose user `worker` has the rights of a worker that takes the commands of one subject."""
-    command = Field.command_of(NAMESPACE)
+    own = request.param == "own"
+    command = Field.command_of(NAMESPACE, **(OWN if own else {}))
     rights = as_server_config(rights_of("worker", NAMES, inbox_prefix="_INBOX", commands=[command]))
     users = f"{{ user: boss, password: x }}\n{{ user: worker, password: x\n{rights} }}"
     config = f"trace: true\nauthorization {{ users: [ {users} ] }}"
     with running_server(tmp_path, config=config) as server:
         async with open_store(server.url, Config(namespace=NAMESPACE, user="boss", password="x")) as store:
-            yield await Field.made(server, NAMESPACE, LinkWire(store._link))  # type: ignore[attr-defined]
+            yield await Field.made(server, NAMESPACE, LinkWire(store._link), own=own)  # type: ignore[attr-defined]
 
 
 async def test_a_worker_needs_the_permissions_of_its_commands_and_no_more(field: Field) -> None:

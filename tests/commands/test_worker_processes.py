@@ -25,6 +25,8 @@ async def test_killed_in_the_middle_of_200_commands_each_starts_its_saga_once_an
 ) -> None:
     given = ["--nats", field.server.url, "--namespace", field.namespace, "--commands", COMMANDS]
     environment = {"SUBJECT": f"{field.namespace}orders.ship", "SAGAKIT_LEASE_TTL": "3"}
+    if field.own:
+        environment["OWN"] = "1"
 
     def working(name: str, killed: str = "") -> AbstractContextManager[Process]:
         return worker(tmp_path / name, SAGAS, *given, KILLED=killed, **environment)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft7Validator
+from sagakit import Command
 from sagakit.cli.app import app
 from sagakit.cli.exits import CommandExit
 from sagakit.contract.async_schemas import Classes, complete
@@ -158,6 +159,12 @@ def test_two_classes_of_one_name_are_two_classes_of_the_document() -> None:
 
 
 # -------------------------------------------------------------------------- the command
+
+
+def test_a_command_on_the_runtimes_own_stream_has_the_prefix_and_the_namespace() -> None:
+    command = Command("orders.place", shop.PlaceOrder, id="order_id", start="all", stream=None)
+    found = asyncapi_document("shop", [shop.PlaceOrder], [command], namespace="n")
+    assert "n.sagaintake.orders.place" in [channel["address"] for channel in found["channels"].values()]
 
 
 def test_the_command_prints_the_document_of_a_module_with_its_commands() -> None:

@@ -139,6 +139,12 @@ MISTAKES = [
     Mistake("a number as timeout", PAY.format("timeout=5"), r"S\.pay: timeout=5: say a time"),
     Mistake("a number as heartbeat", PAY.format("heartbeat=5"), r"S\.pay: heartbeat=5: say a time"),
     Mistake(
+        "heartbeats that no participant sends so fast",
+        "from sagakit import remote\n"
+        "pay = remote('a.b', str, send=str, compensate=None, heartbeat=timedelta(seconds=1))",
+        r"S\.pay: heartbeat=0:00:01: say at least 3 seconds",
+    ),
+    Mistake(
         "a number as a compensation's timeout",
         RESERVE.replace(".compensate", ".compensate(timeout=5)"),
         r"S\.reserve: its compensation's timeout=5: say a timedelta",

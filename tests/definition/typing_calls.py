@@ -21,12 +21,15 @@ from sagakit import (
     Command,
     CommandMessage,
     Completed,
+    Compressed,
     Config,
     Description,
     Failed,
     Handle,
     Outcome,
     Page,
+    PayloadCodec,
+    PayloadPlace,
     PersistedSagaState,
     Runtime,
     RuntimeApi,
@@ -34,9 +37,11 @@ from sagakit import (
     SagaInfo,
     SagaStatus,
     SagaStuck,
+    Sealed,
 )
 from sagakit.asyncio import AsyncioRuntime
 from sagakit.client.metrics import MetricReading
+from sagakit.encryption import Encrypted
 from sagakit.engine import Record
 from sagakit.repository.listing import History
 from sagakit.system.given_options import RuntimeOptions
@@ -46,6 +51,7 @@ from tests.definition.typing_nodes import Order, Ship
 
 OPTIONS: RuntimeOptions = {
     "namespace": "shop",
+    "claim_above": 100_000,
     "user": None,
     "password": None,
     "token": None,
@@ -98,6 +104,7 @@ assert_type(PLACED.value_field, str | None)
 COMMANDS = [
     PLACED,
     Command("orders.paid", Ship, id="order.id", input=lambda message: message.data["cents"], signal=Ship.paid, start=7),
+    Command("orders.here", Ship, id="id", start="all", stream=None),
     Command("orders.off", Ship, id="id", cancel=True, start=datetime(2026, 3, 1, tzinfo=UTC)),
 ]
 F = TypeVar("F", Runtime, AsyncioRuntime, RuntimeApi, Client, ClientApi)
@@ -134,6 +141,22 @@ def a_script(order: Order) -> None:
         assert_type(str(stuck), str)
 
 
+CODEC = [Compressed(above=2048), Encrypted({"2026": b"0" * 32}, current="2026")]
+
+
+class Mine(PayloadCodec):
+    name: str = "mine"
+
+    def encode(self, data: bytes, place: PayloadPlace) -> Sealed | None:
+        assert_type((place.saga_type, place.saga_id, place.part, place.digest), tuple[str, str, str, str])
+        assert_type(place.associated_data, bytes)
+        return Sealed(data, key="1") if data else None
+
+    def decode(self, sealed: Sealed, place: PayloadPlace) -> bytes:
+        assert_type(sealed.key, str)
+        return sealed.data
+
+
 async def a_trio_program(config: Config, tracing: Tracing) -> None:
     async with sagakit.open_runtime(
         "nats://localhost",
@@ -143,8 +166,11 @@ async def a_trio_program(config: Config, tracing: Tracing) -> None:
         adopt=True,
         commands=COMMANDS,
         tracing=tracing,
+        payload_codec=CODEC,
         **OPTIONS,
     ) as runtime:
+        assert_type(runtime, Runtime)
+    async with sagakit.open_runtime("memory:", sagas=[Ship()], payload_codec=Mine()) as runtime:
         assert_type(runtime, Runtime)
     async with sagakit.open_runtime("memory:", sagas=[Ship()], lease_tll=1.0):  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
         pass
@@ -160,6 +186,7 @@ async def an_asyncio_program(config: Config, tracing: Tracing) -> None:
         adopt=False,
         commands=COMMANDS,
         tracing=tracing,
+        payload_codec=CODEC,
         **OPTIONS,
     ) as runtime:
         assert_type(runtime, AsyncioRuntime)

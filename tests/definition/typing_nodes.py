@@ -171,6 +171,7 @@ class Far(Saga[Order, None]):
         retry=RetryPolicy(),
         undo_retry=RetryPolicy(),
         timeout=timedelta(minutes=1),
+        heartbeat=timedelta(seconds=5),
         after=[packed],
         pivot=True,
     )

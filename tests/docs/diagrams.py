@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from tests.docs.blocks import PAGES, ROOT, blocks
 from tests.docs.site_hooks import hook
-from tests.docs.test_docs import PAGES, ROOT, blocks
 from tests.web.browser import chromium
 
 SCRIPT = ROOT / ".venv/npm/node_modules/mermaid/dist/mermaid.min.js"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-PAGE = Path(__file__).parents[2] / "docs" / "django.md"
+from tests.docs.blocks import ROOT, blocks
+
+PAGE = ROOT / "docs" / "django.md"
 SETTINGS = """
 import os
 SECRET_KEY = "for a test"
@@ -86,12 +88,17 @@ finally:
 """
 
 
+def for_a_test(program: str) -> str:
+    """Return a program of the page with a namespace for its clients, and with SQLite in place of PostgreSQL."""
+    program = program.replace("(settings.NATS_URL)", "(settings.NATS_URL, namespace=settings.NAMESPACE)")
+    return program.replace('table_sql("postgresql")', 'table_sql("sqlite")')
+
+
 def make_site(folder: Path) -> None:
     """Write the project into a folder, with SQLite as the database and a namespace for the clients."""
-    text = PAGE.read_text().replace("(settings.NATS_URL)", "(settings.NATS_URL, namespace=settings.NAMESPACE)")
-    text = text.replace('table_sql("postgresql")', 'table_sql("sqlite")')
-    shown = re.findall(r"(.*?)^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
-    files = {re.findall(r"`([\w/]+\.py)`", before)[-1]: program for before, program in shown}
+    befores = re.findall(r"(.*?)^```python\n.*?^```$", PAGE.read_text(), flags=re.MULTILINE | re.DOTALL)
+    shown = zip(befores, blocks(PAGE, "python"), strict=True)
+    files = {re.findall(r"`([\w/]+\.py)`", before)[-1]: for_a_test(program) for before, program in shown}
     files["shop/asgi.py"] = files.pop("asgi.py")
     files |= {"settings.py": SETTINGS, "manage.py": MANAGE, "visit.py": VISIT}
     files |= {"shop/models.py": MODELS, "shop/urls.py": URLS, "shop/migrations/0001_initial.py": INITIAL}

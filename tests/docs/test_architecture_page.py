@@ -15,7 +15,7 @@ from sagakit.engine.inputs import InputEvent
 from sagakit.engine.record import PersistedSagaState
 from sagakit.engine.results import AttemptResult
 
-from tests.docs.test_docs import PAGES, ROOT, blocks
+from tests.docs.blocks import PAGES, ROOT, blocks
 
 PAGE = ROOT / "docs" / "architecture.md"
 RUNTIME = ROOT / "runtime" / "sagakit"
@@ -74,7 +74,7 @@ def test_the_arrows_of_the_house_are_imports_and_every_import_follows_them() -> 
 
 
 def test_the_table_of_where_things_happen_can_be_read() -> None:
-    assert len(ROWS) > 30
+    assert len(ROWS) == len(re.findall(r"^\|.*`sagakit/.*\|$", PAGE.read_text(), flags=re.MULTILINE)) > 30
     for question in ("a refusal become a compensation", "after a lost acknowledgment", "dead worker's saga adopted"):
         assert question in PAGE.read_text()
 
@@ -124,6 +124,20 @@ def members_of(alias: Any) -> set[str]:
 )
 def test_the_page_names_the_classes_of_the_engine(words: str, alias: Any) -> None:
     assert names_after(words) == members_of(alias)
+
+
+def test_the_tree_of_a_worker_is_that_of_the_page() -> None:
+    (shown,) = blocks(PAGE, "text")
+    tree = ast.parse((RUNTIME / "cluster" / "life.py").read_text())
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    specs = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "ChildSpec"]
+    made = [
+        name.value
+        for call in sorted(specs, key=lambda call: call.lineno)
+        if isinstance(name := call.args[0], ast.Constant)
+    ]
+    assert shown.startswith("worker (")
+    assert re.findall(r"^[├└]── (\w+) ", shown, flags=re.MULTILINE) == made
 
 
 def test_the_promises_have_the_same_names_on_both_pages() -> None:

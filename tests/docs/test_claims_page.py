@@ -10,7 +10,7 @@ import pytest
 from sagakit.messages.limits import input_limit, limits_for
 
 from benchmarks.__main__ import app
-from tests.docs.test_docs import ROOT
+from tests.docs.blocks import ROOT
 
 PAGE = ROOT / "docs" / "claims.md"
 START = ROOT / "README.md"

@@ -6,7 +6,7 @@ import re
 
 from sagakit.web.application import PAGES
 
-from tests.docs.test_docs import ROOT
+from tests.docs.blocks import ROOT
 from tests.web.pictures import FOLDER, PICTURES
 
 PAGE = (ROOT / "docs" / "console.md").read_text()

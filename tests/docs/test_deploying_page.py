@@ -16,7 +16,7 @@ from sagakit import Config
 from sagakit.cli.app import app
 from sagakit.cli.exits import CommandExit
 
-from tests.docs.test_docs import ROOT, blocks
+from tests.docs.blocks import ROOT, blocks
 
 PAGE = ROOT / "docs" / "deploying.md"
 FOLDER = ROOT / "examples" / "deploy"

@@ -18,18 +18,9 @@ from sagakit.messages.inbox_request import InboxRequest
 from sagakit.store.names import Channel
 
 from tests.client.faces import worker
+from tests.docs.blocks import PAGES, ROOT, blocks
 from tests.servers import Server
 from tests.type_checkers import mypy
-
-ROOT = Path(__file__).parents[2]
-PAGES = sorted(
-    [*ROOT.glob("*.md"), *ROOT.glob(".github/**/*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")]
-)
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    """Return the fenced blocks of one language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
 def test_the_readmes_first_program_prints_the_readmes_text(tmp_path: Path) -> None:
@@ -106,11 +97,11 @@ def test_each_promise_names_tests_that_exist() -> None:
 
 
 def test_the_messages_of_the_wire_page_are_understood() -> None:
-    lines = [line for block in blocks(ROOT / "docs" / "wire.md", "json") for line in block.splitlines()]
-    for line in lines:
+    requests, starts, *_ = blocks(ROOT / "docs" / "wire.md", "json")  # test_wire_schemas.py has the others
+    for line in (requests + starts).splitlines():
         request = msgspec.json.decode(line, type=InboxRequest)
         assert request.kind == json.loads(line)["kind"]
-    shown = {json.loads(line)["kind"] for line in lines}
+    shown = {json.loads(line)["kind"] for line in requests.splitlines()}
     assert shown == ALLOWED["client"] | ALLOWED["operator"], "an example of each kind"
 
 

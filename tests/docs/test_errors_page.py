@@ -11,7 +11,7 @@ from sagakit.cli.exits import UsageError
 from sagakit.cli.printing import OutputFormat, print_error
 from sagakit.errors import SagakitError, StoreFull
 
-from tests.docs.test_docs import ROOT
+from tests.docs.blocks import ROOT
 
 INSIDE = ("sagakit.binding.", "sagakit.system.")
 """Packages whose errors no caller meets."""

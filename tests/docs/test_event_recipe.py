@@ -16,7 +16,7 @@ import pytest
 import trio
 from sagakit import Completed, open_runtime
 
-from tests.docs.test_docs import ROOT, blocks
+from tests.docs.blocks import ROOT, blocks
 from tests.looks import record_of
 from tests.sagas import BookTrip, Trip
 from tests.servers import Server

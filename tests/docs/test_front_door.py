@@ -6,7 +6,7 @@ import re
 import subprocess
 import tomllib
 
-from tests.docs.test_docs import ROOT
+from tests.docs.blocks import ROOT
 
 
 def test_make_help_names_each_target() -> None:
@@ -30,6 +30,8 @@ def test_each_newsfragment_is_of_a_kind_that_the_changelog_has() -> None:
     for path in (ROOT / settings["directory"]).iterdir():
         assert re.fullmatch(rf"\+[a-z0-9-]+\.({kinds})\.md", path.name), f"{path.name}: +topic.({kinds}).md"
         assert path.read_text().strip(), f"{path.name} is empty"
+        listed = re.findall(r"^(?:[-*+] |\d+\. ).*", path.read_text(), flags=re.MULTILINE)
+        assert listed == [], f"{path.name}: the changelog makes the list, and takes this line for a list in it"
 
 
 def test_the_map_of_the_tests_is_complete_and_the_files_of_contributing_exist() -> None:

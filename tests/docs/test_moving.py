@@ -11,7 +11,7 @@ import pytest
 from sagakit import Completed, Failed, Reject, open_runtime
 from trio.testing import MockClock
 
-from tests.docs.test_docs import ROOT, blocks
+from tests.docs.blocks import ROOT, blocks
 
 PAGE = ROOT / "docs" / "moving.md"
 

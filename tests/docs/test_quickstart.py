@@ -17,7 +17,7 @@ from sagakit.cli.console_commands import dev
 from trio.testing import MockClock
 from typer.testing import CliRunner
 
-from tests.docs.test_docs import ROOT, blocks
+from tests.docs.blocks import ROOT, blocks
 
 PAGE = ROOT / "docs" / "quickstart.md"
 

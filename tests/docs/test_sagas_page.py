@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 from sagakit.definition.plan import OnUnknown
 
-from tests.docs.test_docs import ROOT, blocks
+from tests.docs.blocks import ROOT, blocks
 
 PAGE = ROOT / "docs" / "sagas.md"
 

@@ -15,8 +15,8 @@ from sagakit.errors import WrongContext
 from sagakit.testing import simulate
 
 from tests.client.faces import worker
+from tests.docs.blocks import ROOT, blocks
 from tests.docs.cells import in_notebook, run_cells
-from tests.docs.test_docs import ROOT, blocks
 from tests.servers import Server
 
 SCRIPTS = ROOT / "docs" / "scripts.md"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from examples.services.audit import RULES
-from tests.docs.test_docs import ROOT, blocks
+from tests.docs.blocks import ROOT, blocks
 
 PAGE = ROOT / "docs" / "services.md"
 EXAMPLE = ROOT / "examples" / "services"
@@ -36,4 +36,5 @@ def test_the_page_shows_each_process_being_killed_and_each_rule_of_the_audit() -
     listed = [name for row in processes for name in row.split("`, `")]
     assert sorted(re.findall(r"^kill -9 (\S+)", printed, flags=re.MULTILINE)) == sorted(listed)
     assert re.findall(r"^ok    (.+)$", printed, flags=re.MULTILINE) == list(RULES)
+    assert printed.startswith("the shop is open\n")
     assert printed.endswith("books balance\n")

@@ -14,9 +14,9 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from tests.docs.blocks import ROOT
 from tests.docs.diagrams import diagrams
 from tests.docs.site_hooks import hook
-from tests.docs.test_docs import ROOT
 
 BUILD = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir"]
 LOADS = {
@@ -102,6 +102,18 @@ def test_each_page_is_there_as_markdown_and_in_the_list_for_programs(site: Site)
     texts = {str(path.relative_to(site.folder)) for path in site.folder.rglob("*.md")}
     assert {re.sub(r"/README\.md$", "/index.md", name) for name in texts} == pages
     assert sorted(listed) == sorted(name for name in texts if not name.startswith("source/"))
+
+
+def test_the_name_of_a_test_in_a_table_is_broken_only_between_its_words(site: Site) -> None:
+    page = (site.folder / "claims.html").read_text()
+    assert (
+        "<code>tests/<wbr>chaos/<wbr>test_chaos.py::<wbr>test_p1_<wbr>to_<wbr>p10_<wbr>under_<wbr>chaos</code>" in page
+    )
+    breakable = hook("breaks").breakable
+    assert breakable("<p><code>tests/docs/test_site.py::test_x</code></p>").count("<wbr>") == 0
+    assert breakable("<td><code>a_short_name</code></td>").count("<wbr>") == 0
+    assert breakable("<td><code>nats://user:password@host</code></td>").count("<wbr>") == 0
+    assert "word-break: normal" in (site.folder / "site" / "site.css").read_text()
 
 
 def test_each_diagram_has_its_picture_and_each_picture_its_diagram() -> None:

@@ -15,7 +15,7 @@ import pytest
 from sagakit.jetstream.ports import free_port
 
 from tests.cli.processes import SAGAKIT
-from tests.docs.test_docs import ROOT, blocks
+from tests.docs.blocks import ROOT, blocks
 
 WITHIN = 60
 """Seconds in which a process has to say what a test waits for."""

@@ -19,7 +19,7 @@ from sagakit import Context, Reject, Saga, child, each, remote, signal, step, ti
 from sagakit.contract.document import asyncapi_document
 from sagakit.participant import CommandContext, MemoryKeys, Service, open_asyncio_participant
 
-from tests.docs.test_docs import ROOT
+from tests.docs.blocks import ROOT, blocks
 from tests.servers import Server
 
 SCHEMAS = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "docs" / "schemas").glob("*.json"))}
@@ -33,7 +33,7 @@ SUBJECTS = {
     "{0}.sagaop.": ("inbox-request",),
     "{0}.sagasys.": ("inbox-request",),
     "{0}.sagacmd.": ("step-command",),
-    "{0}.sagareply.": ("command-reply", "inbox-request"),
+    "{0}.sagareply.": ("command-reply", "heartbeat", "inbox-request"),
 }
 """The subjects with the schemas of what is on them, by the beginning of a subject."""
 NAMESPACE = "wireschemas"
@@ -68,7 +68,10 @@ class Trip(Saga[str, str]):
     seat = child(Seat, lambda city, ctx: city, after=[bag])
     agreed = signal(str, after=[seat], timeout=timedelta(seconds=WITHIN))
     pause = timer(timedelta(milliseconds=10), after=[agreed])
-    flight = remote("flights.book", str, send=lambda city, ctx: city, compensate="flights.cancel", after=[pause])
+    flight = remote(
+        "flights.book", str, send=lambda city, ctx: city, compensate="flights.cancel", after=[pause],
+        heartbeat=timedelta(seconds=9),
+    )  # fmt: skip
 
     @step(flight, pivot=True)
     async def pay(self, city: str, flight: str, ctx: Context) -> None:
@@ -88,10 +91,14 @@ class Stuck(Saga[None, None]):
 
 
 flights = Service("flights")
+beaten = asyncio.Event()
+"""Set once a heartbeat was heard."""
 
 
 @flights.endpoint("book")
 async def book(city: str, ctx: CommandContext) -> str:
+    ctx.heartbeat()
+    await beaten.wait()
     return f"a flight to {city}"
 
 
@@ -124,6 +131,8 @@ async def _run(url: str, namespace: str) -> list[Msg]:
 
     async def keep(message: Msg) -> None:
         heard.append(message)
+        if b'"kind":"heartbeat"' in message.data:
+            beaten.set()
         ends.discard(message.subject)
         if not ends:
             ended.set()
@@ -163,6 +172,8 @@ def _fits(namespace: str, message: Msg) -> Iterator[str]:
     value = json.loads(message.data)
     if names == ("record", "end-marker"):
         yield "end-marker" if "ended" in value else "record"
+    elif "heartbeat" in names:
+        yield from ("heartbeat" if value["kind"] == "heartbeat" else "command-reply", "inbox-request")
     else:
         yield from names
 
@@ -176,7 +187,9 @@ def test_what_sagas_exchange_with_others_fits_their_asyncapi_document(messages: 
     for message in messages:
         if channels := [name for name, channel in document["channels"].items() if _goes_to(channel, message.subject)]:
             unused -= set(channels)
-            assert [_faults(document, name, message) for name in channels].count([]) == 1, message
+            fitting = [_faults(document, name, message) for name in channels].count([])
+            # heartbeats are alike for all kinds of commands
+            assert fitting == 1 or (fitting and b'"kind":"heartbeat"' in message.data), message
         else:
             _, kind, *_ = message.subject.split(".")
             assert message.subject.startswith("$KV.") or kind in ("sagasys", "sagaop"), message.subject
@@ -246,3 +259,12 @@ def test_the_page_links_each_schema() -> None:
     page = (ROOT / "docs" / "wire.md").read_text()
     assert all(f"](schemas/{name}.json)" in page for name in SCHEMAS)
     assert Path(ROOT / "docs" / "schemas").is_dir()
+
+
+def test_the_messages_on_the_page_fit_their_schemas() -> None:
+    requests, starts, command, reply, heartbeat = blocks(ROOT / "docs" / "wire.md", "json")
+    shown = [("inbox-request", line) for line in (requests + starts).splitlines()]
+    work = [("step-command", command), ("command-reply", reply)]
+    work += [("heartbeat", line) for line in heartbeat.splitlines()]
+    for name, text in [*shown, *work]:
+        Draft202012Validator(strict(SCHEMAS[name])).validate(json.loads(text))

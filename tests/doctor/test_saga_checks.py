@@ -160,6 +160,7 @@ async def test_dead_letters_are_counted(server: Server, namespace: str) -> None:
         await ask(server.url, names.dead_subject(source, "BookTrip"), {"why": "no such step"})
     finding = await found(server.url, "SK307", namespace=namespace)
     assert (finding.result, finding.value) == ("warn", 4)
+    assert finding.found.endswith("1 of the inbox, 1 of commands for sagas, 1 of participants, 1 edited")
 
 
 def test_a_lease_is_old_later_than_its_worker_counts_as_dead() -> None:

@@ -13,7 +13,7 @@ from sagakit.doctor import examine, open_patient
 from sagakit.doctor.patient import Patient
 from sagakit.jetstream import store as jetstream_store
 from sagakit.store.names import Names
-from sagakit.store.permissions import batched_streams, examined_streams
+from sagakit.store.permissions import batched_streams, streams_of
 from sagakit.system.open_store import open_store
 
 from tests.chaos.cluster import running_cluster
@@ -42,7 +42,7 @@ async def test_nothing_is_made_where_nothing_was_set_up(server: Server, namespac
     async with open_patient(server.url, Config(namespace=namespace)) as patient:
         results = {finding.code: finding.result for finding in await examine(patient)}
     assert {code for code, result in results.items() if result == "bad"} == {"SK201"}
-    assert (await found(server.url, "SK201", namespace=namespace)).value == len(examined_streams(Names()))
+    assert (await found(server.url, "SK201", namespace=namespace)).value == len(streams_of(Names()))
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ async def test_copies_that_are_missing_are_told(tmp_path: Path) -> None:
                 await trio.sleep(0.1)
         assert (await found(cluster.url, "SK205", namespace="many")).result == "ok"
         finding = await found(cluster.url, "SK203", namespace="one")
-        assert (finding.result, finding.value) == ("warn", len(examined_streams(Names())))
+        assert (finding.result, finding.value) == ("warn", len(streams_of(Names())))
         assert "with one copy" in finding.found
         name = await cluster.leader("KV_many_SAGA_STATE")
         other = next(node for node in cluster.nodes if node.name != name)

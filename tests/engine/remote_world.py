@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 from hypothesis import strategies as st
+from msgspec import structs
 from sagakit.definition.plan import Endpoints, NodePlan, OnUnknown, Plan, Retries, UndoPlan
 from sagakit.engine import (
     ENDS,
@@ -18,10 +19,12 @@ from sagakit.engine import (
     Inbound,
     InputEvent,
     Loaded,
+    MindSilence,
     Prepared,
     Record,
     ReplyAnswer,
     SendCommand,
+    Unanswered,
     apply,
     create,
     decode,
@@ -77,6 +80,7 @@ def remote_plans(draw: st.DrawFn) -> Plan:
                 has_check=policy == "check",
                 prepared=True,
                 timeout=10.0,
+                heartbeat=draw(st.sampled_from([None, 4.0])),
                 retries=Retries(max_attempts=draw(st.sampled_from([1, 2, None])), initial_interval=1.0),
                 undo=UndoPlan(retries=Retries(max_attempts=draw(st.sampled_from([1, None]))), timeout=10.0)
                 if before
@@ -158,6 +162,8 @@ class RemoteWorld:
         self.commands: list[SendCommand] = []
         self.replies: list[Inbound] = []
         self.said: list[Inbound] = []
+        self.beaten: set[tuple[str, int]] = set()
+        """Attempts whose participant has shown life."""
         self.acknowledged: set[tuple[str, int]] = set()
         self.bytes_of: dict[tuple[str, int], SendCommand] = {}
         record = create(plan, saga_id="1", run="r", input=msgspec.Raw(b"1"), owner="w", now=self.now)
@@ -184,6 +190,8 @@ class RemoteWorld:
                 self.acknowledged.add((effect.step, effect.attempt))
                 self.commands.append(effect)
                 self._judge(effect)
+            elif isinstance(effect, MindSilence):
+                self._judge_silence(effect)
 
     def _judge(self, command: SendCommand) -> None:
         known = self.bytes_of.setdefault((command.step, command.attempt), command)
@@ -196,6 +204,12 @@ class RemoteWorld:
             raise Broken(f"P3: {command.step} is asked for again under another key, and has happened")
         if command.kind == "undo" and self.plan.by_name[command.step].position != "before":
             raise Broken(f"P5: {command.step} is undone, at or after the pivot")
+
+    def _judge_silence(self, minded: MindSilence) -> None:
+        if (minded.key, minded.attempt) not in self.beaten:
+            raise Broken(f"silence counts before the participant has begun: {minded}")
+        if self.plan.by_name[minded.step].heartbeat != minded.heartbeat:
+            raise Broken(f"silence counts, and the step does not say so: {minded}")
 
     # ------------------------------------------------------------- schedule
 
@@ -222,6 +236,7 @@ class RemoteWorld:
         choices = ["work"] * 4 * bool(self.commands) + ["reply"] * 4 * bool(self.replies)
         choices += ["wait"] * (self.record.wake_at is not None)
         if wild:
+            choices += ["beat"] * bool(self.bytes_of) + ["silence"] * bool(self._minded())
             choices += ["crash", "cancel"] + ["again"] * bool(self.said) + ["late"] * bool(self.commands)
         if not choices:
             raise Broken(f"P8: nothing will ever happen any more: {self.record}")
@@ -236,6 +251,10 @@ class RemoteWorld:
                 command = self.data.draw(st.sampled_from(self.commands))
                 self.now += 3.0
                 self._turn(CommandSent(command.step, command.attempt))
+            case "beat":
+                self._beat(self.data.draw(st.sampled_from(list(self.bytes_of.values()))))
+            case "silence":
+                self._silence(self.data.draw(st.sampled_from(self._minded())))
             case "wait":
                 self._wait()
             case "crash":
@@ -267,16 +286,37 @@ class RemoteWorld:
             if self.record is not before:
                 raise Broken(f"a reply is applied twice: {reply}, {before.steps}")
 
+    def _minded(self) -> list[MindSilence]:
+        return [effect for effect in effects(self.plan, self.record) if isinstance(effect, MindSilence)]
+
+    def _beat(self, command: SendCommand) -> None:
+        """Let the participant show life in an attempt, which may be over by now; the same again changes nothing."""
+        message = Inbound(id="seq-1", kind="heartbeat", key=command.key, run="r", attempt=command.attempt)
+        if self.data.draw(st.booleans(), "progress"):
+            message = structs.replace(message, payload=msgspec.Raw(b"0.5"))
+        self.beaten.add((command.key, command.attempt))
+        self._turn(message)
+        before = self.record
+        self._turn(message, structs.replace(message, run="another"), structs.replace(message, attempt=99))
+        if self.record is not before:
+            raise Broken(f"a heartbeat is written again: {message}")
+
+    def _silence(self, minded: MindSilence) -> None:
+        self.now += 1.0
+        self._end([Unanswered(minded.step, minded.attempt, silent=True)])
+
     def _wait(self) -> None:
         assert self.record.wake_at is not None
         self.now = max(self.now, self.record.wake_at)
-        over = overdue(self.record, self.now)
+        self._end(overdue(self.record, self.now))
+
+    def _end(self, over: list[Unanswered]) -> None:
         for reply in list(self.replies):  # the owner looks for each reply before it says that none has come
             about = [event for event in over if reply.attempt == event.call and f"/{event.step}/" in reply.key]
             if about:
                 self.replies.remove(reply)
                 self._reply(reply)
-        self._turn(*overdue(self.record, self.now))
+        self._turn(*over)
 
     def _help(self) -> bool:
         match self.data.draw(st.sampled_from(["retry", "retry", "compensate", "nobody"]), "operator"):

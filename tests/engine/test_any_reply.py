@@ -55,6 +55,7 @@ def _plan(dice: random.Random) -> Plan:
                 has_check=policy == "check",
                 prepared=True,
                 timeout=10.0,
+                heartbeat=dice.choice([None, 4.0]),
                 retries=Retries(max_attempts=dice.choice([1, 2, None]), initial_interval=1.0),
                 undo=undo if before else None,
                 endpoints=Endpoints(do="svc.do", undo="svc.undo", check="svc.check"),
@@ -70,6 +71,8 @@ def _reply(dice: random.Random, step: str, log: StepLog) -> Inbound:
         id="x", kind="reply", run="r", key=f"T/1/r/{step}/{kind}/{group}", answer=dice.choice(ANSWERS),
         attempt=dice.choice([1, max(1, log.calls - 1), log.calls, log.calls]),
     )  # fmt: skip
+    if dice.random() < 0.2:
+        return structs.replace(reply, kind="heartbeat", answer="", payload=dice.choice([msgspec.Raw(), SEVEN]))
     if reply.answer != "done":
         return reply
     return structs.replace(reply, payload=SEVEN, refused="cannot be read" if dice.random() < 0.4 else "")
@@ -91,7 +94,7 @@ def _input(dice: random.Random, plan: Plan, record: Record) -> InputEvent:
         case "adopted":
             return Adopted("v")
         case "unanswered":
-            return Unanswered(step, log.calls)
+            return Unanswered(step, log.calls, silent=log.alive and dice.random() < 0.5)
         case _:
             return CommandSent(step, log.calls)
 

@@ -71,7 +71,7 @@ class Field:
                     await trio.sleep(0.2)
 
     async def _is_busy(self, store: JetStreamStore, but_for: Sequence[str]) -> bool:
-        subjects = [subject async for subject in store.inbox._stream.subjects()]
+        subjects = [subject async for subject, _ in store.inbox._stream.subjects()]
         return any(subject.split(".")[1] not in but_for for subject in subjects)
 
     async def dead_letters(self) -> Counter[str]:

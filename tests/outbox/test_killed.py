@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from sagakit import open_runtime
 
-from tests.docs.test_docs import ROOT
+from tests.child_lines import ChildLines
+from tests.docs.blocks import ROOT
 from tests.looks import settled
 from tests.outbox.databases import Shop
 from tests.outbox.mortal import noting, place
@@ -33,14 +34,14 @@ class Mortals:
 
     def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
         self._process = process
+        self._lines = ChildLines(process, log=log)
         self.log = log
 
     def run(self, *life: str) -> int:
         """Return the exit code of a process that has lived so."""
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         print(json.dumps(life), file=self._process.stdin, flush=True)
-        return int(self._process.stdout.readline())
+        return int(self._lines.next())
 
 
 @pytest.fixture(scope="module")

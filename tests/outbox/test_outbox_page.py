@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sagakit import outbox
 
-from tests.docs.test_docs import ROOT, blocks
+from tests.docs.blocks import ROOT, blocks
 from tests.sagas import BookTrip
 from tests.type_checkers import mypy
 

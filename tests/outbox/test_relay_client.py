@@ -7,7 +7,7 @@ import sys
 import trio
 from sagakit import Completed, open_client, open_runtime, outbox
 
-from tests.docs.test_docs import ROOT
+from tests.docs.blocks import ROOT
 from tests.outbox.databases import Shop
 from tests.outbox.mortal import place
 from tests.sagas import BookTrip, Trip

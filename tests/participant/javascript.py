@@ -12,7 +12,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from threading import Timer
+
+from tests.child_lines import ChildLines
+from tests.docs.blocks import ROOT, blocks
+from tests.docs.printed import outputs
 
 SOURCE = Path(__file__).parents[2] / "examples" / "participant-js"
 LOCK = SOURCE / "package-lock.json"
@@ -20,8 +23,6 @@ KEPT = Path(sys.prefix) / "npm"
 """The folder for packages of npm: they are installed once for each lock file."""
 INSTALL_WITHIN = 300
 """Seconds in which npm has to install them."""
-READY_WITHIN = 60
-"""Seconds in which the service has to serve."""
 
 
 def program(name: str) -> str:
@@ -72,12 +73,8 @@ def shipping(package: Path, environment: Mapping[str, str]) -> Iterator[subproce
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )  # fmt: skip
     try:
-        assert process.stdout is not None
-        too_late = Timer(READY_WITHIN, process.kill)
-        too_late.start()
-        said = process.stdout.readline()
-        too_late.cancel()
-        assert said == "shipping serves\n", said + process.stdout.read()
+        _, _, serves = outputs(blocks(ROOT / "docs" / "participants.md", "console")[0]).values()
+        assert ChildLines(process).next() == serves
         yield process
     finally:
         process.kill()

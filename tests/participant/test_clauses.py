@@ -116,6 +116,7 @@ class Participant:
         exchange.is_settled = await self.serving._handle(self.served[endpoint.partition(".")[2]], message)
         exchange.answered_first = bool(exchange.replies or exchange.letters)
         exchange.signs = int(exchange.sent.payload == "slow")
+        exchange.beats, exchange.ended = ([1.0], 2.0) if exchange.sent.heartbeat else ([], 0.0)
         if self.heard is not None:
             self.heard(exchange)
 
@@ -308,6 +309,7 @@ HEARD: dict[str, Callable[[], Heard]] = {
     "redelivered": sees_a_copy,
     "older-attempt": sees_an_older_attempt,
     "alive": lambda: only(has(deliveries=2), payload="slow"),
+    "heartbeats": lambda: only(has(beats=[], ended=5.0), heartbeat=3.0),
     "more-fields": lambda: only(has(replies=[], letters=1), form="more fields"),
     "odd-payload": lambda: only(has(is_settled=False, deliveries=5), form="odd payload"),
     "unreadable": lambda: only(has(letters=0), form="no JSON"),
@@ -355,7 +357,7 @@ async def test_what_is_not_given_is_not_tried() -> None:
     found = by_verdict(lines)
     assert found["not tried"] == {
         "undone", "undo-first", "undo-at-once", "check-done", "check-first", "check-undone", "refused", "alive",
-        "horizon",
+        "heartbeats", "horizon",
     }  # fmt: skip
     assert found["kept"] == ALL - found["not tried"]
     assert next(line.why for line in lines if line.clause == "check-undone") == ["--undo is not given"]
@@ -368,9 +370,9 @@ async def test_results_that_are_equal_show_nothing() -> None:
     assert (same_key.verdict, "let the handler return what differs" in same_key.why[0]) == ("not shown", True)
 
 
-async def test_a_handler_that_ends_at_once_does_not_show_that_it_is_alive() -> None:
-    participant = Participant(heard=has(signs=0))
-    assert by_verdict(await verdicts(participant))["not shown"] == {"alive"}
+@pytest.mark.parametrize(("clause", "unheard"), [("alive", {"signs": 0}), ("heartbeats", {"beats": []})])
+async def test_a_handler_that_ends_at_once_does_not_show_that_it_is_alive(clause: str, unheard: Any) -> None:
+    assert by_verdict(await verdicts(Participant(heard=has(**unheard))))["not shown"] == {clause}
 
 
 async def test_after_a_command_that_nobody_takes_nothing_more_is_tried() -> None:

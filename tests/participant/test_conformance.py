@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
@@ -44,6 +44,8 @@ from tests.participant.test_clauses import NoDedup, NoTombstone, by_verdict
 from tests.servers import Server
 
 BOUND = 120
+PATIENCE = 5.0
+"""Seconds after which a handler that waits for a sign goes on without it: a heartbeat is due within 3."""
 NAMESPACE = "conformance"
 _names = count(1)
 
@@ -67,21 +69,24 @@ def quick_signs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Desk:
-    """A service that charges. The slow work ends once a sign was heard that a handler lives."""
+    """A service that charges. The slow work ends once a sign was heard that a handler lives, or after `PATIENCE`.
+
+    The first time that is a work-in-progress acknowledgment, then a heartbeat.
+    """
 
     def __init__(self, *, knows: bool = False) -> None:
         self.knows = knows
         self.service = Service(f"payments{next(_names)}")
         self.name = self.service.service
-        self.sign: WireEvent | None = None
-        self.event: Callable[[], WireEvent] | None = None
+        self.signs: list[WireEvent] = []
+        self.wire: Wire | None = None
         numbers = count(1)
 
         @self.service.endpoint("charge")
         async def charge(order: Order, ctx: CommandContext) -> str:
-            if order.total == 31 and self.event is not None:
-                self.sign = self.event()
-                await self.sign.wait()
+            if order.total == 31 and self.wire is not None:
+                self.signs.append(self.wire.event())
+                await self.wire.within(PATIENCE, self.signs[-1])
             if order.total > 100:
                 raise Reject("limit_exceeded", limit=100)
             return f"r{next(numbers)}"
@@ -106,14 +111,16 @@ class Desk:
 
     async def verdicts(self, wire: Wire, version: str) -> Sequence[ClauseLine]:
         """Try this participant, which is open elsewhere."""
-        self.event = wire.event
+        self.wire = wire
 
         def hear(message: WireMessage) -> None:
-            if self.sign is not None and message.payload.startswith(b"+WPI"):
-                self.sign.set()
+            beats = message.payload.startswith(b'{"kind":"heartbeat"')
+            if self.signs and (beats or (len(self.signs) == 1 and message.payload.startswith(b"+WPI"))):
+                self.signs[-1].set()
 
         names = await usable_names(wire, version, client_config({"namespace": NAMESPACE}))
         await wire.hear(f"$JS.ACK.{names.commands}.{self.name}_charge.>", hear)
+        await wire.hear(names.subject(f"sagareply.{self.name}.>"), hear)
         return await try_participant(wire, names, self.tried(), within=30)
 
 
@@ -184,6 +191,13 @@ class DoubleReply(Serving):
         return stored
 
 
+class NoHeartbeats(Serving):
+    """Works, and shows no life meanwhile."""
+
+    async def _show_signs(self) -> None:
+        return
+
+
 class Stubborn(Serving):
     """Asks for a command again that it cannot read."""
 
@@ -199,9 +213,18 @@ class Stubborn(Serving):
         (MemoryKeys, LateReply, "acknowledged"),
         (MemoryKeys, LostReply, "acknowledged"),
         (MemoryKeys, DoubleReply, "one-answer"),
+        (MemoryKeys, NoHeartbeats, "heartbeats"),
         (MemoryKeys, Stubborn, "unreadable"),
     ],
-    ids=["no dedup", "no tombstone", "late reply", "lost reply", "double reply", "redelivered for ever"],
+    ids=[
+        "no dedup",
+        "no tombstone",
+        "late reply",
+        "lost reply",
+        "double reply",
+        "no heartbeats",
+        "redelivered for ever",
+    ],
 )
 def test_a_fault_is_found_over_the_wire(
     url: str, keys: type[MemoryKeys], kind: type[Serving], clause: str, monkeypatch: pytest.MonkeyPatch

@@ -5,13 +5,14 @@ from __future__ import annotations
 import msgspec
 import pytest
 import trio
-from sagakit import Client, open_client, open_runtime
+from sagakit import Client, Completed, open_client, open_runtime
 from sagakit.client.letters import Letter
 from sagakit.errors import NotAllowed
 from sagakit.jetstream.puller import refusal
 from sagakit.jetstream.wire import header_block
 from sagakit.jetstream.wire_reading import StoredMessage, last_message
 from sagakit.participant import MemoryKeys, open_participant
+from sagakit.store.ports import WireMessage
 
 from tests.participant.shop import Books, Buy, Order, payments, shipping
 from tests.servers import Server
@@ -48,13 +49,41 @@ async def bury(client: Client, subject: str, **headers: str) -> int:
     return int(msgspec.json.decode(ack)["seq"])
 
 
+async def test_a_message_that_the_stream_has_not_handed_out_is_ignored(
+    server: Server, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Anybody may publish to the subject on which a participant awaits its commands. It ended the participant."""
+    reply = "nobody.asked"
+    asked: list[WireMessage] = []
+    told: list[WireMessage] = []
+    with trio.fail_after(WITHIN):
+        async with (
+            open_runtime(server.url, sagas=[Buy()], namespace=namespace) as runtime,
+            open_client(server.url, namespace=namespace) as client,
+        ):
+            await client.wire.hear(f"$JS.API.CONSUMER.MSG.NEXT.{client.names.commands}.payments_charge", asked.append)
+            await client.wire.hear(reply, told.append)
+            async with (
+                open_participant(server.url, payments(Books()), keys=MemoryKeys(), namespace=namespace),
+                open_participant(server.url, shipping(), keys=MemoryKeys(), namespace=namespace),
+            ):
+                while not asked:  # noqa: ASYNC110  # the participant asks
+                    await trio.sleep(0.02)
+                client.wire.tell(asked[0].reply, b"this is not JSON", reply=reply)
+                await client.wire.request("$JS.API.INFO")
+                assert await runtime.execute(Buy, "1", Order(30)) == Completed("r30 sent")
+                assert [one async for one in client.dead_letters.all()] == []
+            assert told == []
+    assert "has not handed out" in caplog.text
+
+
 async def test_a_command_that_nobody_could_read_is_edited_and_resent_and_its_saga_goes_on(
     server: Server, namespace: str
 ) -> None:
     books = Books()
     with trio.fail_after(WITHIN):
         async with (
-            open_runtime(server.url, sagas=[Buy()], namespace=namespace) as runtime,
+            open_runtime(server.url, sagas=[Buy()], namespace=namespace, scan_interval=0.2) as runtime,
             open_client(server.url, namespace=namespace) as client,
             open_participant(server.url, shipping(), keys=MemoryKeys(), namespace=namespace),
         ):
@@ -72,6 +101,8 @@ async def test_a_command_that_nobody_could_read_is_edited_and_resent_and_its_sag
                 assert (letter.code, letter.payload) == ("InvalidInput", command.value[:-1])
                 assert letter.reason.startswith("Input data was truncated")
                 assert letter.headers == {"Nats-Msg-Id": "spoilt", "Color": "red"}
+                while runtime.metrics().get('dead_commands{service="payments"}') != 1:  # noqa: ASYNC110  # the next look
+                    await trio.sleep(0.02)
                 edited = await client.dead_letters.edit(letter.sequence, command.value, **WHO)
                 assert (edited.source, edited.service, edited.subject) == ("command", "payments", subject)
                 id = await client.dead_letters.resend(edited.sequence, **WHO)

@@ -147,7 +147,7 @@ async def verdicts(url: str) -> Sequence[ClauseLine]:
         check="shipping.shipped",
         payload=R(b'{"order":"7","parcels":1}'),
         refused=R(b'{"order":"7","parcels":11}'),
-        slow=R(b'{"order":"7","parcels":1,"packing":0.3}'),
+        slow=R(b'{"order":"7","parcels":1,"packing":2}'),
         horizon=HORIZON,
     )
     config = client_config({"user": "all", "password": "pw"})

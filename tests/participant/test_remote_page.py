@@ -11,7 +11,7 @@ from typing import get_args
 from sagakit.engine import ReplyAnswer
 from sagakit.participant import keys_table_sql
 
-from tests.docs.test_docs import ROOT, blocks
+from tests.docs.blocks import ROOT, blocks
 from tests.servers import Server
 from tests.type_checkers import mypy
 
@@ -19,8 +19,9 @@ PAGE = ROOT / "docs" / "remote-steps.md"
 
 
 def test_the_program_of_the_page_prints_its_text(server: Server, tmp_path: Path) -> None:
-    (program, keys), (expected,) = blocks(PAGE, "python"), blocks(PAGE, "text")
+    (program, heartbeats, progress, keys), (expected,) = blocks(PAGE, "python"), blocks(PAGE, "text")
     assert run(tmp_path, program, server.url) == expected
+    assert run(tmp_path, heartbeats) == run(tmp_path, progress) == ""
     assert run(tmp_path, keys) == keys_table_sql("postgresql") + "\n"
 
 
@@ -33,7 +34,7 @@ def run(folder: Path, program: str, *arguments: str) -> str:
 
 
 def test_the_programs_of_the_page_are_checked_by_mypy(tmp_path: Path) -> None:
-    names = ["buy.py", "keys.py"]
+    names = ["buy.py", "print_book.py", "progress.py", "keys.py"]
     for name, program in zip(names, blocks(PAGE, "python"), strict=True):
         (tmp_path / name).write_text(program)
     done = mypy(tmp_path, names)

@@ -15,7 +15,7 @@ import pytest
 import trio
 from sagakit import open_runtime
 
-from tests.docs.test_docs import ROOT, blocks
+from tests.docs.blocks import ROOT, blocks
 from tests.docs.test_event_recipe import published_again
 from tests.sagas import BookTrip, Trip
 from tests.servers import Server

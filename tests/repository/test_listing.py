@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 import trio
@@ -13,10 +12,11 @@ from sagakit.repository import parse
 from sagakit.repository.filters import ATTRIBUTES, FIELDS
 from sagakit.store.memory_server import MemoryServer
 
+from tests.docs.blocks import ROOT, blocks
 from tests.system.members import member
 
 Clock = trio.testing.MockClock
-PAGE = Path(__file__).parents[2] / "docs" / "filters.md"
+PAGE = ROOT / "docs" / "filters.md"
 
 
 class Wrapping:
@@ -70,9 +70,10 @@ def test_the_page_has_every_field() -> None:
     assert sorted(listed) == sorted([*FIELDS, f"{ATTRIBUTES}NAME"])
 
 
-EXAMPLES = re.findall(r"```text\n(status = stuck and .*?)```", PAGE.read_text(), re.DOTALL)[0].splitlines()
-
-
-@pytest.mark.parametrize("text", EXAMPLES)
-def test_the_examples_of_the_page_can_be_read(text: str) -> None:
-    parse(text, now=0.0)
+def test_the_examples_of_the_page_can_be_read_and_its_mistake_is_explained() -> None:
+    examples, refused = blocks(PAGE, "text")
+    for text in examples.splitlines():
+        parse(text, now=0.0)
+    with pytest.raises(InvalidFilter) as error:
+        parse("status = stuk", now=0.0)
+    assert f"{error.value}\n" == refused

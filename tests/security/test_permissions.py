@@ -18,8 +18,10 @@ import pytest
 import trio
 from msgspec import structs
 from sagakit import Completed, open_runtime
+from sagakit.client.command_sending import CommandSender
 from sagakit.client.jobs import Holder, Job, JobItem, Jobs
 from sagakit.client.letters import Letters
+from sagakit.client.lookup import Lookup
 from sagakit.cluster.lease import read_lease
 from sagakit.engine import Record
 from sagakit.jetstream.link_wire import LinkWire
@@ -28,7 +30,7 @@ from sagakit.jetstream.store import JetStreamStore
 from sagakit.participant import CommandContext, MemoryKeys, Service, open_participant
 from sagakit.repository import SagaRepository, Wanted
 from sagakit.store.names import Names, SagaKey, captures
-from sagakit.store.permissions import ROLES, Role, batched_streams, permissions_of
+from sagakit.store.permissions import ROLES, Role, batched_streams, permissions_of, streams_of
 from sagakit.store.ports import Burial, Parking, Store
 
 from tests.security.accounts import (
@@ -67,13 +69,16 @@ async def test_the_smoke_part_under_exactly_these_permissions(tmp_path: Path, na
                 async with watching(reader), watching(shop.store):
                     await completes_fails_and_is_cancelled(shop)
                 await hears_why_it_was_refused(shop.store)
+                await sends_a_command(shop.store)
                 await is_listed_with_its_history(reader)
+                await sees_all_streams(reader)
                 await is_listed_with_its_history(shop.store)
                 await an_operator_terminates(server, names)
                 await an_operator_writes_a_job(server, names, reader)
                 await an_operator_handles_dead_letters(server, names, reader)
                 await a_worker_looks_and_deletes(server, names)
                 await a_participant_answers(server, names)
+                await each_role_handles_large_values(server, names)
 
                 await shop.send("Gift", "held", kind="start", input={"name": "sled", "gate": str(gate)})
                 held = await shop.until("Gift", "held", lambda record: state_of(record, "choose") == "running")
@@ -105,6 +110,23 @@ async def of_an_older_version(store: Store) -> None:
         info = msgspec.json.decode(await store.wire.request(f"$JS.API.STREAM.INFO.{stream}"))
         config = msgspec.json.encode(info["config"] | {"allow_atomic": False})
         assert b'"error"' not in await store.wire.request(f"$JS.API.STREAM.UPDATE.{stream}", config)
+
+
+async def each_role_handles_large_values(server: Server, names: Names) -> None:
+    """Store, read and remove large values, each role as far as it may. A client cannot touch what records name."""
+    async with opened(server, "worker", names) as store:
+        await store.check_values()
+        await store.values.put("saga.Gift.large.run.digest.0", b"large")
+        assert await store.reading.values.get("saga.Gift.large.run.digest.0") is not None
+        assert await store.reading.values.subjects("saga.>")
+        for role in ("client", "operator", "reader"):
+            async with opened(server, role, names) as other:
+                found = await other.reading.values.get("saga.Gift.large.run.digest.0")
+                assert found is not None
+                assert found.value == b"large"
+                if role != "reader":
+                    await other.values.put("start.Gift.large.sent.digest.0", b"input")
+        await store.values.purge("saga.Gift.large.run.digest.0")
 
 
 async def live(reader: Store) -> int:
@@ -153,10 +175,24 @@ async def hears_why_it_was_refused(store: Store) -> None:
     await heard.end()
 
 
+async def sees_all_streams(store: Store) -> None:
+    """Ask for each stream, as the doctor does."""
+    assert isinstance(store, JetStreamStore)
+    for stream in streams_of(store.names):
+        assert b'"error"' not in await store.wire.request(f"$JS.API.STREAM.INFO.{stream}")
+
+
+async def sends_a_command(store: Store) -> None:
+    assert isinstance(store, JetStreamStore)
+    await CommandSender(store.wire, store.names, Lookup(store.wire, store.names)).send("orders.place", {}, id="o7")
+
+
 async def an_operator_terminates(server: Server, names: Names) -> None:
     async with opened(server, "operator", names) as store:
         operator = Client(store)
         await hears_why_it_was_refused(store)
+        await sends_a_command(store)
+        await sees_all_streams(store)
         async with watching(store):
             await operator.send("Gift", "stopped", kind="start", input={"name": "doll"})
             await operator.until("Gift", "stopped", lambda record: state_of(record, "wrapped") == "done")
@@ -313,7 +349,7 @@ async def messages_take_every_way(store: Store) -> None:
         await store.inbox.send(channel, id="m", saga_type="Nobody", saga_id=channel, payload=b"{}")
     async with store.inbox.receive("Nobody", "new") as messages:
         first, second, third = [await anext(messages) for _ in range(3)]
-        assert not await store.inbox.start_waits(first)
+        assert not await store.inbox.start_waits(first.address)
         assert not await store.inbox.any_start("Nobody")
         await store.inbox.park([Parking(first, start=True), Parking(second, start=False)])
         await store.inbox.bury([Burial(third, "nobody knows it", "UnknownSaga")], by="test")

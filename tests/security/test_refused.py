@@ -35,8 +35,8 @@ HEADS: dict[Role, set[str]] = {
     "setup": {"sagain"},
     "worker": {"saga", "sagacmd", "sagactl", "sagadead", "sagain", "sagaop", "sagapark", "sagasys"},
     "participant": {"sagadead", "sagareply"},
-    "client": {"sagain"},
-    "operator": {"sagadead", "sagain", "sagaop"},
+    "client": {"sagain", "sagaintake"},
+    "operator": {"sagadead", "sagain", "sagaintake", "sagaop"},
     "reader": set(),
 }
 """The heads of the subjects of ours on which a role may publish. The head says which kinds of messages may come."""

@@ -6,6 +6,7 @@ the leaf node once the sides are kept apart.
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -23,7 +24,8 @@ from sagakit.jetstream.ports import free_port
 from tests.sagas import BookTrip
 from tests.servers import READY, Server, running_server
 
-SUBJECTS = '["saga.>", "sagain.>", "sagaop.>", "sagareply.>", "sagasys.>", "sagapark.>", "sagadead.>", "sagactl.>"]'
+HEADS = "saga sagain sagaop sagareply sagasys sagapark sagadead sagacmd sagaintake sagactl"
+SUBJECTS = json.dumps([f"{head}.>" for head in HEADS.split()])
 APART = f"deny_imports: {SUBJECTS}, deny_exports: {SUBJECTS}"
 """Return what the error says to write into the leaf node's configuration."""
 SETTLED = 1.0

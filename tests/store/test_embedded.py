@@ -22,6 +22,8 @@ from sagakit.jetstream.server_process import Running, Sync, find_server
 from sagakit.jetstream.store import open_jetstream
 from sagakit.store import Names
 
+from tests.child_lines import ChildLines
+
 OWNER = """
 import signal, sys, trio
 from pathlib import Path
@@ -42,8 +44,7 @@ trio.run(main)
 
 def start_owner(folder: Path, before: str = "") -> tuple[subprocess.Popen[str], str]:
     owner = subprocess.Popen([sys.executable, "-c", OWNER, str(folder), before], stdout=subprocess.PIPE, text=True)
-    assert owner.stdout is not None
-    return owner, owner.stdout.readline().strip()
+    return owner, ChildLines(owner).next().strip()
 
 
 def running(folder: Path) -> Running:

@@ -122,6 +122,41 @@ async def test_only_what_may_be_a_worker_is_heard_of(announced: bytes, server: S
     assert heard == ["worker-0123456789ab"]
 
 
+@pytest.mark.parametrize("reply", ["nobody.asked", "{}.saga.Trip.started"])
+async def test_a_message_that_the_inbox_has_not_handed_out_is_neither_read_nor_acknowledged(
+    reply: str, server: Server, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Anybody may publish to the subject on which a worker awaits its messages. It ended the worker's reading."""
+    reply, asked, told = reply.format(namespace), trio.Event(), list[str]()
+    inboxes: list[str] = []
+
+    def hear(msg: Msg) -> None:
+        inboxes.append(msg.reply)
+        asked.set()
+
+    async with opened(server, namespace) as (store, someone):
+        link = store.inbox._link
+        await link.subscriptions.hear(f"$JS.API.CONSUMER.MSG.NEXT.{store.names.inbox}.>", hear)
+        await link.subscriptions.hear(reply, lambda msg: told.append(msg.subject))
+        async with trio.open_nursery() as nursery, store.inbox.receive("Trip", "new") as messages:
+            came: list[str] = []
+
+            async def take() -> None:
+                message = await anext(messages)
+                came.append(message.saga_id)
+                message.acknowledger.ack()
+
+            nursery.start_soon(take)
+            await asked.wait()
+            await someone.publish(inboxes[0].encode(), b"{}", reply=reply.encode())
+            await someone.publish(f"{namespace}.sagain.Trip.good".encode(), b"{}")
+            await until_empty(store)
+        await subscribed(store)
+        assert came == ["good"]
+        assert told == []
+    assert "has not handed out" in caplog.text
+
+
 @pytest.mark.parametrize("id", ["a b", "x 0\r\n\r\nPUB evil 2\r\nhi\r\nPUB y", "\t", "a\u2028b", ""])
 async def test_what_is_no_subject_is_not_sent(id: str, server: Server, namespace: str) -> None:
     async with opened(server, namespace) as (store, _):

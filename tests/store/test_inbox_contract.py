@@ -112,10 +112,10 @@ async def test_a_start_waits_wherever_it_is_in_the_inbox(open_store: OpenStore) 
             await store.inbox.send("client", id=f"{payload!r}", saga_type="Trip", saga_id=saga_id, payload=payload)
         async with store.inbox.receive("Trip", "new") as messages:
             found = [await taken(messages) for _ in range(4)]
-            assert await store.inbox.start_waits(found[0])
-            assert not await store.inbox.start_waits(found[3])
+            assert await store.inbox.start_waits(found[0].address)
+            assert not await store.inbox.start_waits(found[3].address)
             await store.inbox.park([Parking(found[2], start=True)])
-            assert await store.inbox.start_waits(found[0])
+            assert await store.inbox.start_waits(found[0].address)
 
 
 async def test_any_start_of_a_type_is_found_behind_other_messages_and_where_it_is_parked(open_store: OpenStore) -> None:

@@ -12,6 +12,7 @@ import trio
 import trio.testing
 from sagakit.jetstream.parser import Delivery
 from sagakit.jetstream.pull import Consumer, Pull
+from sagakit.jetstream.wire import stored_at
 
 Clock = trio.testing.MockClock
 CONSUMER = Consumer(stream="S", name="C", filters=["x.>"], ack_wait=4.0, max_ack_pending=100, page=4)
@@ -46,9 +47,9 @@ class Server:
         self._take = take
         yield "inbox"
 
-    async def sends(self, number: int) -> None:
+    async def sends(self, number: int, *, reply: str = "$JS.ACK.S.C.1.1.1.1.0") -> None:
         for _ in range(number):
-            self._take(Delivery("x.y", "$JS.ACK.S.C.1.1.1.1.0", b"", b"payload"))
+            self._take(Delivery("x.y", reply, b"", b"payload"))
         await trio.testing.wait_all_tasks_blocked()
 
     async def says(self, words: str, *, unsent: int | None) -> None:
@@ -87,6 +88,25 @@ async def test_the_next_page_is_asked_for_while_half_of_one_is_owed(autojump_clo
         assert server.asked == [4, 4]
         await server.sends(6)
         assert (len(taken), server.asked) == (8, [4, 4, 4])
+
+
+@pytest.mark.parametrize("reply", ["odd", "$JS.ACK.S.C.1", "$JS.ACK.OTHER.C.1.1.1.1.0", "$JS.ACK.S.OTHER.1.1.1.1.0"])
+async def test_what_the_consumer_has_not_handed_out_is_not_taken(reply: str, autojump_clock: Clock) -> None:
+    async with pulled() as (server, taken):
+        await server.sends(4, reply=reply)
+        assert (taken, server.asked) == ([], [4])
+
+
+@pytest.mark.parametrize(
+    "reply", ["$JS.ACK.S.C.1.1.1.1.0", "$JS.ACK.hub.x9.S.C.1.1.1.1.0", "$JS.ACK._.x9.S.C.1.1.1.1.0.r7"]
+)
+async def test_what_the_consumer_has_handed_out_is_taken_also_from_another_domain(
+    reply: str, autojump_clock: Clock
+) -> None:
+    async with pulled() as (server, taken):
+        await server.sends(1, reply=reply)
+        assert [delivery.reply for delivery in taken] == [reply]
+        assert stored_at(reply) == (1, 1e-9)
 
 
 async def test_no_page_is_asked_for_while_messages_are_not_taken(autojump_clock: Clock) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 from sagakit.errors import Ambiguous, NoResponders, Refused, TooLarge
 from sagakit.jetstream.wire import header_block
-from sagakit.store.ports import Wire, WireMessage
+from sagakit.store.ports import Wire, WireMessage, WireRequest
 
 from tests.servers import Server
 from tests.store.wires import LONG, OnWire, echoing, to
@@ -39,6 +39,39 @@ def test_requests_at_the_same_time_get_each_its_own_answer(server: Server, on_wi
         assert answers == {number: str(number).encode() for number in range(500)}
 
     on_wire(to(server), body)
+
+
+def test_requests_that_are_sent_together_get_each_its_own_answer_or_error(
+    server: Server, on_wire: OnWire, namespace: str
+) -> None:
+    async def body(wire: Wire) -> None:
+        assert await wire.request_all([]) == []
+        echo, nobody = f"{namespace}.echo", f"{namespace}.nobody"
+        await echoing(wire, echo)
+        asked = [
+            WireRequest(echo, header_block({"Number": str(number)}), str(number).encode()) for number in range(500)
+        ]
+        assert await wire.request_all(asked) == [one.payload for one in asked]
+        too_large = WireRequest(echo, b"", b"x" * (wire.max_payload + 1))
+        found = await wire.request_all([asked[0], too_large, WireRequest(nobody, b"", b"?"), asked[1]])
+        assert found[::3] == [b"0", b"1"]
+        assert [type(error) for error in found[1:3]] == [TooLarge, NoResponders]
+
+    on_wire(to(server), body)
+
+
+def test_of_requests_that_are_sent_together_those_without_an_answer_are_ambiguous(
+    server: Server, on_wire: OnWire, namespace: str
+) -> None:
+    async def body(wire: Wire) -> None:
+        await wire.hear(f"{namespace}.mute", lambda message: None)
+        await echoing(wire, f"{namespace}.echo")
+        asked = [WireRequest(f"{namespace}.{name}", b"", b"a") for name in ("mute", "echo", "mute")]
+        found = await wire.request_all(asked)
+        assert found[1] == b"a"
+        assert [type(error) for error in found[::2]] == [Ambiguous, Ambiguous]
+
+    on_wire(to(server, ack_timeout=0.1), body)
 
 
 def test_headers_and_reply_arrive_as_they_were_sent(server: Server, on_wire: OnWire, namespace: str) -> None:

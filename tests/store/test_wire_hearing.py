@@ -16,6 +16,7 @@ from sagakit.errors import (
     Unavailable,
 )
 from sagakit.jetstream.connection import Connection
+from sagakit.jetstream.puller import Puller, refusal
 from sagakit.jetstream.security import Identity
 from sagakit.store.ports import Wire, WireMessage
 
@@ -232,3 +233,21 @@ def test_opening_says_why_it_cannot_connect(tmp_path: Path, on_wire: OnWire) -> 
             on_wire(stranger, body)
     with pytest.raises(CannotConnect):
         on_wire(to(server, connect_timeout=0.3), body)
+
+
+def test_a_look_takes_no_message_that_no_stream_has_handed_out(
+    server: Server, on_wire: OnWire, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Anybody may publish to an inbox, with any subject for the answer."""
+
+    async def body(wire: Wire) -> None:
+        puller = Puller(wire, "S", [], refusal)
+        await puller.open()
+        wire.tell(puller._inbox, b"{}", reply="nobody.asked")
+        await wire.request("$JS.API.INFO")  # the server has passed the message on before it answers this
+        assert puller._heard == 1
+        assert puller._page == []
+        await puller.close()
+
+    on_wire(to(server), body)
+    assert caplog.text == ""

@@ -12,6 +12,7 @@ from sagakit import Config, Runtime, Saga
 from sagakit.binding.traced_binding import registry_of
 from sagakit.client.bare_errors import bare_errors
 from sagakit.cluster.worker import Worker, run_worker
+from sagakit.definition.payloads import Payloads
 from sagakit.store.memory import MemoryStore, open_memory
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import Names
@@ -68,16 +69,17 @@ async def member(server: MemoryServer, *sagas: Saga[Any, Any], **options: Any) -
 
     Plain steps are called in place of a thread: virtual time would run on while a thread works. With `threads` they
     run in threads, for a test under real time. The option `now` replaces `wall_clock`; None takes the server's clock.
-    `adopt` and `tracing` are those of `open_runtime`.
+    `adopt`, `tracing` and `payload_codec` are those of `open_runtime`.
     """
     now, adopt, threads = options.pop("now", wall_clock), options.pop("adopt", True), options.pop("threads", False)
     tracing: Tracing | None = options.pop("tracing", None)
+    payloads = Payloads(options.pop("payload_codec", None))
     with bare_errors(), trio.CancelScope() as scope:
         async with (
             open_memory(server, names=Names()) as store,
             run_worker(
                 store,
-                registry=registry_of(sagas, tracing),
+                registry=registry_of(sagas, tracing, payloads),
                 config=Config.of(options),
                 call_asyncio=no_asyncio,
                 call_thread=None if threads else call_in_place,

@@ -14,6 +14,7 @@ from sagakit.cluster import adoption as module
 from sagakit.cluster.adoption import Adoption, Orphan
 from sagakit.errors import Conflict, Unavailable
 from sagakit.store.memory_server import MemoryServer
+from sagakit.system.large_values import LargeValues
 from sagakit.system.reports import Reports
 from sagakit.system.saga_tracer import SagaTracer
 
@@ -60,8 +61,9 @@ async def _held(name: str, ctx: Context) -> None:
 
 async def swept(begun: Begun, *found: list[Orphan], broken: bool = False) -> tuple[Adoption, module.Sweep]:
     any_begun: Any = begun
+    no_store: Any = None
     sweep: module.Sweep | None = None
-    adoption = Adoption(Registry([BookTrip()]), any_begun, reports=Reports(SagaTracer()))
+    adoption = Adoption(Registry([BookTrip()]), any_begun, LargeValues(no_store, None), reports=Reports(SagaTracer()))
     with bare_errors():
         try:
             async with adoption.sweep() as sweep:

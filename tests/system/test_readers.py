@@ -16,6 +16,7 @@ from sagakit.cluster.lease import read_leases
 from sagakit.cluster.lease_value import Lease, lease_of
 from sagakit.cluster.schema_check import others_can_read
 from sagakit.definition import compiled, schema_digest
+from sagakit.naming import SagaKey
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Store
 
@@ -25,6 +26,7 @@ from tests.system.typed_orders import NEW, order, record_type
 
 Clock = trio.testing.MockClock
 RAW = msgspec.Raw
+PLACE = (SagaKey("Shop", "1"), "input")
 
 
 def lease(worker: str, *sagas: Saga[Any, Any], **fields: Any) -> Lease:
@@ -70,8 +72,8 @@ async def test_a_worker_finds_out_which_inputs_another_worker_can_read(autojump_
     async with killable() as start:
         old = await start(server, OLD)
         binding = old.worker.registry.latest("Order")
-        assert binding.cannot_read(RAW(b'{"ref": "c"}')) == ""
-        assert binding.cannot_read(NOBODYS_INPUT) == "Object missing required field `ref`"
+        assert binding.cannot_read(RAW(b'{"ref": "c"}'), *PLACE) == ""
+        assert binding.cannot_read(NOBODYS_INPUT, *PLACE) == "Object missing required field `ref`"
         others = Elsewhere(old.store, old.worker.registry)
         assert not await others.can_read("Order", NEXT_INPUT)
         new = await start(server, NEXT)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
-import msgspec
 import trio
 import trio.testing
 from sagakit import Completed, Context, Failed, RetryPolicy, Saga, remote
-from sagakit.messages.step_command import StepCommand
-from sagakit.store.memory_server import MemoryServer, Queued
+from sagakit.store.memory_server import MemoryServer
 
 from tests.looks import record_of, settled
+from tests.system.commands_taken import reply, taken
 from tests.system.members import member
 
 Clock = trio.testing.MockClock
@@ -30,28 +28,6 @@ class Buy(Saga[int, str]):
 
     def output(self, input: int, ctx: Context) -> str:
         return f"{ctx.result(Buy.charge)} {ctx.result(Buy.ship)}"
-
-
-async def taken(server: MemoryServer, endpoint: str) -> StepCommand:
-    """Take the next command, which is for this endpoint."""
-    while not server.commands:
-        await server.commands_changed.park()
-    queued = server.commands.pop(0)
-    assert queued.endpoint == endpoint
-    return msgspec.json.decode(queued.payload, type=StepCommand)
-
-
-def reply(server: MemoryServer, command: StepCommand, answer: str, **more: Any) -> None:
-    """Put a reply into the inbox, as a participant does."""
-    said = {"kind": "reply", "key": command.key, "run": command.run, "attempt": command.attempt, "answer": answer}
-    server.inbox_position += 1
-    _, _, saga_type, saga_id = command.reply_to.split(".")
-    queued = Queued(
-        f"{command.key}/{command.attempt}/{answer}", saga_type, saga_id, msgspec.json.encode(said | more),
-        server.inbox_position, channel="reply", since=trio.current_time(),
-    )  # fmt: skip
-    server.inbox.append(queued)
-    server.inbox_changed.unpark_all()
 
 
 async def test_a_saga_runs_through_two_services(autojump_clock: Clock) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from math import inf
+from typing import Any
 
 import trio
 import trio.testing
 from sagakit import Completed, Context, Failed, Saga, step, timer
 from sagakit.store.memory_server import MemoryServer
+from sagakit.system.timers import AT_ONCE, SetAlarm, Timers
+from sagakit_actors import ChildSpec, Supervisor, open_system
 
+from tests.actors.parts import child, running
 from tests.looks import record_of
 from tests.system.deliveries import CALM, DAY, Remind
 from tests.system.members import EPOCH, killable, member, suffixes
@@ -69,3 +75,40 @@ async def test_a_timer_without_a_time_zone_turns_the_saga_back(autojump_clock: C
     assert isinstance(outcome, Failed)
     assert outcome.reason is not None
     assert "no time zone" in outcome.reason
+
+
+DUE = [(f"due-{number}", 0.0) for number in range(20 * AT_ONCE)]
+"""Alarms that are due at once, many times the number of those that are woken in one turn."""
+
+
+def timers_that_are_due(wake: Callable[[str], None], **how: Any) -> ChildSpec:
+    """Return the spec of timers that begin with `DUE`."""
+    return child(lambda: Timers(lambda: 1.0, lambda: DUE, wake, until_set=trio.sleep_forever), **how)
+
+
+async def test_timers_take_mail_while_timers_are_due() -> None:
+    woken: list[str] = []
+
+    def wake(key: str) -> None:
+        woken.append(key)
+        timers.tell_nowait(SetAlarm(f"next-{key}", inf))  # raises MailboxFull if the mail of two turns waits
+
+    root = Supervisor("one_for_one", [timers_that_are_due(wake, capacity=AT_ONCE)])
+    timers = root.ref("child")
+    async with open_system(root):
+        await trio.testing.wait_all_tasks_blocked()
+        assert (timers.waiting, timers.incarnation) == (0, 1)
+    assert woken == [key for key, _ in DUE]
+
+
+async def test_timers_stop_while_timers_are_due() -> None:
+    woken: list[str] = []
+    first = trio.Event()
+
+    def wake(key: str) -> None:
+        woken.append(key)
+        first.set()
+
+    async with running(timers_that_are_due(wake)):
+        await first.wait()
+    assert 0 < len(woken) < len(DUE)

@@ -18,6 +18,7 @@ from sagakit.engine.results import Complete
 from sagakit.errors import CannotMigrate
 from sagakit.store.memory_server import MemoryServer
 
+from tests.child_lines import ChildLines
 from tests.servers import Server
 from tests.system.members import killable, suffixes
 from tests.system.versions import Order, OrderOne, OrderTwo, Shelf
@@ -57,11 +58,7 @@ def worker(server: Server, namespace: str, tmp_path: Path) -> Iterator[Callable[
 
 
 def _says(process: subprocess.Popen[str], wanted: str) -> str:
-    assert process.stdout is not None
-    for line in process.stdout:
-        if wanted in line:
-            return line
-    raise AssertionError(f"it has ended without {wanted!r}")
+    return ChildLines(process).until(wanted)
 
 
 def _effects(log: Path) -> list[str]:

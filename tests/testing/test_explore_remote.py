@@ -114,10 +114,15 @@ def sent_before_the_record_is_durable(patch: Patch) -> None:
     patch.setattr(RemoteCalls, "send", of_the_next_attempt)
 
 
+def silence_believed_at_once(patch: Patch) -> None:
+    patch.setattr("sagakit.system.signs_of_life._left", lambda sign, steady: 0.0)
+
+
 MUTANTS: dict[Callable[[Patch], None], str] = {
     older_attempt_believed: "P3: attempt 2 of .* ended by a reply to another attempt",
     late_success_dropped: "P3: a success of charge was told, and nothing says so",
     success_after_the_end_dropped: "P3: a success of charge was told, and nothing says so",
+    silence_believed_at_once: "P3: attempt 1 of ship ended by a reply to another attempt",
     undone_before_what_came_after_it: "P2: charge.undo before ship is undone",
     replies.command_made_anew_each_time: "is sent again with other bytes",
     sent_before_the_record_is_durable: "P1: a command of charge is sent without a durable record",
@@ -163,6 +168,16 @@ def _run(schedule: Faults) -> Trace:
     return trace
 
 
+def test_a_participant_that_falls_silent_is_checked_before_its_timeout() -> None:
+    """Its work was done, and nobody waits for the rest of the 30 seconds to find out."""
+    silent = Faults((RemoteFault("ship", "do", "silent"),))
+    trace = _run(silent)
+    asked = [(one.kind, one.at) for one in trace.calls if one.step == "ship"]
+    assert [kind for kind, _ in asked] == ["do", "check"]
+    assert 4.9 < asked[1][1] - asked[0][1] < 10
+    assert trace.outcome == Completed("sent")
+
+
 def test_a_success_after_the_end_is_kept_as_a_dead_letter() -> None:
     trace = _run(Faults((RemoteFault("charge", "do", "reply_after_end", commands=8),)))
     assert trace.record is not None
@@ -199,6 +214,8 @@ def test_mistakes_are_named() -> None:
         _run(Faults((CallFault("charge", "do", "raise"),)))
     with pytest.raises(DefinitionError, match="there is no kind 'unreadable'"):
         _run(Faults((RemoteFault("charge", "undo", "unreadable"),)))
+    with pytest.raises(DefinitionError, match="charge has no heartbeat="):
+        _run(Faults((RemoteFault("charge", "do", "silent"),)))
     with pytest.raises(DefinitionError, match="charge has no check"):
         _run(Faults((RemoteFault("charge", "check", "twice"),)))
     with pytest.raises(DefinitionError, match="not a remote step: write a CallFault"):

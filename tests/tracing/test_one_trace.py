@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
 import trio
 
+from tests.docs.blocks import ROOT, blocks
 from tests.servers import running_server
 
-ROOT = Path(__file__).parents[2]
 WITHIN = 120
 
 
@@ -19,6 +18,4 @@ async def test_a_trace_survives_kill_9_and_crosses_two_services(tmp_path: Path) 
         command = [sys.executable, "examples/one_trace.py", server.url]
         ended = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False, cwd=ROOT)
     assert ended.returncode == 0, ended.stderr.decode()
-    page = (ROOT / "docs" / "tracing.md").read_text()
-    shown = re.findall(r"```text\n(\d+ spans of .*?)```", page, re.DOTALL)
-    assert [ended.stdout.decode()] == shown
+    assert [ended.stdout.decode()] == blocks(ROOT / "docs" / "tracing.md", "text")

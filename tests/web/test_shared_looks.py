@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
-from unittest.mock import ANY
 
 import pytest
 import trio
 from sagakit.errors import Unavailable
 from sagakit.repository.counting import SagaCounts
-from sagakit.web.overview_page import groups_soon
-from sagakit.web.shared_looks import FEW, SHARE, STILL_TRUE, Looked, Looks, SharedLook
+from sagakit.web.overview_page import sagas_soon
+from sagakit.web.rendering import LISTED, WHOLE
+from sagakit.web.shared_looks import EASE, FEW, PAUSE, SHARE, STILL_TRUE, Looked, Looks, SharedLook
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 CLIENT: Any = None
@@ -98,16 +98,17 @@ def test_a_look_that_fails_or_is_cancelled_is_begun_again() -> None:
 def test_who_does_not_wait_gets_what_was_found_in_the_last_minute() -> None:
     async def main() -> None:
         store = Store(seconds=2.0, read=FEW + 1)
-        shared = store.shared()
-        assert shared.known() == (None, True)
+        shared: SharedLook[Any] = store.shared()
+        assert shared.known(STILL_TRUE) == (None, True)
         await shared.renew(CLIENT)
-        assert shared.known() == (1, False)
-        await trio.sleep(SHARE * store.seconds)
-        assert shared.known() == (1, True)
+        assert shared.known(STILL_TRUE) == (1, False)
+        await trio.sleep(EASE * store.seconds)
+        assert shared.known(STILL_TRUE) == (1, True)
         await shared.renew(CLIENT)
-        assert shared.known() == (2, False)
+        assert shared.known(STILL_TRUE) == (2, False)
+        assert shared.known(store.seconds - 0.1) == (None, True), "it began before that"
         await trio.sleep(STILL_TRUE)
-        assert shared.known() == (None, True)
+        assert shared.known(STILL_TRUE) == (None, True)
 
     run(main)
 
@@ -116,26 +117,55 @@ def told(stuck: int) -> SagaCounts:
     return SagaCounts(counts={("Buy", "stuck"): stuck, ("Buy", "failed"): 5_000}, exact=False, as_of=990.0)
 
 
+def looks_of(counts: SagaCounts, groups: Store) -> Looks:
+    """Return looks that find these counts, each in 3 seconds of virtual time, and the groups."""
+
+    async def count(client: Any) -> Looked[SagaCounts]:
+        await trio.sleep(3.0)
+        return Looked(counts, FEW + 1)
+
+    looks = Looks()
+    looks.counts = SharedLook(count, clock=trio.current_time)
+    looks.groups = cast("Any", groups.shared())
+    return looks
+
+
 def test_the_overview_does_not_wait_for_the_groups_where_there_are_many_sagas() -> None:
     async def main() -> None:
-        looks, store = Looks(), Store(seconds=20.0)
-        looks.groups = cast("Any", store.shared())
+        looks = looks_of(told(FEW + 1), Store(seconds=20.0))
         began = trio.current_time()
-        groups, later = await groups_soon(looks, told(FEW + 1), CLIENT)
-        assert (groups, trio.current_time()) == (None, began)
-        assert later is not None
-        await later()
-        found: Any = await groups_soon(looks, told(FEW + 1), CLIENT)
-        assert found == (1, ANY), "those who come later have them"
+        sagas = await sagas_soon(looks, CLIENT)
+        assert (sagas.groups, sagas.soon, trio.current_time()) == (None, True, began + 3.0)
+        for later in sagas.later:
+            await later()
+        found: Any = await sagas_soon(looks, CLIENT)
+        assert (found.groups, found.soon) == (1, False), "those who come later have them"
 
     run(main)
 
 
 def test_the_overview_waits_for_the_groups_of_few_sagas_however_slow_the_machine_is() -> None:
     async def main() -> None:
-        looks, store = Looks(), Store(seconds=20.0)
-        looks.groups = cast("Any", store.shared())
-        found: Any = await groups_soon(looks, told(FEW), CLIENT)
-        assert found == (1, None)
+        found: Any = await sagas_soon(looks_of(told(FEW), Store(seconds=20.0)), CLIENT)
+        assert found == (told(FEW), 1, [], False)
+
+    run(main)
+
+
+def test_the_overview_does_not_wait_for_counts_that_were_told_since_its_last_renewal() -> None:
+    async def main() -> None:
+        looks = looks_of(told(FEW + 1), Store(seconds=0.0))
+        await sagas_soon(looks, CLIENT)
+        await trio.sleep(WHOLE)
+        began = trio.current_time()
+        sagas = await sagas_soon(looks, CLIENT)
+        assert trio.current_time() == began
+        for later in sagas.later:
+            await later()
+        assert trio.current_time() <= began + len(sagas.later) * (PAUSE + 3.0)
+        await trio.sleep(WHOLE + LISTED)
+        began = trio.current_time()
+        await sagas_soon(looks, CLIENT)
+        assert trio.current_time() == began + 3.0, "nobody has looked meanwhile"
 
     run(main)

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 import sagakit.web
 from sagakit import Client
+from sagakit.definition.payloads import PLAIN_PAYLOADS
 from sagakit.errors import Unavailable
 from sagakit.web import streaming
 from sagakit.web.visitors import Everyone
@@ -134,6 +135,8 @@ def test_a_stream_that_cannot_begin_is_an_error_of_its_request(
 
 class Ending:
     """A watch that ends with an error."""
+
+    payloads = PLAIN_PAYLOADS
 
     def watch(self, *_: object, **options: object) -> Ending:
         return self

@@ -11,13 +11,15 @@ from sagakit.definition.plan import ITEM, item_name
 from sagakit.engine import Call, Record
 from sagakit.engine.record import NOTHING
 from sagakit.errors import DefinitionError
+from sagakit.messages.record_values import RecordValues
 
 
 class Arguments:
     """Reads what functions of one definition are called with. Each method raises UnreadableValue."""
 
-    def __init__(self, saga: Saga[Any, Any], definition: Definition) -> None:
+    def __init__(self, saga: Saga[Any, Any], definition: Definition, values: RecordValues) -> None:
         self._saga = saga
+        self._values = values
         self._definition = definition
 
     def of(self, call: Call, node: NodeDefinition, record: Record, beat: Callable[[], None] | None) -> tuple[Any, ...]:
@@ -31,12 +33,13 @@ class Arguments:
             return (self._saga, value, *results, ctx)
         if call.kind == "check":
             return (self._saga, value, ctx)
-        left = record.steps[call.step].result
-        return (self._saga, value, *item, None if left is NOTHING else node.result.decode(left), ctx)
+        nothing = record.steps[call.step].result is NOTHING
+        left = None if nothing else node.result.decode(self._values.result(record, call.step))
+        return (self._saga, value, *item, left, ctx)
 
     def input(self, record: Record) -> Any:
         """Return the saga's input."""
-        return self._definition.input.decode(record.input)
+        return self._definition.input.decode(self._values.input(record))
 
     def context(self, record: Record, call: Call | None = None, beat: Callable[[], None] | None = None) -> Context:
         """Return the context of a call; without a call, that of a function without effects, which has no key."""
@@ -62,8 +65,9 @@ class Arguments:
             return None
         codec = self._definition.nodes[step].result
         if self._definition.plan.by_name[step].kind == "each":
-            return [codec.decode(record.steps[item_name(step, number)].result) for number in range(log.items)]
-        return codec.decode(log.result)
+            names = (item_name(step, number) for number in range(log.items))
+            return [codec.decode(self._values.result(record, name)) for name in names]
+        return codec.decode(self._values.result(record, step))
 
     def _result_for(self, record: Record, node: object) -> Any:
         """Return the result that a function asks its context for. Raises DefinitionError, also for another saga's node.
@@ -78,7 +82,7 @@ class Arguments:
 
     def _given(self, node: NodeDefinition, record: Record) -> Any:
         assert node.given is not None
-        return node.given.decode(record.steps[node.name].given)
+        return node.given.decode(self._values.given(record, node.name))
 
 
 def _saga_type(node: Node[Any]) -> str | None:

@@ -5,17 +5,17 @@ See docs/architecture.md, "How an attempt ends".
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from inspect import isasyncgen, isawaitable, iscoroutine, isgenerator
 from logging import getLogger
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 import trio
 
 from sagakit import errors
 from sagakit.binding.wrong_loop import advised
-from sagakit.definition import Done, Function, NodeDefinition, Reject, RetryPolicy
+from sagakit.definition import Codec, Done, Function, NodeDefinition, Reject, RetryPolicy
 from sagakit.definition import NotDone as DidNotHappen
 from sagakit.definition import Retry as CallAgain
 from sagakit.definition.nesting import check_nesting
@@ -33,6 +33,8 @@ from sagakit.engine import (
 )
 
 V = TypeVar("V")
+Keep: TypeAlias = Callable[[Codec, object], msgspec.Raw]
+"""Function that returns a value as it is kept. Raises Unwritable."""
 
 _log = getLogger("sagakit.step")
 
@@ -150,13 +152,13 @@ def finished(value: V, *, may_yield: bool = False) -> V:
     return value
 
 
-def answer_of(node: NodeDefinition, call: Call, value: Any) -> AttemptResult:
-    """Return the result of a call that returned `value`.
+def answer_of(node: NodeDefinition, call: Call, value: Any, keep: Keep) -> AttemptResult:
+    """Return the result of a call that returned `value`, which `keep` encodes.
 
     The call has happened, so a value that cannot be kept leaves its outcome unknown.
     """
     try:
-        return _answer(node, call, value)
+        return _answer(node, call, value, keep)
     except BaseException as error:  # of what was returned
         return Error(error=f"its result cannot be encoded: {mistake(error)}")
 
@@ -180,17 +182,17 @@ def _misplaced(call: Call, value: Any) -> str:
     return ""
 
 
-def _answer(node: NodeDefinition, call: Call, value: Any) -> AttemptResult:
+def _answer(node: NodeDefinition, call: Call, value: Any, keep: Keep) -> AttemptResult:
     misplaced = _misplaced(call, value)
     if misplaced:
         return Error(error=misplaced)
     if call.kind == "do":
-        return Complete(msgspec.Raw(node.result.encode(value)))
+        return Complete(keep(node.result, value))
     if call.kind == "undo":
         return Error(error=NOT_RUN) if isgenerator(value) or isasyncgen(value) else Complete()
     match value:
         case Done(result=result):
-            return Complete(msgspec.Raw(node.result.encode(result)))
+            return Complete(keep(node.result, result))
         case DidNotHappen():
             return NotHappened()
         case None:

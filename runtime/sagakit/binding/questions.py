@@ -15,9 +15,11 @@ from sagakit.binding.arguments import Arguments
 from sagakit.binding.classify import finished
 from sagakit.binding.wrong_loop import advised_in_place
 from sagakit.definition import Context, Definition, NodeDefinition, Saga
+from sagakit.definition.payloads import Payloads
 from sagakit.definition.raised import mistake, told
 from sagakit.definition.user_lines import line_of
 from sagakit.engine import Decide, Decided, MakeOutput, OutputMade, Prepare, Prepared, Question, Record
+from sagakit.engine.value_places import first_name, given_part, output_place
 from sagakit.errors import UnreadableValue
 from sagakit.times import epoch_seconds
 
@@ -28,8 +30,9 @@ _PREPARED = {"each": "items", "timer": "timer", "child": "input of the child", "
 class Questions:
     """Answers the engine's questions about sagas of one definition."""
 
-    def __init__(self, saga: Saga[Any, Any], definition: Definition, arguments: Arguments) -> None:
+    def __init__(self, saga: Saga[Any, Any], definition: Definition, arguments: Arguments, payloads: Payloads) -> None:
         self._saga = saga
+        self._payloads = payloads
         self._definition = definition
         self._arguments = arguments
 
@@ -49,7 +52,12 @@ class Questions:
             case Prepare():
                 return self._prepared(question.step, record, value, ctx)
             case MakeOutput():
-                return OutputMade(msgspec.Raw(self._definition.output.encode(finished(self._saga.output(value, ctx)))))
+                output = finished(self._saga.output(value, ctx))
+                return OutputMade(
+                    self._payloads.write(
+                        self._definition.output, output, *output_place(record), foreign=record.parent is not None
+                    )
+                )
             case _:
                 assert_never(question)
 
@@ -77,14 +85,13 @@ class Questions:
             case "each":
                 given = [self._arguments.result(record, name) for name in node.inputs] or [value, ctx]
                 items = _items(finished(node.prepare(*given), may_yield=True))
-                return Prepared(step, _encoded(node, items), len(items))
+                return Prepared(step, self._encoded(node, items, record), len(items))
             case _:
-                return Prepared(step, _encoded(node, finished(node.prepare(value, ctx))))
+                return Prepared(step, self._encoded(node, finished(node.prepare(value, ctx)), record))
 
-
-def _encoded(node: NodeDefinition, value: object) -> msgspec.Raw:
-    assert node.given is not None
-    return msgspec.Raw(node.given.encode(value))
+    def _encoded(self, node: NodeDefinition, value: object, record: Record) -> msgspec.Raw:
+        assert node.given is not None
+        return self._payloads.write(node.given, value, record, given_part(first_name(record, node.name)))
 
 
 def _items(found: object) -> list[Any]:

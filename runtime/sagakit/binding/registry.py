@@ -9,6 +9,7 @@ import msgspec
 
 from sagakit.binding.saga_binding import SagaBinding
 from sagakit.definition import Limit, Saga
+from sagakit.definition.payloads import PLAIN_PAYLOADS, Payloads
 from sagakit.engine import Record
 from sagakit.errors import DefinitionError, NotRegistered
 
@@ -20,8 +21,14 @@ class Registry:
     """The bindings of one worker, by class and by type and version. Raises DefinitionError."""
 
     def __init__(
-        self, sagas: Sequence[Saga[Any, Any]], *, bind: Callable[[Saga[Any, Any]], SagaBinding] = SagaBinding
+        self,
+        sagas: Sequence[Saga[Any, Any]],
+        *,
+        bind: Callable[[Saga[Any, Any]], SagaBinding] = SagaBinding,
+        payloads: Payloads = PLAIN_PAYLOADS,
     ) -> None:
+        self.payloads = payloads
+        """The way of all values, also of sagas that run elsewhere."""
         self._bind = bind
         self._by_class: dict[type[Saga[Any, Any]], SagaBinding] = {}
         self._by_version: dict[tuple[str, int], SagaBinding] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from functools import cached_property
+from functools import cached_property, partial
 from inspect import isawaitable
 from logging import getLogger
 from math import inf
@@ -22,6 +22,7 @@ from sagakit.binding.migrate import migrate_record
 from sagakit.binding.permit import CallPermit, CallRevoked
 from sagakit.binding.questions import Questions
 from sagakit.definition import (
+    Codec,
     Definition,
     Function,
     NodeDefinition,
@@ -32,23 +33,31 @@ from sagakit.definition import (
     saga_schema,
     schema_digest,
 )
+from sagakit.definition.payloads import PLAIN_PAYLOADS, InSaga, Payloads
 from sagakit.definition.raised import is_interrupt
 from sagakit.engine import (
     ArgumentsUnreadable,
     AttemptResult,
     Call,
+    Compensating,
     Decided,
     Error,
     Inbound,
+    InboundKind,
     OutputMade,
     Prepared,
     Question,
     Record,
 )
 from sagakit.engine.keys import CallKind, kind_of, step_of
+from sagakit.engine.value_claims import read_claim
+from sagakit.engine.value_places import DETAIL, first_name, input_place, progress_part, result_part
+from sagakit.messages.record_values import RecordValues
+from sagakit.naming import SagaKey
 
 _log = getLogger("sagakit.step")
 
+_EVIDENCE: frozenset[InboundKind] = frozenset({"reply", "report", "child-ended"})
 REVOKED = Error(error="revoked: the saga turned back before the call was made", not_done=True)
 
 
@@ -64,13 +73,15 @@ class _Callee(NamedTuple):
 class SagaBinding:
     """A saga instance with its compiled definition. All sagas of the type in this worker share it."""
 
-    def __init__(self, saga: Saga[Any, Any]) -> None:
+    def __init__(self, saga: Saga[Any, Any], payloads: Payloads = PLAIN_PAYLOADS) -> None:
         self.saga = saga
+        self.payloads = payloads
+        self.values: RecordValues = RecordValues(payloads)
         self.definition: Definition = compiled(type(saga))
         self.plan: Plan = self.definition.plan
         self._callees = _callees(self.definition)
-        self._arguments = Arguments(saga, self.definition)
-        self._questions = Questions(saga, self.definition, self._arguments)
+        self._arguments = Arguments(saga, self.definition, self.values)
+        self._questions = Questions(saga, self.definition, self._arguments, payloads)
         self._plain: set[type] = set()
         """Types of returned values that are known not to be awaitable: `isawaitable` is slow."""
 
@@ -93,10 +104,10 @@ class SagaBinding:
         """Return the input as JSON. Raises InvalidInput."""
         return self.definition.encode_input(value)
 
-    def cannot_read(self, value: bytes | msgspec.Raw) -> str:
+    def cannot_read(self, value: bytes | msgspec.Raw, saga: InSaga, part: str) -> str:
         """Return why this worker cannot read an input, which is JSON; an empty text if it can."""
         try:
-            self.definition.input.decode(value)
+            self.payloads.read(self.definition.input, value, saga, part)
         except errors.UnreadableValue as error:
             return error.reason
         return ""
@@ -105,7 +116,7 @@ class SagaBinding:
         """Return True if a saga that has not begun may begin under this version: its input and signals fit."""
         nodes = self.plan.by_name
         fits = all(name in nodes and nodes[name].kind == "signal" for name in record.steps)
-        return fits and not self.cannot_read(record.input)
+        return fits and not self.cannot_read(record.input, *input_place(record, record.parent))
 
     @property
     def can_migrate(self) -> bool:
@@ -114,7 +125,7 @@ class SagaBinding:
 
     def migrate(self, record: Record) -> Record:
         """Return an older version's record under this plan. Raises CannotMigrate."""
-        return migrate_record(self.saga, self.definition, record)
+        return migrate_record(self.saga, self.definition, record, self.payloads)
 
     def answer(self, question: Question, record: Record) -> Decided | Prepared | OutputMade:
         """Return the answer to a question of the engine. An error of the user's function is an answer, too."""
@@ -188,8 +199,23 @@ class SagaBinding:
             cancellation = cancellation_in(error) if trio.current_effective_deadline() == -inf else None
             if cancellation is not None:  # other errors in the group have nobody to be told: the attempt has ended
                 raise cancellation from None
-            return classify(function, error)
-        return answer_of(node, call, value)
+            return self._sealed(classify(function, error))
+        return answer_of(node, call, value, partial(self._kept, record, call.step))
+
+    def _kept(self, record: Record, step: str, codec: Codec, value: object) -> msgspec.Raw:
+        return self.payloads.write(codec, value, record, result_part(first_name(record, step)))
+
+    def _sealed(self, result: AttemptResult) -> AttemptResult:
+        """Return a result with its detail as it is to be kept."""
+        if not isinstance(result, Compensating):
+            return result
+        return msgspec.structs.replace(result, detail=self._kept_detail(result.detail))
+
+    def _kept_detail(self, detail: msgspec.Raw) -> msgspec.Raw:
+        try:
+            return self.payloads.kept(detail, *DETAIL)
+        except errors.Unwritable as error:  # it stays a refusal
+            return msgspec.Raw(msgspec.json.encode({"not_sealed": error.reason}))
 
     async def invoke(
         self, call: Call, function: Function, environment: CallEnvironment, permit: CallPermit, args: tuple[Any, ...]
@@ -216,17 +242,47 @@ class SagaBinding:
 
     # ------------------------------------------------------------- messages
 
-    def refuses(self, message: Inbound) -> str:
-        """Return why a message's payload is not of the type that its node has; an empty text if it is."""
-        node = self._node_of(message)
-        if node is None:
-            return ""
+    def taken(self, message: Inbound, key: str) -> Inbound:
+        """Return a message as it is to be applied: its payload sealed, and with the reason if it does not fit.
+
+        Evidence of what has happened elsewhere is taken even if this worker cannot open it: the saga is stuck where the
+        value is asked for, until a worker has the key.
+        """
+        if read_claim(message.payload) is not None:
+            why = "the payload has the form of a reference to a value that sagakit stores apart"
+            return msgspec.structs.replace(message, refused=why)
+        if message.kind == "heartbeat":
+            part = progress_part(step_of(message.key))
+            return msgspec.structs.replace(
+                message, payload=self.payloads.kept(message.payload, SagaKey.parse(key), part)
+            )
+        brings_result, payload, refused = message.answer in ("", "done"), message.payload, ""
+        step = step_of(message.key) if message.kind == "reply" else message.step
+        saga, part = SagaKey.parse(key), result_part(step)
         try:
-            node.result.decode(message.payload if len(memoryview(message.payload)) else b"null")
-        except errors.UnreadableValue as error:
-            step = step_of(message.key) if message.kind == "reply" else message.step
-            return f"the payload is not what {step} takes: {error.reason}"
-        return ""
+            if brings_result and message.code is None:
+                plain = self._opened(message, saga, part)
+                node = self._node_of(message)
+                if node is not None and plain is not None:
+                    node.result.decode(plain if len(memoryview(plain)) else b"null")
+                payload = self.payloads.kept(payload, saga, part)
+            else:
+                payload = self._kept_detail(payload)
+        except errors.DoesNotFit as error:
+            refused = f"the payload is not what {step} takes: {error.reason}"
+        return msgspec.structs.replace(message, payload=payload, refused=refused)
+
+    def _opened(self, message: Inbound, saga: SagaKey, part: str) -> bytes | msgspec.Raw | None:
+        try:
+            return self.payloads.opened(message.payload, saga, part)
+        except errors.UnreadableValue:
+            if message.kind in _EVIDENCE:
+                return None
+            raise
+
+    def refuses(self, message: Inbound, key: str) -> str:
+        """Return why a message's payload is not of the type that its node has; an empty text if it is."""
+        return self.taken(message, key).refused
 
     def _node_of(self, message: Inbound) -> NodeDefinition | None:
         """Return the node whose result a message brings, if it brings one."""

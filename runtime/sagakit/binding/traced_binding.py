@@ -11,6 +11,7 @@ from sagakit.binding.permit import CallPermit
 from sagakit.binding.registry import Registry
 from sagakit.binding.saga_binding import SagaBinding
 from sagakit.definition import Saga
+from sagakit.definition.payloads import PLAIN_PAYLOADS, Payloads
 from sagakit.engine import AttemptResult, Call, Record
 from sagakit.tracing import Tracing, attempt_ref
 
@@ -18,8 +19,8 @@ from sagakit.tracing import Tracing, attempt_ref
 class TracedBinding(SagaBinding):
     """A binding of a worker that traces: spans of user code are children of the attempt's."""
 
-    def __init__(self, tracing: Tracing, saga: Saga[Any, Any]) -> None:
-        super().__init__(saga)
+    def __init__(self, tracing: Tracing, saga: Saga[Any, Any], payloads: Payloads = PLAIN_PAYLOADS) -> None:
+        super().__init__(saga, payloads)
         self._tracing = tracing
 
     async def perform(
@@ -31,6 +32,9 @@ class TracedBinding(SagaBinding):
             return await super().perform(call, record, environment, permit)
 
 
-def registry_of(sagas: Sequence[Saga[Any, Any]], tracing: Tracing | None) -> Registry:
+def registry_of(
+    sagas: Sequence[Saga[Any, Any]], tracing: Tracing | None, payloads: Payloads = PLAIN_PAYLOADS
+) -> Registry:
     """Return the registry of a worker that traces, if it does. Raises DefinitionError."""
-    return Registry(sagas, bind=SagaBinding if tracing is None else partial(TracedBinding, tracing))
+    bind = SagaBinding if tracing is None else partial(TracedBinding, tracing)
+    return Registry(sagas, bind=partial(bind, payloads=payloads), payloads=payloads)

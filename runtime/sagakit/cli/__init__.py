@@ -72,15 +72,24 @@ import sys
 YOUNGEST = 50_000
 """Allocations between two looks for garbage. The modules of a command are none, and to search them takes time."""
 
+EXTRA_OF = {
+    "web": "web", "worker": "worker", "dev": "worker,web,embedded", "explore": "testing", "export": "export",
+    "sql": "sql",
+}  # fmt: skip
+"""The extra of each command that needs more than `cli`, which every one of them includes."""
+
 
 def main() -> None:
     """Run the command line of this process. Exits with its code."""
     try:
         from sagakit.cli.app import app
     except ModuleNotFoundError as error:
-        if error.name not in ("typer", "rich"):
+        from sagakit.extras import EXTRAS, command_for
+
+        if error.name not in EXTRAS["cli"]:
             raise
-        sys.exit(f"the command needs {error.name}: pip install 'sagakit[cli]'")
+        called = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+        sys.exit(f"the command needs {error.name}: {command_for(EXTRA_OF.get(called, 'cli'))}")
     app()
 
 

@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import wraps
-from importlib.util import find_spec
 from typing import Annotated, Any, TypeAlias, TypeVar, cast
 
 import typer
@@ -14,6 +13,7 @@ import typer
 from sagakit.cli import contexts
 from sagakit.cli.completing import offer_sagas
 from sagakit.cli.exits import UsageError
+from sagakit.extras import EXTRAS, command_for, missing_of
 
 T = TypeVar("T")
 
@@ -53,29 +53,21 @@ class RoleName(StrEnum):
     reader = "reader"
 
 
-WORKER_PACKAGES: tuple[str, ...] = ("hypercorn", "prometheus_client", "pythonjsonlogger", "starlette")
-"""The packages that the extra `worker` brings."""
-
-
-WEB_PACKAGES: tuple[str, ...] = ("hypercorn", "jinja2", "jsonschema", "pythonjsonlogger", "starlette")
-"""The packages that the extra `web` brings."""
-
-
-def packages_checked(extra: str, packages: tuple[str, ...]) -> Callable[[T], T]:
-    """Return the callback of an option that ends the command if packages of an extra are missing."""
+def packages_checked(*extras: str) -> Callable[[T], T]:
+    """Return the callback of an option that ends the command if modules of an extra are missing."""
 
     def check(value: T) -> T:
-        missing = [name for name in packages if find_spec(name) is None]
-        if missing:
-            typer.echo(f"this command needs {', '.join(missing)}: pip install 'sagakit[{extra}]'", err=True)
-            raise typer.Exit(2)
+        for extra in extras:
+            if missing := missing_of(EXTRAS[extra]):
+                typer.echo(f"this command needs {', '.join(missing)}: {command_for(','.join(extras))}", err=True)
+                raise typer.Exit(2)
         return value
 
     return check
 
 
 def _check_packages(value: bool) -> bool:
-    return packages_checked("worker", WORKER_PACKAGES)(value)
+    return packages_checked("worker")(value)
 
 
 Nats: TypeAlias = Annotated[
@@ -99,7 +91,7 @@ CommandList: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="MODULE:COMMANDS",
-        help="A list of Command: messages on streams of your own that start, signal and cancel these sagas.",
+        help="A list of Command: messages on streams that start, signal and cancel these sagas.",
     ),
 ]
 TracingName: TypeAlias = Annotated[
@@ -107,6 +99,14 @@ TracingName: TypeAlias = Annotated[
     typer.Option(
         metavar="MODULE:NAME",
         help="A tracing, such as OtelTracing(provider), or a function that returns one: spans of sagas and attempts.",
+    ),
+]
+PayloadCodecName: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODULE:NAME",
+        envvar="SAGAKIT_PAYLOAD_CODEC",
+        help="A payload codec, a list of several, or a function that returns them: values are sealed, and opened.",
     ),
 ]
 HealthAddress: TypeAlias = Annotated[

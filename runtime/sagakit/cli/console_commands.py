@@ -9,14 +9,13 @@ import typer
 
 from sagakit.cli.command_options import (
     CONNECTION,
-    WEB_PACKAGES,
-    WORKER_PACKAGES,
     ConfigFile,
     LogFormat,
     LogFormatName,
     LogLevel,
     LogLevelName,
     Nats,
+    PayloadCodecName,
     RankName,
     SagaList,
     packages_checked,
@@ -35,7 +34,7 @@ def web(
         str,
         typer.Option(
             metavar="HOST:PORT",
-            callback=packages_checked("web", WEB_PACKAGES),
+            callback=packages_checked("web"),
             help="The address. Other hosts than loopback take --tokens or --proxy-header; port 0 picks one.",
         ),
     ] = "127.0.0.1:8470",
@@ -68,6 +67,7 @@ def web(
             help="Fields whose values nobody sees: password, card.number; may be repeated. Else SAGAKIT_REDACT.",
         ),
     ] = None,
+    payload_codec: PayloadCodecName = None,
     log_format: LogFormatName = LogFormat.text,
     log_level: LogLevelName = LogLevel.info,
     *,
@@ -96,6 +96,7 @@ def web(
             "failed_logins_per_minute": failed_logins_per_minute,
         },
         redact=redact or (),
+        payload_codec=payload_codec,
     )
     raise typer.Exit(console_process.run(call))
 
@@ -107,7 +108,7 @@ def dev(
         str,
         typer.Option(
             metavar="HOST:PORT",
-            callback=packages_checked("worker,web,embedded", WORKER_PACKAGES + WEB_PACKAGES),
+            callback=packages_checked("worker", "web", "embedded"),
             help="The address of the console, on loopback; port 0 picks one.",
         ),
     ] = "127.0.0.1:8470",

@@ -13,12 +13,14 @@ from typing import Any
 import msgspec
 import trio
 
+from sagakit.cli import loading
 from sagakit.cli.exits import CommandExit, UsageError, exit_of
 from sagakit.cli.listening import answering, listen
 from sagakit.cli.stop import Stop, stop_signals
 from sagakit.client.bare_errors import bare_errors
 from sagakit.client.client_opening import ClientOptions, open_client
 from sagakit.client.redaction import Redaction, paths_of_environment
+from sagakit.definition.payloads import Payloads
 from sagakit.system.config import Config
 from sagakit.web.application import app
 from sagakit.web.guard import LOOPBACK_HOSTS
@@ -42,6 +44,7 @@ class ConsoleCall(msgspec.Struct, frozen=True, kw_only=True):
     proxy_role_header: str | None = None
     rates: dict[str, float] = {}
     redact: Sequence[str] = ()
+    payload_codec: str | None = None
 
     def authentication(self, listening: socket.socket) -> Authentication:
         """Return the way to know visitors. Raises UsageError where nobody would be asked, InvalidConfig."""
@@ -94,9 +97,10 @@ def run(call: ConsoleCall) -> CommandExit:
         try:
             with bare_errors():
                 config, limits = Config.load(call.config, **call.options), call.rate_limits()
+                payloads = loading.payloads_of(call.payload_codec)
                 Redaction(call.redacted())  # which says what is wrong with a path before anything is opened
                 with listen(call.listen, option="listen") as listening:
-                    trio.run(_serve, call, config, limits, listening, call.authentication(listening), stop)
+                    trio.run(_serve, call, config, limits, listening, call.authentication(listening), payloads, stop)
         except BaseException as error:  # every error becomes an exit code and a line in the log
             return failed(error)
     return CommandExit.DRAINED
@@ -116,13 +120,14 @@ async def _serve(
     limits: RateLimits,
     listening: socket.socket,
     authentication: Authentication,
+    payloads: Payloads,
     stop: Stop,
 ) -> None:
     stopping = trio.Event()
     host = listening.getsockname()[0]
     with trio.CancelScope() as opening:
         stop.then(opening.cancel)
-        async with open_client(call.url, **client_options(config)) as client:
+        async with open_client(call.url, payload_codec=payloads.codecs, **client_options(config)) as client:
             open_to_all = isinstance(authentication, Everyone)
             hosts = LOOPBACK_HOSTS | {host} if open_to_all else None
             made = app(

@@ -24,7 +24,7 @@ from sagakit.cli.printing import Columns, note, print_lines, utc
 from sagakit.cli.session import Session, Work, in_session
 from sagakit.client.by_key import PlainAccess
 from sagakit.engine import Record
-from sagakit.errors import UnknownSaga
+from sagakit.errors import UnknownSaga, ValueLost
 from sagakit.repository import Wanted
 from sagakit.repository.export import pages_of_all
 
@@ -127,24 +127,38 @@ async def _records(access: PlainAccess, choice: Choice) -> AsyncIterator[Sequenc
 
 
 async def _rows(access: PlainAccess, table: TableName, records: Sequence[Record]) -> Sequence[TableRow]:
-    if table is TableName.sagas:
-        return [saga_row(record) for record in records]
-    if table is TableName.steps:
-        return [row for record in records for row in step_rows(record)]
+    if table is not TableName.events:
+        return [row for record in records for row in await _rows_of(access, table, record)]
+    return await _event_rows(access, records)
+
+
+async def _rows_of(access: PlainAccess, table: TableName, record: Record) -> Sequence[TableRow]:
+    try:
+        record = await access.filled(record)
+    except ValueLost as error:  # the rest of the saga is exported all the same
+        note(str(error))
+    return [saga_row(record)] if table is TableName.sagas else [*step_rows(record)]
+
+
+async def _event_rows(access: PlainAccess, records: Sequence[Record]) -> Sequence[TableRow]:
     found: dict[str, Sequence[EventRow]] = {}
     limit = trio.CapacityLimiter(AT_ONCE)
 
-    async def read(key: str) -> None:
+    async def read(record: Record) -> None:
+        key = key_of_record(record)
         async with limit:
             try:
                 history = await access.history(key)
+            except ValueLost as error:
+                note(str(error))
+                history = await access.repository.history(record)
             except UnknownSaga:  # deleted meanwhile
                 return
             found[key] = [event_row(history.record, event) for event in history.events]
 
     async with trio.open_nursery() as nursery:
         for record in records:
-            nursery.start_soon(read, key_of_record(record))
+            nursery.start_soon(read, record)
     return [row for record in records for row in found.get(key_of_record(record), ())]
 
 

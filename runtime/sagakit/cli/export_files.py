@@ -12,6 +12,7 @@ import msgspec
 
 from sagakit.cli.exits import UsageError
 from sagakit.cli.export_rows import NULL, TABLES, TableRow
+from sagakit.extras import named
 
 
 class FileFormat(StrEnum):
@@ -109,7 +110,7 @@ def needed(module: str, extra: str) -> Any:
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        raise UsageError(f"this needs {error.name}: pip install 'sagakit[{extra}]'") from None
+        raise UsageError(str(named(error, "this", extra))) from None
 
 
 def arrow_schema(table: str) -> Any:

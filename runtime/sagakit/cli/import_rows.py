@@ -12,7 +12,7 @@ from sagakit.cli.exits import UsageError
 from sagakit.cli.export_rows import NULL, EventRow, SagaRow, StepRow
 from sagakit.engine import Failure, Record, digest
 from sagakit.engine.events import CloudEvent, event_id, make_event
-from sagakit.engine.record import NOTHING, PLAIN_SCHEMA, SCHEMA, Cause, PersistedSagaState, StepLog
+from sagakit.engine.record import DELAYED_SCHEMA, NOTHING, PLAIN_SCHEMA, Cause, PersistedSagaState, StepLog
 from sagakit.engine.replay import NOBODY
 from sagakit.engine.table import OPEN, StepState
 from sagakit.errors import UNREADABLE
@@ -79,7 +79,7 @@ class ExportedRows:
 def _copy(row: SagaRow, steps: Iterable[StepRow], events: list[CloudEvent], now: float, by: str) -> SagaCopy:
     stuck = f"imported; it was {row.status}{f': {row.stuck}' if row.stuck else ''}"
     record: Record = PersistedSagaState(
-        schema=PLAIN_SCHEMA if row.starts_at is None else SCHEMA,
+        schema=PLAIN_SCHEMA if row.starts_at is None else DELAYED_SCHEMA,
         saga_type=row.type,
         saga_id=row.id,
         run=row.run,

@@ -1,15 +1,18 @@
-"""Loading: finds the sagas, classes, commands and the tracing that a command line names as `module:name`."""
+"""Loading: finds what a command line names as `module:name`: sagas, classes, commands, a tracing, a payload codec."""
 
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from sagakit.cli.exits import UsageError
 from sagakit.definition import Saga, compiled
+from sagakit.definition.payloads import PLAIN_PAYLOADS, Payloads
 from sagakit.jetstream.host import Host
 from sagakit.messages.commands import Command
 from sagakit.tracing import Tracing
@@ -84,6 +87,22 @@ def tracing_of(address: str) -> Tracing:
             f"{address} must be a tracing, such as sagakit.otel.OtelTracing(provider), or a function that returns one"
         )
     return found
+
+
+def payloads_of(address: str | None) -> Payloads:
+    """Return the way of values by the payload codec that `module:name` names, or that its function returns.
+
+    Raises UsageError, InvalidConfig, and any error that importing the module or calling the function raises.
+    """
+    if not address:
+        return PLAIN_PAYLOADS
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    found = load(address, form="module:name, such as shop.keys:codec", offers=lambda module: "define it there")
+    if callable(found) and not isinstance(found, type):
+        _check_needs_nothing(found, address)
+        found = found()
+    return Payloads(found)
 
 
 @asynccontextmanager

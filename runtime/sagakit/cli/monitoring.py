@@ -90,7 +90,10 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 f"max by (type, consumer) (sagakit_command_backlog_messages{{{TYPE}}})", "{{type}} {{consumer}}"),),
                 "All workers report the same consumers."),
             Panel("Dead letters, in an hour", "short",
-                  (("sum by (type) (increase(sagakit_dead_letters_total[1h]))", "{{type}}"),)),
+                  (("sum by (type, source) (increase(sagakit_dead_letters_total[1h]))", "{{type}} {{source}}"),)),
+            Panel("Dead letters of participants", "short",
+                  (("max by (service) (sagakit_dead_commands)", "{{service}}"),),
+                  "All workers report the same letters."),
             Panel("Age of the oldest unpublished event", "s", (("sagakit_outbox_age_seconds", WHO),)),
             Panel("Unpublished events", "short", (("sagakit_outbox_events", WHO),)),
             Panel("Messages in mailboxes", "short", (("sagakit_mailbox_messages", WHO + " {{actor}}"),)),
@@ -169,8 +172,12 @@ ALERTS: tuple[Alert, ...] = (
         "{{ $value }} commands for {{ $labels.type }} wait for the consumer {{ $labels.consumer }}",
     ),
     Alert(
-        "SagakitDeadLetters", "sum by (type) (increase(sagakit_dead_letters_total[10m])) > 0", "0m", "warning",
-        "Messages for {{ $labels.type }} became dead letters",
+        "SagakitDeadLetters", "sum by (type, source) (increase(sagakit_dead_letters_total[10m])) > 0", "0m", "warning",
+        "Messages of the {{ $labels.source }} for {{ $labels.type }} became dead letters",
+    ),
+    Alert(
+        "SagakitDeadCommands", "max by (service) (sagakit_dead_commands) > 0", "0m", "warning",
+        "Commands to {{ $labels.service }} are dead letters",
     ),
     Alert(
         "SagakitLeaseOld", "sagakit_lease_age_seconds > 0.8 * sagakit_lease_ttl_seconds", "0m", "warning",

@@ -23,6 +23,7 @@ from sagakit.cli.command_options import (
     LogLevelName,
     Nats,
     OnAsyncio,
+    PayloadCodecName,
     Processes,
     RoleName,
     SagaList,
@@ -52,6 +53,7 @@ def worker(
     config: ConfigFile = None,
     commands: CommandList = None,
     tracing: TracingName = None,
+    payload_codec: PayloadCodecName = None,
     health: HealthAddress = None,
     processes: Processes = None,
     asyncio: OnAsyncio = False,
@@ -77,6 +79,7 @@ def worker(
         options=options,
         commands=commands,
         tracing=tracing,
+        payload_codec=payload_codec,
         health=health,
         asyncio=asyncio,
     )

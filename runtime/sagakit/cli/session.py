@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
 import msgspec
 import typer
 
-from sagakit.cli.command_options import CONNECTION, ConfigFile, Nats, with_options
+from sagakit.cli.command_options import CONNECTION, ConfigFile, Nats, PayloadCodecName, with_options
 from sagakit.cli.exits import UsageError, exit_of
 from sagakit.cli.own_log import logged_to
 from sagakit.cli.printing import Output, OutputFormat, check_output, print_error
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sagakit.cli.looking_only import Looking
     from sagakit.client.by_key import PlainAccess
     from sagakit.client.redaction import Redaction
+    from sagakit.definition.payloads import Payloads
 
 Work = Callable[["PlainAccess"], Awaitable[int | None]]
 """The work of a command. It returns an exit code other than 0, or None."""
@@ -41,13 +42,26 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     config: str | None
     options: dict[str, Any]
     output: OutputFormat
+    payload_codec: str | None = None
+    """The name of the payload codec that opens and seals values, as `module:name`."""
+
+    @property
+    def payloads(self) -> Payloads:
+        """The way of values, by the payload codec. Raises UsageError, InvalidConfig, and what importing it raises."""
+        from sagakit.definition.payloads import PLAIN_PAYLOADS
+
+        if not self.payload_codec:
+            return PLAIN_PAYLOADS
+        from sagakit.cli import loading
+
+        return loading.payloads_of(self.payload_codec)
 
     @property
     def redaction(self) -> Redaction:
         """The redaction of the output, by SAGAKIT_REDACT. Raises InvalidConfig."""
         from sagakit.client.redaction import Redaction, paths_of_environment
 
-        return Redaction(paths_of_environment())
+        return Redaction(paths_of_environment(), self.payloads)
 
     def run(self, prepared: Callable[[], Work | Look]) -> NoReturn:
         """Check the arguments, which returns the work; connect; do the work. Ends the command with its exit code."""
@@ -75,10 +89,10 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         from sagakit.client.bare_errors import bare_errors
         from sagakit.client.by_key import open_plain
 
-        work = prepared.work if isinstance(prepared, Look) else prepared
+        work, payloads = prepared.work if isinstance(prepared, Look) else prepared, self.payloads
 
         async def run() -> int:
-            async with open_plain(self.url, config) as sagas:
+            async with open_plain(self.url, config, payloads) as sagas:
                 return await work(sagas) or 0
 
         with bare_errors():
@@ -93,10 +107,19 @@ def in_session(shared: Mapping[str, Any] | None = None) -> Callable[[Callable[..
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)
-        def run(*, nats: str, config: str | None, output: OutputFormat, options: dict[str, Any], **own: Any) -> None:
+        def run(
+            *,
+            nats: str,
+            config: str | None,
+            payload_codec: str | None,
+            output: OutputFormat,
+            options: dict[str, Any],
+            **own: Any,
+        ) -> None:
             if shared is not None:
                 own["options"] = {name: options.pop(name) for name in shared if name in options}
-            command(**own, session=Session(url=nats, config=config, options=options, output=output))
+            session = Session(url=nats, config=config, payload_codec=payload_codec, options=options, output=output)
+            command(**own, session=session)
 
         common = inspect.signature(_connection, eval_str=True).parameters
         own = inspect.signature(command, eval_str=True).parameters
@@ -112,6 +135,7 @@ def _connection(
     *,
     nats: Nats = "",
     config: ConfigFile = None,
+    payload_codec: PayloadCodecName = None,
     output: Output = OutputFormat.table,
     options: dict[str, Any],
 ) -> None:

@@ -19,6 +19,7 @@ from sagakit.cli.stop import Stop, stop_signals
 from sagakit.client.bare_errors import bare_errors
 from sagakit.client.opening import open_runtime
 from sagakit.client.runtime import Runtime
+from sagakit.definition.payloads import Payloads
 from sagakit.jetstream.address import is_private
 from sagakit.jetstream.host import Host, open_host
 from sagakit.messages.commands import Command
@@ -37,6 +38,7 @@ class WorkerCall(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
     commands: str | None = None
     tracing: str | None = None
+    payload_codec: str | None = None
     health: str | None = None
     asyncio: bool = False
 
@@ -47,6 +49,7 @@ class _Named(NamedTuple):
     sagas: Any
     commands: Sequence[Command]
     tracing: Tracing | None
+    payloads: Payloads
 
 
 def run(job: WorkerCall, parent: socket.socket | None = None) -> CommandExit:
@@ -79,6 +82,7 @@ def _named(job: WorkerCall) -> _Named:
         loading.load(job.sagas),
         () if job.commands is None else loading.command_list(job.commands),
         None if job.tracing is None else loading.tracing_of(job.tracing),
+        loading.payloads_of(job.payload_codec),
     )
 
 
@@ -118,6 +122,12 @@ async def _open_worker(job: WorkerCall, config: Config, named: _Named) -> AsyncI
         found = await stack.enter_async_context(loading.opened(named.sagas, job.sagas, host))
         loop = None if host is None else host.loop
         runtime = open_runtime(
-            job.url, sagas=found, config=config, host_loop=loop, commands=named.commands, tracing=named.tracing
+            job.url,
+            sagas=found,
+            config=config,
+            host_loop=loop,
+            commands=named.commands,
+            tracing=named.tracing,
+            payload_codec=named.payloads.codecs,
         )
         yield await stack.enter_async_context(runtime)

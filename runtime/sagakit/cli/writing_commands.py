@@ -35,7 +35,7 @@ def init(
         raise typer.BadParameter(str(error)) from None
     for file in made:
         typer.echo(str(file))
-    typer.echo(f"\ncd {where}; then `make test`, `make demo`", err=True)
+    typer.echo(f"\ncd {where}; pip install -e '.[test]'; then `make test`, `make demo`", err=True)
 
 
 @commands.command()

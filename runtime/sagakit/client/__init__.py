@@ -18,6 +18,8 @@ bulk         verbs for many sagas at once
 description  Description: one saga for people to read
 attempts     the attempts of its steps
 by_key       PlainAccess: sagas by key and as JSON, for tools without the classes
+shown_values  opens sealed values for people, or tells them in words
+whole_history  histories with the large values of their events
 redaction    hides values from people
 json_shapes  the JSON of the commands and of the HTTP API
 json_lines   sagas, events, groups and descriptions in that form
@@ -50,7 +52,9 @@ lookup       single looks by key
 kept_plans   the plans that the workers keep
 through_outages  waits, and asks again
 changes      the hints on records that change, and the net below them
+record_waits  waits until something holds for a saga, by the hints on its record
 messenger    messages, and what becomes of them
+command_sending  commands that a client sends to the runtime's own stream
 client_starts  starts, and the sagas whose starts are on their way
 burials      dead letters of own messages
 letters      the dead letters of a namespace: listed, edited, sent again, deleted

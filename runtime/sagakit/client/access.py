@@ -9,6 +9,7 @@ from typing_extensions import TypeVar
 
 from sagakit.client.description import Description
 from sagakit.definition import Saga
+from sagakit.definition.payloads import Payloads
 from sagakit.engine import InboundKind, Record
 from sagakit.engine.record import NOTHING
 
@@ -18,6 +19,11 @@ T = TypeVar("T", default=None)
 
 class SagaAccess(Protocol):
     """A protocol: reads one saga and applies verbs to it. `Runtime` and `AsyncioRuntime` have it."""
+
+    @property
+    def payloads(self) -> Payloads:
+        """The way of values into records and messages, and back. See `Runtime.payloads`."""
+        ...
 
     async def record(self, key: str) -> Record:
         """Return the last durable record under a key. See `Runtime.record`."""

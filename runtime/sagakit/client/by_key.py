@@ -21,11 +21,14 @@ from sagakit.client.refusals import is_taken, refused
 from sagakit.client.restoring import RebuiltSaga, rebuild
 from sagakit.client.runtime import Runtime
 from sagakit.client.trials import NO_WORKER, Answer, answer_to
+from sagakit.client.verbs import sealed_payload
+from sagakit.client.whole_history import whole_history
 from sagakit.cluster.control_endpoint import answers
 from sagakit.cluster.lease import read_leases
 from sagakit.cluster.lease_value import Lease
 from sagakit.cluster.worker import Worker, open_worker
 from sagakit.definition import Plan
+from sagakit.definition.payloads import PLAIN_PAYLOADS, Payloads
 from sagakit.engine import ENDS, Inbound, InboundKind, Record
 from sagakit.engine.events import CloudEvent
 from sagakit.engine.record import NOTHING
@@ -33,6 +36,7 @@ from sagakit.errors import InvalidInput, NoWorker, StoreError, UnknownSaga
 from sagakit.jetstream.store import JetStreamStore
 from sagakit.messages.ids import new_id
 from sagakit.messages.inbox_request import IdConflict, InboxRequest
+from sagakit.messages.sealing import sealed_request
 from sagakit.messages.start_context import StartContext
 from sagakit.messages.validation import check_id, checked_context, checked_message, checked_message_id
 from sagakit.naming import is_name
@@ -88,13 +92,25 @@ class PlainAccess:
     async def history(self, key: str) -> History:
         """Return the last record of a saga and its events, as `Runtime.history` does."""
         record = await self.runtime.record(key)
-        return await self.repository.history(record)
+        return await whole_history(self._worker.large_values, await self.repository.history(record))
+
+    async def filled(self, record: Record) -> Record:
+        """Return a record with its large values. Raises ValueLost."""
+        return await self._worker.large_values.filled(str(SagaKey(record.saga_type, record.saga_id)), record)
 
     async def describe(self, key: str) -> Description:
         """Return a saga for people to read, as `Runtime.describe` does. Its values are plain JSON."""
         found = await self.history(key)
         note = await self._worker.notes.on(found.record)
-        return described(found.record, found.events, None, note, {}, plan=await self.plan_of(found.record))
+        return described(
+            found.record,
+            found.events,
+            None,
+            note,
+            {},
+            plan=await self.plan_of(found.record),
+            payloads=self.runtime.payloads,
+        )
 
     async def plan_of(self, record: Record) -> Plan | None:
         """Return the plan that the workers keep of the saga's version; None if it is gone or cannot be read."""
@@ -135,6 +151,7 @@ class PlainAccess:
         Raises InvalidInput before anything is sent.
         """
         key = str(SagaKey(record.saga_type, record.saga_id))
+        payload = sealed_payload(self.runtime.payloads, key, step, payload)
         message = checked_message(
             Inbound(id=id or new_id(), kind=kind, run=record.run, reason=reason, by=by, step=step, payload=payload)
         )
@@ -189,7 +206,7 @@ class PlainAccess:
             signal=signal,
             payload=payload,
         )
-        await self._worker.requests.send(address, id, request)
+        await self._worker.requests.send(address, id, sealed_request(self.runtime.payloads, address, request))
         return id
 
     async def delete(self, key: str, run: str) -> None:
@@ -205,7 +222,8 @@ class PlainAccess:
 
     async def store_copy(self, record: Record, events: Sequence[CloudEvent]) -> bool:
         """Store a copy of a saga and its events; return False if something is stored under its key. See `copies`."""
-        return await store_copy(self._store, record, events)
+        key = str(SagaKey(record.saga_type, record.saga_id))
+        return await store_copy(self._store, *await self._worker.large_values.stored(key, record, events))
 
     async def unserved(self, saga_type: str) -> str:
         """Return the words for a start of a type that no live worker has; empty if one has it, or it is not known."""
@@ -235,14 +253,16 @@ def check_message(kind: InboundKind, *, reason: str, by: str, step: str, payload
 
 
 @asynccontextmanager
-async def open_plain(url: str, config: Config) -> AsyncIterator[PlainAccess]:
+async def open_plain(url: str, config: Config, payloads: Payloads = PLAIN_PAYLOADS) -> AsyncIterator[PlainAccess]:
     """Open the sagas at `url` in this trio program, which becomes no worker: it starts and takes over nothing.
 
     The number of shards is the one that the buckets were made with, whatever the `config` says. Raises the errors of
     `open_runtime`.
     """
     with bare_errors():
-        async with open_worker(url, sagas=[], config=config, adopt=False, shards_as_made=True) as worker:
+        async with open_worker(
+            url, sagas=[], config=config, adopt=False, shards_as_made=True, payloads=payloads
+        ) as worker:
             try:
                 yield PlainAccess(worker)
             finally:

@@ -13,6 +13,7 @@ from typing_extensions import TypeVar
 from sagakit.client.burials import Burials
 from sagakit.client.changes import Changes
 from sagakit.client.client_starts import ClientStartOptions, ClientStarts, SentStart
+from sagakit.client.command_sending import CommandSender
 from sagakit.client.description import Description, described
 from sagakit.client.fleet_view import FleetView
 from sagakit.client.handle import Handle
@@ -20,34 +21,34 @@ from sagakit.client.letters import Letters
 from sagakit.client.lookup import Lookup
 from sagakit.client.messenger import Messenger
 from sagakit.client.misuse import VERBS_OF_A_HANDLE, elsewhere
+from sagakit.client.record_waits import RecordWaits
 from sagakit.client.refusals import check_taken
 from sagakit.client.rights import missing_rights
 from sagakit.client.saga_type import SagaType
 from sagakit.client.signal_sending import send_signal
 from sagakit.client.start_options import StartOptions
 from sagakit.client.step_wait import check_step, has_passed, step_of_wait
-from sagakit.client.verbs import as_payload, signal_name
+from sagakit.client.verbs import as_payload, message_of, sealed_payload, signal_name
 from sagakit.client.watching import SagaEvent, watching
 from sagakit.definition import Outcome, Plan, Saga, SagaSchema, Signal, compiled
-from sagakit.engine import ENDS, Inbound, InboundKind, Record, SagaStatus
+from sagakit.definition.payloads import Payloads
+from sagakit.engine import ENDS, InboundKind, Record, SagaStatus
 from sagakit.engine.record import NOTHING
 from sagakit.errors import InvalidInput, NoWorker
 from sagakit.jetstream.whereabouts import context_left
-from sagakit.messages.ids import new_id
-from sagakit.messages.validation import check_id, checked_message
+from sagakit.messages.validation import check_id
 from sagakit.repository import SagaRepository
 from sagakit.repository.listing import History, Page
 from sagakit.repository.wanted import wanted_of
 from sagakit.store.names import Names, SagaKey
 from sagakit.store.permissions import Grant, Role
 from sagakit.store.ports import Wire
+from sagakit.system.config import Config
 from sagakit.times import Moment
 
 D = TypeVar("D")
 T = TypeVar("T", default=None)
 W = TypeVar("W", default=Any)
-RELOOKS = (0.002, 0.005, 0.02, 0.1, 0.5)
-"""Seconds after a hint at which the record is read again if it does not show the end yet: a hint may be early."""
 
 
 @elsewhere(VERBS_OF_A_HANDLE)
@@ -63,7 +64,9 @@ class Client:
     that opened the client. They wait while JetStream is away; cancelling a wait leaves the saga alone.
     """
 
-    def __init__(self, wire: Wire, names: Names, *, lease_ttl: float, check: Callable[[], None]) -> None:
+    def __init__(self, wire: Wire, names: Names, payloads: Payloads, config: Config, check: Callable[[], None]) -> None:
+        self.payloads: Payloads = payloads
+        """The way of values into records and messages, and back."""
         self._wire = wire
         self._names = names
         self._check = check
@@ -72,12 +75,15 @@ class Client:
         """The stored sagas, for tools that read many. Its methods do not wait through an outage."""
         self.dead_letters: Letters = Letters(wire, names)
         """The messages that no worker could ever apply. Changing them takes the role operator."""
+        self.commands: CommandSender = CommandSender(wire, names, self._lookup)
+        """The sender of commands to the runtime's own stream."""
         self._changes = Changes(wire, names)
         self._burials = Burials(wire, names)
-        self.fleet: FleetView = FleetView(wire, self._lookup, ttl=lease_ttl)
+        self.fleet: FleetView = FleetView(wire, self._lookup, ttl=config.lease_ttl)
         """The workers, by their leases, for tools that look at many sagas."""
         self._messenger = Messenger(wire, names, self._lookup, self._changes, self._burials, self.fleet)
-        self._starts = ClientStarts(self, wire, self._lookup, self._messenger)
+        self._starts = ClientStarts(self, wire, self._lookup, self._messenger, config.claim_above)
+        self._waits = RecordWaits(wire, self._changes, self.fleet, self._starts.record)
         self._closed = False
 
     # ------------------------------------------------------------- starting
@@ -112,7 +118,7 @@ class Client:
         """
         self._check_open()
         wait = options.pop("wait", "durable")
-        of, step = SagaType.of(saga), step_of_wait(wait)
+        of, step = SagaType.of(saga, self.payloads), step_of_wait(wait)
         if step and of.definition is not None:
             check_step(of.name, step, of.definition.plan.by_name)
         sent = await self._starts.send(of, id, input, options)
@@ -130,7 +136,7 @@ class Client:
             plan = await self._lookup.plan_of(await self.record(key))
             if plan is not None:
                 check_step(of.name, step, plan.by_name)
-        await self._until(key, partial(has_passed, step=step), halted=False)
+        await self._waits.until(key, partial(has_passed, step=step), halted=False)
 
     def _handle(self, of: SagaType, sent: SentStart) -> Handle[Any]:
         return Handle(sent.pending or self, of.saga, sent.address.saga_id, str(sent.address))
@@ -149,9 +155,8 @@ class Client:
         Return once the saga has the signal. Options and errors are those of `Runtime.start_with_signal`.
         """
         self._check_open()
-        of = SagaType.of(saga)
-        name = signal_name(saga, compiled(saga).plan, signal)
-        value = as_payload(of.definition, name, payload)
+        of, name = SagaType.of(saga, self.payloads), signal_name(saga, compiled(saga).plan, signal)
+        value = sealed_payload(of.payloads, self._key(saga, id), name, as_payload(of.definition, name, payload))
         sent = await self._starts.send(of, id, input, options, signal=name, payload=value)
         if sent.pending is not None:
             await sent.pending.reach()
@@ -192,7 +197,7 @@ class Client:
     async def record(self, key: str) -> Record:
         """Return the last durable record under a key (`Handle.key`). Raises UnknownSaga, Undecodable."""
         self._check_open()
-        return (await self._starts.stored(key, partial(self._lookup.find, key)))[0]
+        return await self._lookup.filled(key, await self._starts.record(key))
 
     async def ended(self, key: str, *, or_stuck: bool = False) -> Record:
         """Wait until a saga has ended, or with `or_stuck` until it is stuck, and return its last record.
@@ -200,29 +205,10 @@ class Client:
         The end is pushed: this returns within milliseconds of it. Raises UnknownSaga, NoWorker, Undecodable.
         """
         self._check_open()
-        return await self._until(
+        ended = await self._waits.until(
             key, lambda record: record.status in ENDS or (or_stuck and record.status == "stuck"), halted=True
         )
-
-    async def _until(self, key: str, holds: Callable[[Record], bool], *, halted: bool) -> Record:
-        """Wait until something holds for a saga; with `halted` for what holds only once it has ended or is stuck."""
-        async with self._changes.of(key) as change:
-            while True:
-                seen, hints = change.reasons(halted=halted), change.hints
-                record = await self.record(key)
-                if holds(record):
-                    return record
-                await self.fleet.check_runs(record)
-                await change.until_another(seen, halted=halted)
-                if change.hints != hints:
-                    await self._until_shown(key, holds)
-
-    async def _until_shown(self, key: str, holds: Callable[[Record], bool]) -> None:
-        """Read until the record shows what a hint has shown, for a moment: on a cluster a hint is early."""
-        for pause in RELOOKS:
-            if holds(await self.record(key)):
-                return
-            await self._wire.sleep(pause)
+        return await self._lookup.filled(key, ended)
 
     async def wait_any(self, *handles: Handle[Any]) -> Handle[Any]:
         """Wait until one of several sagas has ended, and return its handle. Raises InvalidInput for no handles."""
@@ -266,8 +252,8 @@ class Client:
 
     async def history(self, saga: type[Saga[D, T]] | str, id: str) -> History:
         """Return the last record of a saga and its events in order, as `Runtime.history` does."""
-        record = await self.load(saga, id)
-        return await self._lookup.patiently(partial(self.repository.history, record))
+        found = await self._lookup.patiently(partial(self.repository.history, await self.load(saga, id)))
+        return await self._lookup.filled_history(self._key(saga, id), found)
 
     async def describe(self, saga: type[Saga[D, T]] | str, id: str) -> Description:
         """Return one saga for people to read, as `Runtime.describe` does. `print` shows it."""
@@ -278,7 +264,8 @@ class Client:
         except NoWorker as error:
             note = str(error)
         plan = await self._lookup.plan_of(found.record)
-        return described(found.record, found.events, SagaType.of(saga).definition, note, {}, plan=plan)
+        of, payloads = SagaType.of(saga).definition, self.payloads
+        return described(found.record, found.events, of, note, {}, plan=plan, payloads=payloads)
 
     async def schemas(self) -> Mapping[str, SagaSchema]:
         """Return the JSON Schemas of each type of saga by its name: those of the newest version that a worker has had.
@@ -307,14 +294,15 @@ class Client:
                 async for event in events:
                     print(event.type, event.saga_id, event.position)
 
-        It begins with the next event. `after="start"` begins with the first that is kept, and a `position` of an event
-        after that one. After an outage it goes on where it was. Raises InvalidInput.
+        It begins with the next event. `after="start"` begins with the first that is kept, a `position` after its event.
+        After an outage it goes on where it was. Raises InvalidInput.
         """
         self._check_open()
         saga_type = None if saga is None else SagaType.of(saga).name
         if saga_type is None and id is not None:
             raise InvalidInput(f"watch(id={id!r}): say which type of saga, too")
-        return watching(self._wire, self._names, saga_type, None if id is None else check_id(id), after=after)
+        saga_id = None if id is None else check_id(id)
+        return watching(self._wire, self._names, saga_type, saga_id, self.payloads, after=after)
 
     # ------------------------------------------------------------- changing
 
@@ -347,8 +335,8 @@ class Client:
         It is for the life of the id that is stored now. Raises UnknownSaga, InvalidInput, NoWorker, NotPermitted.
         """
         self._check_open()
-        message = Inbound(id=id or new_id(), kind=kind, reason=reason, by=by, step=step, payload=payload)
-        return await self._starts.stored(key, partial(self._messenger.apply, key, checked_message(message)))
+        message = message_of(self.payloads, key, kind, reason=reason, by=by, step=step, payload=payload, id=id)
+        return await self._starts.stored(key, partial(self._messenger.apply, key, message))
 
     async def compensate(self, saga: type[Saga[D, T]] | str, id: str, reason: str = "") -> None:
         """Request that a saga is undone: the same as `cancel` of its handle."""

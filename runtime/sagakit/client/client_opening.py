@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Unpack
 
 from sagakit.client.bare_errors import bare_errors
 from sagakit.client.client import Client
 from sagakit.client.misuse import opened
 from sagakit.client.reaching import client_connection, usable_names
+from sagakit.definition.payloads import PLAIN_PAYLOADS, PayloadCodec, Payloads
 from sagakit.errors import InvalidConfig
 from sagakit.jetstream.whereabouts import Home, check_trio
 from sagakit.store.ports import Wire
@@ -25,6 +26,8 @@ class ClientOptions(ConnectionOptions, total=False):
     """Seconds after which a missing acknowledgment is ambiguous."""
     lease_ttl: float
     """Seconds without renewal after which a worker counts as dead: the option of the workers."""
+    claim_above: int | None
+    """Bytes of the largest input that a message holds itself; others are stored beside it. None: it holds all."""
 
 
 def client_config(options: ClientOptions) -> Config:
@@ -37,21 +40,29 @@ def client_config(options: ClientOptions) -> Config:
     return Config.of(dict(options))
 
 
-async def client_on(wire: Wire, version: str, config: Config, check: Callable[[], None]) -> Client:
+async def client_on(
+    wire: Wire, version: str, config: Config, check: Callable[[], None], payloads: Payloads = PLAIN_PAYLOADS
+) -> Client:
     """Return a client on a connection. Raises the errors of `usable_names`."""
     names = await usable_names(wire, version, config)
-    return Client(wire, names, lease_ttl=config.lease_ttl, check=check)
+    return Client(wire, names, payloads, config, check)
 
 
 @opened("client")
-async def open_client(url: str, **options: Unpack[ClientOptions]) -> AsyncIterator[Client]:
+async def open_client(
+    url: str,
+    *,
+    payload_codec: PayloadCodec | Sequence[PayloadCodec] | None = None,
+    **options: Unpack[ClientOptions],
+) -> AsyncIterator[Client]:
     """Open a client in this trio program: it starts, sees and helps the sagas of workers anywhere, and runs none.
 
         async with sagakit.open_client("nats://localhost") as client:
             outcome = await client.execute(PlaceOrder, "order-7", order)
 
     `url` is `nats://...` or `tls://...`. The account needs the permissions of the role `client`, and those of `reader`
-    to look only. Asyncio programs use `sagakit.asyncio.open_client`.
+    to look only. `payload_codec` is that of the workers: see `open_runtime`. Asyncio programs use
+    `sagakit.asyncio.open_client`.
 
     Raises CannotConnect, LoginRefused, NotPermitted, ServerTooOld, JetStreamOff, PayloadTooSmall, LayoutMissing,
     BadLayout, BadBucket, InvalidConfig.
@@ -62,12 +73,12 @@ async def open_client(url: str, **options: Unpack[ClientOptions]) -> AsyncIterat
     from sagakit.jetstream.link_wire import LinkWire
 
     check_trio("client")
-    config = client_config(options)
+    config, payloads = client_config(options), Payloads(payload_codec)
     connection = client_connection(url, config)
     home = Home("client", trio.lowlevel.current_trio_token())
     with bare_errors():
         async with open_link(connection) as link, trio.open_nursery() as nursery:
-            client = await client_on(LinkWire(link), link.server_version, config, home.check_trio)
+            client = await client_on(LinkWire(link), link.server_version, config, home.check_trio, payloads)
             nursery.start_soon(client.keep)
             try:
                 yield client

@@ -15,15 +15,18 @@ from sagakit.client.messenger import Messenger, may_return
 from sagakit.client.pending_saga import PendingSaga
 from sagakit.client.saga_type import SagaType
 from sagakit.client.start_options import StartOptions, context_of, terms_of
+from sagakit.client.wire_bucket import put_value
 from sagakit.engine import EndMarker, Inbound, Record
 from sagakit.engine.codec import is_started_by
 from sagakit.engine.record import NOTHING
+from sagakit.engine.value_claims import LARGEST, claim_of
 from sagakit.errors import InputTooLarge, UnknownSaga
 from sagakit.messages.ids import new_id
 from sagakit.messages.inbox_request import InboxRequest
 from sagakit.messages.limits import input_limit
 from sagakit.messages.start_context import StartTerms
 from sagakit.messages.validation import check_id
+from sagakit.store.claimed_values import write_value
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Wire
 
@@ -54,11 +57,14 @@ class SentStart(NamedTuple):
 class ClientStarts:
     """Sends starts, and lets a program go on as if the sagas were stored. `access` is the client."""
 
-    def __init__(self, access: SagaAccess, wire: Wire, lookup: Lookup, messenger: Messenger) -> None:
+    def __init__(
+        self, access: SagaAccess, wire: Wire, lookup: Lookup, messenger: Messenger, claim_above: int | None
+    ) -> None:
         self._access = access
         self._wire = wire
         self._lookup = lookup
         self._messenger = messenger
+        self._claim_above = claim_above
         self._pending: OrderedDict[str, PendingSaga] = OrderedDict()
 
     async def send(
@@ -76,19 +82,23 @@ class ClientStarts:
         Raises InvalidId, InvalidInput, InputTooLarge, AlreadyStarted, StoreError.
         """
         address = SagaKey(of.name, new_id() if id is None else check_id(id))
-        value = of.encode_input(input)
-        limit = input_limit(self._wire.max_payload)
+        plain = of.encode_input(input)
+        value = of.payloads.sealed(plain, address, "input")
+        room = input_limit(self._wire.max_payload)
+        above = room if self._claim_above is None else min(self._claim_above, room)
+        limit = room if self._claim_above is None else LARGEST
         if len(value) > limit:
             raise InputTooLarge(len(value), limit)
         context, terms = context_of(options), await self._terms(options, id is None, signal, payload)
         key, message_id = str(address), terms.message_id or new_id()
-        judge = partial(_judged, of, value, message_id, terms)
+        judge = partial(_judged, of, plain, message_id, terms)
         known = None if id is None else await self._lookup.known(key)
         if known is not None and may_return(key, known, judge):
             return SentStart(address, None, terms.signal)
+        given = msgspec.Raw(value) if len(value) <= above else await self._stored_apart(key, value)
         request = InboxRequest(
             kind="start",
-            input=msgspec.Raw(value),
+            input=given,
             correlation_id=context.correlation_id,
             causation_id=context.causation_id,
             trace=context.trace,
@@ -103,6 +113,13 @@ class ClientStarts:
         self._remember(key, pending)
         return SentStart(address, pending, terms.signal)
 
+    async def _stored_apart(self, key: str, value: bytes) -> msgspec.Raw:
+        """Store a large input, and return the claim to send in its place. Raises StoreError."""
+        claim = claim_of(value, new_id())
+        put = partial(put_value, self._wire, self._lookup.reading.names.values)
+        await self._lookup.patiently(partial(write_value, put, self._wire.together, "start", key, claim, value))
+        return claim.as_value()
+
     async def _terms(self, options: StartOptions, made_up: bool, signal: str, payload: msgspec.Raw) -> StartTerms:
         now = 0.0
         if options.get("after") is not None:
@@ -114,6 +131,10 @@ class ClientStarts:
         self._pending.move_to_end(key)
         if len(self._pending) > REMEMBERED:
             self._pending.popitem(last=False)
+
+    async def record(self, key: str) -> Record:
+        """Return the last durable record under a key, with claims in the place of large values."""
+        return (await self.stored(key, partial(self._lookup.find, key)))[0]
 
     async def stored(self, key: str, operation: Callable[[], Awaitable[T]]) -> T:
         """Run an operation on a saga. If the saga is not stored yet, but its start was sent, wait for it first."""

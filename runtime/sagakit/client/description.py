@@ -9,7 +9,9 @@ from typing import Any
 import msgspec
 
 from sagakit.client.attempts import Attempt, attempts_of
+from sagakit.client.shown_values import ShownValues
 from sagakit.definition import Codec, Definition
+from sagakit.definition.payloads import PLAIN_PAYLOADS, Payloads
 from sagakit.definition.plan import NodePlan, Plan
 from sagakit.engine import Record, SagaStatus, StepLog
 from sagakit.engine.events import CloudEvent
@@ -38,6 +40,10 @@ class StepView(msgspec.Struct, frozen=True, kw_only=True):
     """Time at which the next attempt begins, or the wait is over."""
     until: datetime | None = None
     """Time by which the running attempt has to end."""
+    progress: Any = None
+    """The participant's last word on how far the attempt that is out has come, as a plain JSON value."""
+    progress_at: datetime | None = None
+    """Time of that word."""
     attempts: tuple[Attempt, ...] = ()
     """The attempts that an event or the record tells of, in the order of their ends."""
     note: str = ""
@@ -94,11 +100,13 @@ def described(
     notes: Mapping[str, str],
     *,
     plan: Plan | None = None,
+    payloads: Payloads = PLAIN_PAYLOADS,
 ) -> Description:
     """Return the description of a record and its events. `note` is of the saga, `notes` are of steps by name.
 
     Without a definition of the saga's plan, values are plain JSON, and the kinds of nodes are those of `plan`.
     """
+    record = ShownValues(payloads).record(record)
     mine = definition if definition is not None and record.plan_digest == definition.plan.digest else None
     plan = plan if mine is None else mine.plan
     attempts = attempts_of(events, record)
@@ -150,6 +158,8 @@ def _step(
         error=log.error,
         due=moment_of(log.due),
         until=None if planned is None else _until(planned, log),
+        progress=_value(log.progress, None),
+        progress_at=moment_of(log.progress_at),
         attempts=attempts,
         note=note,
     )
@@ -217,6 +227,8 @@ def _step_lines(step: StepView) -> list[str]:
     told = [step.state, f"{step.calls} attempt{'s' if step.calls != 1 else ''}" if step.calls else ""]
     if step.result is not None:
         told.append(f"result {step.result!r}")
+    if step.progress_at is not None:
+        told.append(f"progress {step.progress!r} at {_shown(step.progress_at)}")
     if step.until is not None:
         told.append(f"has to end by {_shown(step.until)}")
     if step.due is not None:

@@ -13,9 +13,11 @@ from sagakit.client.misuse import METHODS_OF_A_RUNTIME, elsewhere
 from sagakit.client.refusals import check_taken
 from sagakit.client.verbs import as_payload, check_reason, message_id_of, step_name
 from sagakit.definition import Completed, Definition, Failed, Node, Outcome, Saga, compiled
+from sagakit.definition.payloads import PLAIN_PAYLOADS, Payloads
 from sagakit.engine import InboundKind, Record, SagaStatus
 from sagakit.engine.record import NOTHING
 from sagakit.errors import NotAllowed, SagaFailed, UnreadableValue
+from sagakit.messages.record_values import RecordValues
 
 T = TypeVar("T")
 
@@ -67,7 +69,7 @@ class Handle(Generic[T]):
         """
         # The record of an ended saga never changes. So the one that `ended` returns has the outcome, even if the saga
         # was archived or deleted since, or its id started again.
-        return outcome_of(self._definition, await self._runtime.ended(self.key))
+        return outcome_of(self._definition, await self._runtime.ended(self.key), self._runtime.payloads)
 
     async def result(self) -> T:
         """Wait until the saga has ended, and return its output.
@@ -190,34 +192,48 @@ class Handle(Generic[T]):
         await check_taken(self._runtime, self.key, kind, step, verdict)
 
 
-def outcome_of(definition: Definition | None, record: Record) -> Outcome[Any]:
+def outcome_of(definition: Definition | None, record: Record, payloads: Payloads = PLAIN_PAYLOADS) -> Outcome[Any]:
     """Return the typed outcome of a terminal record; plain JSON without a definition.
 
     Raises NotAllowed if this version cannot read its output.
     """
-    outcome = record.outcome
+    outcome, values = record.outcome, RecordValues(payloads)
     assert outcome is not None, "a terminal record has an outcome"
     if outcome.status == "completed":
-        return Completed(_output_of(definition, record, outcome.output))
+        return Completed(_output_of(definition, record, outcome.output, values))
     failure = outcome.failure
     assert failure is not None, "a failed saga has a cause"
-    detail = msgspec.json.decode(failure.detail) if len(memoryview(failure.detail)) else {}
+    detail = _detail(failure.detail, values)
     return Failed(
         cause=failure.cause, code=failure.code, compensated=outcome.compensated, step=failure.step, detail=detail,
         reason=failure.reason, late_successes=outcome.late_successes,
     )  # fmt: skip
 
 
-def _output_of(definition: Definition | None, record: Record, output: msgspec.Raw) -> Any:
+def _detail(detail: msgspec.Raw, values: RecordValues) -> dict[str, Any]:
+    if not len(memoryview(detail)):
+        return {}
+    try:
+        return msgspec.json.decode(values.detail(detail), type=dict[str, Any])
+    except UnreadableValue as error:  # the rest of the failure is worth more than an error
+        return {"not_readable": error.reason}
+
+
+def _output_of(definition: Definition | None, record: Record, output: msgspec.Raw, values: RecordValues) -> Any:
     if definition is None:
-        return msgspec.json.decode(output) if len(memoryview(output)) else None
+        try:
+            return msgspec.json.decode(values.output(record, output)) if len(memoryview(output)) else None
+        except UnreadableValue as error:
+            raise NotAllowed(
+                f"{record.saga_type}.{record.saga_id}: its output cannot be read: {error.reason}"
+            ) from error
     plan = definition.plan
     mine, its = plan.version, record.definition_version
     key, wanted = f"{record.saga_type}.{record.saga_id}", plan.output_type
     try:
         if output is NOTHING and plan.has_output:  # not even null: that may be an output
             raise UnreadableValue("its output", wanted, "there is none")
-        return definition.output.decode(output)
+        return definition.output.decode(values.output(record, output))
     except UnreadableValue as error:
         if mine == its:
             text = f"{key}: its output cannot be read as {wanted}: {error.reason}; mend the type, or read the record"

@@ -13,7 +13,7 @@ Everything here awaits a `Wire` only, so it runs on asyncio and on trio.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import NamedTuple, TypeAlias
@@ -36,10 +36,11 @@ from sagakit.messages.inbox_request import InboxRequest
 from sagakit.messages.limits import limits_for
 from sagakit.naming import SagaKey, decode_id
 from sagakit.store.names import Names
-from sagakit.store.ports.wire_port import Wire
+from sagakit.store.ports.wire_port import Wire, WireRequest
 
-AT_ONCE = 256
-"""Sagas that have been sent the verb and have not answered, at the most. Workers park what is beyond their own room."""
+AT_ONCE = 1024
+"""Sagas that have been sent the verb and have not answered, at the most: enough that a worker never waits for more.
+Workers park what is beyond their own room."""
 REFILL = 64
 """Sagas that are sent the verb together, if so many are left: one write to the socket serves them all."""
 PATIENCE = 2.0
@@ -153,13 +154,13 @@ class JobRun:
     async def _follow(self, tail: Tail, head: str) -> None:
         was_behind = True
         while not self._over.is_set():
-            for message in await tail.take(TICK):
-                self._read(message.subject.removeprefix(head), message)
             if was_behind and not tail.behind:
                 was_behind = False
                 self._behind -= 1
                 if not self._behind:
                     self._ready.set()
+            for message in await tail.take(TICK):
+                self._read(message.subject.removeprefix(head), message)
 
     def _read(self, key: str, message: Tailed) -> None:
         item = self._open.get(key)
@@ -232,7 +233,7 @@ class JobRun:
                     await self._answered.wait(TICK)
                     continue
                 now, left = left[:room], left[room:]
-                await self._wire.together(*(partial(self._send, item) for item in now if item.key in self._open))
+                await self._send([item for item in now if item.key in self._open])
                 sent += len(now)
 
     async def _look_for_the_unseen(self) -> None:
@@ -250,25 +251,33 @@ class JobRun:
             del self._flying[key]
         return AT_ONCE - len(self._flying)
 
-    async def _send(self, item: JobItem) -> None:
+    async def _send(self, items: Sequence[JobItem]) -> None:
+        """Send the verb to sagas, until the server has it for each of them that has no verdict."""
+        for item in items:
+            self._flying[item.key] = self._wire.now()
+        while items and not self._over.is_set():
+            answers = await self._wire.request_all([self._request(item) for item in items])
+            again: list[JobItem] = []
+            trouble: StoreError | None = None
+            for item, answer in zip(items, answers, strict=True):
+                found = decode_ack(answer, item.key, None) if isinstance(answer, bytes) else answer
+                if isinstance(found, StoreError):
+                    trouble = found
+                    again.append(item)
+                elif item.key in self._open:  # else its verdict was faster than the acknowledgment
+                    self._sent[item.key] = self._flying[item.key] = self._wire.now()
+            if trouble is not None:
+                await self._through_outage(trouble)
+            items = [item for item in again if item.key in self._open]
+
+    def _request(self, item: JobItem) -> WireRequest:
         job, (saga_type, _, id) = self._job, item.key.partition(".")
         request = InboxRequest(
             kind=self._verb, run=item.run, reason=job.reason, by=job.by, step=job.step, payload=job.payload
         )
         subject = self._names.inbound_subject(channel_of(request), SagaKey(saga_type, decode_id(id)))
         headers = header_block({"Nats-Msg-Id": f"{item.key}/{self._id}"})
-        self._flying[item.key] = self._wire.now()
-        while not self._over.is_set():
-            try:
-                answer = await self._wire.request(subject, msgspec.json.encode(request), headers=headers)
-                found = decode_ack(answer, item.key, None)
-            except (Unavailable, Ambiguous) as error:
-                found = error
-            if isinstance(found, int):
-                break
-            await self._through_outage(found)
-        if item.key in self._open:  # else its verdict was faster than the acknowledgment
-            self._sent[item.key] = self._flying[item.key] = self._wire.now()
+        return WireRequest(subject, headers, msgspec.json.encode(request))
 
     # -------------------------------------------------------------- looking
 

@@ -53,6 +53,8 @@ class StepDetail(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None
     due: datetime | None
     until: datetime | None
+    progress: Any
+    progress_at: datetime | None
     attempts: Sequence[AttemptLine]
     note: str
 

@@ -124,8 +124,15 @@ class Letters:
 
     async def count(self) -> int:
         """Return how many dead letters there are."""
-        counts = [await subjects_of(self._wire, self._names.dead, one, refusal) for one in self._names.dead_subjects]
-        return sum(number for count in counts for number in count.values())
+        return sum((await self.counts()).values())
+
+    async def counts(self) -> Mapping[str, int]:
+        """Return how many dead letters there are, by source; edited ones count as `edited`."""
+        found = {
+            one.split(".")[-2]: await subjects_of(self._wire, self._names.dead, one, refusal)
+            for one in self._names.dead_subjects
+        }
+        return {source: sum(numbers.values()) for source, numbers in found.items()}
 
     async def get(self, sequence: int) -> Letter:
         """Return one dead letter, from the leader. Raises UnknownLetter."""

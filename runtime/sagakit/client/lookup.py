@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
 import msgspec
+from msgspec import structs
 
 from sagakit.client.kept_plans import KeptPlans
 from sagakit.client.through_outages import through_outages
 from sagakit.definition import Plan, SagaSchema
 from sagakit.engine import EndMarker, Loaded, Record, decode
+from sagakit.engine.value_claims import ValueClaim, claims_in, claims_in_events, filled, filled_event
 from sagakit.errors import UNREADABLE, UnknownSaga
 from sagakit.jetstream.wire_reading import WireReading
+from sagakit.repository.listing import History
+from sagakit.store.claimed_values import read_value
 from sagakit.store.names import Names
 from sagakit.store.ports import StoredValue, StreamReading, Wire
 
@@ -52,7 +56,22 @@ class Lookup:
         # in this order: a saga that is archived between the two reads has left its end marker under the live key
         entry = await self._get(self.reading.archive, key) or await self._get(self.reading.state, key)
         found = None if entry is None else decode(key, entry.value)
-        return found.record if isinstance(found, Loaded) else found
+        return await self.filled(key, found.record) if isinstance(found, Loaded) else found
+
+    async def filled(self, key: str, record: Record) -> Record:
+        """Return a record with its large values. Raises ValueLost, StoreError."""
+        return filled(record, await self._values(key, claims_in(record)))
+
+    async def filled_history(self, key: str, history: History) -> History:
+        """Return a history with the large values of its events. Raises ValueLost, StoreError."""
+        events, run = history.events, history.record.run
+        values = await self._values(key, claims_in_events(events, run))
+        return structs.replace(history, events=[filled_event(event, run, values) for event in events])
+
+    async def _values(self, key: str, claims: Iterable[ValueClaim]) -> Mapping[str, bytes]:
+        read = partial(read_value, self.reading.values, "saga", key)
+        wanted = {claim.name: claim for claim in claims}
+        return {name: await self.patiently(partial(read, claim)) for name, claim in wanted.items()}
 
     async def plan_of(self, record: Record) -> Plan | None:
         """Return the plan that the workers keep of the saga's version; None if it is gone or cannot be read."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
 
 from sagakit.engine import SagaStatus
 from sagakit.engine.record import Cause
-from sagakit.system.tally import HistogramReading
+from sagakit.system.tally import BuriedFrom, HistogramReading
 
 if TYPE_CHECKING:
     from sagakit.binding.registry import Registry
@@ -186,7 +186,18 @@ def _commands(worker: Worker) -> _Found:
 
 
 def _dead_letters(worker: Worker) -> _Found:
-    return [((saga_type,), count) for saga_type, count in worker.environment.tally.dead_letters.copy().items()]
+    return list(worker.environment.tally.dead_letters.copy().items())
+
+
+def _each_source(registry: Registry) -> _Labels:
+    yield "", "inbox"
+    for saga_type in registry.types:
+        for source in get_args(BuriedFrom):
+            yield saga_type, source
+
+
+def _dead_commands(worker: Worker) -> _Found:
+    return [((service,), count) for service, count in worker.environment.tally.dead_commands.items()]
 
 
 METRICS: tuple[MetricRow, ...] = (
@@ -286,17 +297,24 @@ METRICS: tuple[MetricRow, ...] = (
     ),
     MetricRow(
         "command_backlog_messages", "gauge", ("type", "consumer"),
-        "Commands on streams of your own that are not acknowledged yet, of all workers together, as of the last look "
-        "half a minute ago.",
+        "Commands for sagas that are not acknowledged yet, of all workers together, as of the last look half a minute "
+        "ago.",
         "It grows: commands come faster than the workers put them into the inbox, or the inbox is full.",
         _commands,
     ),
     MetricRow(
-        "dead_letters_total", "counter", ("type",),
-        "Messages that this worker has given up and kept as dead letters; the type is empty if the worker does not "
-        "know it.",
+        "dead_letters_total", "counter", ("type", "source"),
+        "Messages that this worker has given up and kept as dead letters; the source is inbox or intake, for commands "
+        "that start and change sagas. The type is empty if the worker does not know it.",
         "Any: somebody sends messages that can never be applied. The reason is in the letter and in the log.",
-        _with_zeros(_dead_letters, lambda registry: [*_each_type(registry), ("",)]),
+        _with_zeros(_dead_letters, _each_source),
+    ),
+    MetricRow(
+        "dead_commands", "gauge", ("service",),
+        "Commands that participants have given up and that are kept as dead letters, of all participants together, as "
+        "of the last look half a minute ago.",
+        "Any: a participant cannot read what sagas send, and these sagas wait. `sagakit dead-letters list` says why.",
+        _dead_commands,
     ),
     MetricRow(
         "lease_age_seconds", "gauge", (),

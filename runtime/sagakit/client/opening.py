@@ -12,6 +12,7 @@ from sagakit.client.misuse import opened
 from sagakit.client.runtime import Runtime
 from sagakit.cluster.worker import open_worker
 from sagakit.definition import Saga
+from sagakit.definition.payloads import PayloadCodec, Payloads
 from sagakit.errors import InvalidConfig
 from sagakit.jetstream.whereabouts import check_trio
 from sagakit.messages.commands import Command
@@ -33,6 +34,7 @@ async def open_runtime(
     adopt: bool = True,
     commands: Sequence[Command] = (),
     tracing: Tracing | None = None,
+    payload_codec: PayloadCodec | Sequence[PayloadCodec] | None = None,
     **options: Unpack[RuntimeOptions],
 ) -> AsyncIterator[Runtime]:
     """Open a worker in this trio program: connect, make missing buckets, take over sagas of dead workers.
@@ -50,10 +52,13 @@ async def open_runtime(
     With `adopt=False` the runtime is not a worker: it starts no sagas, takes none over, and reads nothing from the
     inbox. It can read sagas, and its signals and verbs go to the workers that own them.
 
-    With `commands` the worker also takes messages from streams of your own, which start, signal or cancel sagas: see
+    With `commands` the worker also takes messages from streams, which start, signal or cancel sagas: see
     `Command`. All workers that have a command share its durable consumer.
 
     With `tracing`, such as `sagakit.otel.OtelTracing`, the worker exports a span for each attempt and each saga.
+
+    With `payload_codec`, one or several in the order in which they encode, values are sealed before they are stored or
+    sent: see `PayloadCodec`. Values that are not sealed are read as they are.
 
     Raises CannotConnect, LoginRefused, NotPermitted, ServerTooOld, JetStreamOff, PayloadTooSmall, OtherDomain,
     BadBucket, BadLayout, StoreFull, InvalidConfig, DefinitionError, PlanChanged, SchemaChanged.
@@ -63,6 +68,7 @@ async def open_runtime(
         raise InvalidConfig(f"config={config!r}: write Config(...), or give the options by name")
     if not isinstance(adopt, bool):
         raise InvalidConfig(f"adopt={adopt!r}: say True or False")
+    payloads = Payloads(payload_codec)
     settings = Config.of(({} if config is None else structs.asdict(config)) | dict(options))
     with bare_errors():
         async with open_worker(
@@ -73,6 +79,7 @@ async def open_runtime(
             adopt=adopt,
             commands=commands,
             tracing=tracing,
+            payloads=payloads,
         ) as worker:
             try:
                 yield Runtime(worker)

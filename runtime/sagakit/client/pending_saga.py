@@ -10,6 +10,7 @@ import msgspec
 from sagakit.client.access import SagaAccess
 from sagakit.client.description import Description
 from sagakit.definition import Saga
+from sagakit.definition.payloads import Payloads
 from sagakit.engine import InboundKind, Record
 from sagakit.engine.record import NOTHING
 
@@ -21,6 +22,11 @@ class PendingSaga:
         self._access = access
         self._until_started = until_started
         self._started = False
+
+    @property
+    def payloads(self) -> Payloads:
+        """The way of values into records and messages, and back."""
+        return self._access.payloads
 
     async def reach(self) -> SagaAccess:
         """Wait until the saga is stored, and return the access to it."""

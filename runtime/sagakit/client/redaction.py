@@ -1,5 +1,7 @@
 """Redaction: the values that people are not to see, by the paths of their fields. Nothing that is stored is changed.
 
+Sealed values are opened first, or told in words where this program has no codec that opens them.
+
 A path is the end of the way to a field, with dots between names: `password` is each field of that name, `card.number`
 each `number` within a `card`, `input.email` the `email` of an input, and `*` stands for any text. The way begins with
 the kind of value: input, output, result, detail, given, attributes, payload. Elements of lists have no names of their
@@ -11,11 +13,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from fnmatch import translate
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from sagakit.client.shown_values import ShownValues
+from sagakit.definition.payloads import PLAIN_PAYLOADS, Payloads
 from sagakit.engine.record import Failure, Record, SagaOutcome, StepLog
 from sagakit.errors import UNREADABLE, InvalidConfig, InvalidInput
 from sagakit.repository.filters import All, AnyOf, Comparison, Condition, Not
@@ -36,12 +41,19 @@ _PATH = re.compile(r"[^\s.,]+(\.[^\s.,]+)*")
 class Redaction:
     """Hides values. Makes copies, and returns what it was given where nothing is to be hidden."""
 
-    def __init__(self, paths: Iterable[str] = ()) -> None:
-        """Take the paths of the fields to hide. Raises InvalidConfig."""
+    def __init__(self, paths: Iterable[str] = (), payloads: Payloads = PLAIN_PAYLOADS) -> None:
+        """Take the paths of the fields to hide, and what opens sealed values. Raises InvalidConfig."""
+        self._shown = ShownValues(payloads)
         if isinstance(paths, str):
             raise InvalidConfig(f"redact={paths!r}: give a list of paths, such as [{paths!r}]")
         patterns = [translate(f"*.{_checked(path)}") for path in paths]
         self._hidden = re.compile("|".join(patterns), re.IGNORECASE) if patterns else None
+
+    def opening(self, payloads: Payloads) -> Redaction:
+        """Return a redaction of the same fields that opens sealed values by these payloads."""
+        other = copy(self)
+        other._shown = ShownValues(payloads)
+        return other
 
     def hides(self, way: Sequence[str]) -> bool:
         """Return True if the field at the end of a way is hidden."""
@@ -75,6 +87,7 @@ class Redaction:
 
     def record(self, record: Record) -> Record:
         """Return a record as people may see it. A digest of an input that is hidden in part is hidden, too."""
+        record = self._shown.record(record)
         if self._hidden is None:
             return record
         input, outcome = self.raw(record.input, "input"), record.outcome
@@ -95,6 +108,7 @@ class Redaction:
             result=self.raw(log.result, "result"),
             detail=self.raw(log.detail, "detail"),
             given=self.raw(log.given, "given"),
+            progress=self.raw(log.progress, "progress"),
         )
 
     def _failure(self, failure: Failure | None) -> Failure | None:
@@ -106,6 +120,7 @@ class Redaction:
 
     def event(self, event: CloudEvent) -> CloudEvent:
         """Return an event as people may see it."""
+        event = self._shown.event(event)
         return msgspec.structs.replace(event, data=self.value(event.data)) if self._hidden else event
 
     def description(self, found: Description) -> Description:
@@ -115,12 +130,19 @@ class Redaction:
             input=self.value(found.input, "input"),
             output=self.value(found.output, "output"),
             attributes=self.value(found.attributes, "attributes"),
-            steps=[msgspec.structs.replace(step, result=self.value(step.result, "result")) for step in found.steps],
+            steps=[
+                msgspec.structs.replace(
+                    step,
+                    result=self.value(step.result, "result"),
+                    progress=self.value(step.progress, "progress"),
+                )
+                for step in found.steps
+            ],
         )
 
     def letter(self, letter: Letter) -> Letter:
         """Return a dead letter as people may see it: a payload that is not JSON, or was cut, is hidden as a whole."""
-        payload = bytes(self.raw(msgspec.Raw(letter.payload), "payload"))
+        payload = bytes(self.raw(self._shown.message(letter.payload, letter.subject), "payload"))
         return msgspec.structs.replace(letter, payload=payload, headers=self.value(letter.headers, "headers"))
 
     def check_filter(self, condition: Condition) -> None:

@@ -18,6 +18,7 @@ from sagakit.definition import Plan
 from sagakit.engine import ENDS, EndMarker, Record, encode, stamped
 from sagakit.engine.codec import decode_known
 from sagakit.engine.rebuilding import rebuilt
+from sagakit.engine.value_claims import claims_told, marked
 from sagakit.errors import UNREADABLE, Conflict, NotAllowed, TooLarge, Undecodable
 from sagakit.repository.retelling import ToldSaga, retold
 from sagakit.store.ports import KeyValue, Store
@@ -123,6 +124,8 @@ class _Restoring:
         if plan is None:
             return _not(told, f"the plan of version {record.definition_version} is not kept: run a worker once")
         back = rebuilt(plan, record, next_event=told.last + 1, now=now, by=self._by, why=self._why)
+        if any(claims_told(back)):
+            back = marked(back)
         if back.status not in ENDS:
             return await self._write(told, self._store.state, back, "stuck")
         if back.parent is not None:

@@ -22,9 +22,11 @@ from sagakit.client.misuse import VERBS_OF_A_HANDLE, elsewhere
 from sagakit.client.refusals import check_taken
 from sagakit.client.signal_sending import send_signal
 from sagakit.client.start_options import StartOptions, context_of, terms_of
-from sagakit.client.verbs import as_payload, check_reason, signal_name
+from sagakit.client.verbs import as_payload, check_reason, message_of, sealed_payload, signal_name
+from sagakit.client.whole_history import whole_history
 from sagakit.cluster.worker import Worker
 from sagakit.definition import Outcome, Saga, Signal
+from sagakit.definition.payloads import Payloads
 from sagakit.engine import Inbound, Record, SagaStatus
 from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
@@ -83,6 +85,11 @@ class Runtime:
     def messages_sent(self) -> int:
         """Number of messages sent to the server so far, for benchmarks."""
         return self._store.messages_sent
+
+    @property
+    def payloads(self) -> Payloads:
+        """The way of values into records and messages, and back, by the `payload_codec`."""
+        return self._registry.payloads
 
     @property
     def ready(self) -> bool:
@@ -157,7 +164,7 @@ class Runtime:
         binding, key = self._to_start(saga, id), self._key(saga, id)
         name = signal_name(saga, binding.plan, signal)
         context, value = context_of(options), binding.encode_input(input)
-        given = as_payload(binding.definition, name, payload)
+        given = sealed_payload(self.payloads, key, name, as_payload(binding.definition, name, payload))
         terms = terms_of(options, now=self._environment.now(), signal=name, payload=given)
         begun = await self._worker.starts.start(binding, id, value, context, terms)
         if begun.known is not None:
@@ -187,12 +194,13 @@ class Runtime:
         ref = self._sagas.get(key)
         if ref is not None:
             try:
-                return await ref.ask(Peek, timeout=inf)
+                record: Record = await ref.ask(Peek, timeout=inf)
+                return await self._worker.large_values.filled(key, record)
             except (ActorDied, ActorGone):
                 # The actor ended between the look and the answer: the saga has ended, was passivated, or has crashed.
                 # Its record is in the store in each case.
                 await trio.lowlevel.checkpoint()
-        return await self._worker.requests.record(key)
+        return await self._worker.large_values.filled(key, await self._worker.requests.record(key))
 
     async def ended(self, key: str, *, or_stuck: bool = False) -> Record:
         """Wait until the saga under `key` has ended, and return its last record. With `or_stuck`, also if it is stuck.
@@ -200,7 +208,7 @@ class Runtime:
         Raises UnknownSaga, and NoWorker as `Handle.outcome`. Cancelling the wait leaves the saga alone.
         """
         self._check_open()
-        return await self._worker.requests.ended(key, or_stuck=or_stuck)
+        return await self._worker.large_values.filled(key, await self._worker.requests.ended(key, or_stuck=or_stuck))
 
     async def list(
         self,
@@ -247,8 +255,8 @@ class Runtime:
         Events that are not published yet are taken from the record, which knows where the others are.
         Raises UnknownSaga, NotRegistered, Undecodable, Unavailable.
         """
-        record = await self.load(saga, id)
-        return await self._repository.history(record)
+        found = await self._repository.history(await self.load(saga, id))
+        return await whole_history(self._worker.large_values, found)
 
     async def describe(self, saga: type[Saga[D, T]], id: str) -> Description:
         """Return one saga for people to read: decoded values, and attempts with times and errors. `print` shows it.
@@ -256,9 +264,9 @@ class Runtime:
         Attempts come from the events, so this costs and raises the same as `history`.
         """
         found = await self.history(saga, id)
-        notes = self._worker.notes
-        definition, note = self._binding(saga).definition, await notes.on(found.record)
-        return described(found.record, found.events, definition, note, await notes.on_steps(found.record))
+        record, definition = found.record, self._binding(saga).definition
+        note, notes = await self._worker.notes.on(record), await self._worker.notes.on_steps(record)
+        return described(record, found.events, definition, note, notes, payloads=self.payloads)
 
     async def list_active(self) -> Sequence[str]:
         """Return the keys of the sagas that have an actor in this worker now."""
@@ -314,8 +322,8 @@ class Runtime:
         the first 500 of `reason` are kept. Raises UnknownSaga, InvalidInput, and NoWorker as `Handle.outcome`.
         """
         self._check_open()
-        message = Inbound(id=id or new_id(), kind=kind, reason=reason, by=by, step=step, payload=payload)
-        return await self._worker.requests.deliver(key, checked_message(message))
+        message = message_of(self.payloads, key, kind, reason=reason, by=by, step=step, payload=payload, id=id)
+        return await self._worker.requests.deliver(key, message)
 
     async def bulk(
         self, verb: BulkVerb, infos: Sequence[SagaInfo], *, reason: str, by: str = "", dry_run: bool = True

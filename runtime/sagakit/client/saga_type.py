@@ -9,8 +9,10 @@ import msgspec
 
 from sagakit.definition import Codec, Definition, Saga, compiled
 from sagakit.definition.nesting import check_nesting
-from sagakit.engine import EndMarker, Record, digest
+from sagakit.definition.payloads import PLAIN_PAYLOADS, Payloads
+from sagakit.engine import EndMarker, Record
 from sagakit.errors import InvalidInput, UnreadableValue, Unwritable
+from sagakit.messages.record_values import RecordValues
 from sagakit.naming import check_name
 
 _anything = Codec(Any)
@@ -23,21 +25,22 @@ class SagaType(msgspec.Struct, frozen=True):
     saga: type[Saga[Any, Any]] | str
     """The class, or the name again."""
     definition: Definition | None = None
+    payloads: Payloads = PLAIN_PAYLOADS
 
     @classmethod
-    def of(cls, saga: object) -> SagaType:
+    def of(cls, saga: object, payloads: Payloads = PLAIN_PAYLOADS) -> SagaType:
         """Return the type of a class or name. Raises InvalidInput, InvalidName, DefinitionError."""
         if isinstance(saga, str):
-            return cls(check_name(saga, what="the saga type"), saga)
+            return cls(check_name(saga, what="the saga type"), saga, payloads=payloads)
         if isclass(saga) and issubclass(saga, Saga):
             definition = compiled(saga)
-            return cls(definition.plan.saga_type, saga, definition)
+            return cls(definition.plan.saga_type, saga, definition, payloads)
         raise InvalidInput(
             f"{saga!r} is not a Saga class, nor the name of a type: a client takes the class itself, not an instance"
         )
 
     def encode_input(self, value: object) -> bytes:
-        """Return an input as JSON. Raises InvalidInput."""
+        """Return an input as plain JSON. Raises InvalidInput."""
         if self.definition is not None:
             return self.definition.encode_input(value)
         try:
@@ -50,13 +53,13 @@ class SagaType(msgspec.Struct, frozen=True):
 
     def same_input(self, value: bytes, known: Record | EndMarker) -> bool | None:
         """Return True if a saga was started with this input, False if it was not; None if only a worker can tell."""
-        if known.input_digest == digest(value):
+        if known.input_digest in self.payloads.digests(value):
             return True
         if self.definition is None:
             return None
         if isinstance(known, EndMarker):
             return False
         try:
-            return self.definition.input.same(known.input, value)
-        except UnreadableValue:  # another version has started it
+            return self.definition.input.same(RecordValues(self.payloads).input(known), value)
+        except UnreadableValue:  # another version has started it, or it is sealed
             return None

@@ -84,7 +84,7 @@ class Tail:
         self.reached: int = after
         """Sequence of the last message that was taken."""
         self.behind: bool = True
-        """True until `take` has returned all that was stored when the tail was opened."""
+        """True until all that was stored when the tail was opened has been taken; False at once if that is nothing."""
         self._inbox = ""
         self._consumer = ""
         self._heard_by: Subscription | None = None
@@ -176,6 +176,7 @@ class Tail:
         call = f"CONSUMER.CREATE.{self._stream}.{self._consumer}.{self._subject}"
         made = await ask(self._wire, self._stream, call, request, refusal)
         self._is_broken, self._pending = False, made.num_pending
+        self.behind = self.behind and made.num_pending > 0
         self._ask()
 
     def _start(self) -> dict[str, object]:

@@ -13,8 +13,10 @@ from typing import Self
 
 import msgspec
 
+from sagakit.client.shown_values import ShownValues
 from sagakit.client.tail import News, Tail
 from sagakit.client.through_outages import through_outages
+from sagakit.definition.payloads import Payloads
 from sagakit.engine.events import CloudEvent, decode_event
 from sagakit.errors import InvalidInput
 from sagakit.store.names import Names, SagaKey
@@ -45,18 +47,19 @@ class SagaEvent(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def watching(
-    wire: Wire, names: Names, saga_type: str | None, saga_id: str | None, *, after: str | None
+    wire: Wire, names: Names, saga_type: str | None, saga_id: str | None, payloads: Payloads, *, after: str | None
 ) -> AsyncIterator[AsyncIterator[SagaEvent]]:
-    """Open the events of a saga, of a type, or of all types. Raises InvalidInput."""
+    """Open the events of a saga, of a type, or of all types, with plain values if possible. Raises InvalidInput."""
     tail = EventTail(wire, names, saga_type=saga_type, saga_id=saga_id, after=after)
-    async with tail, aclosing(_one_by_one(tail)) as events:
+    async with tail, aclosing(_one_by_one(tail, ShownValues(payloads, words=False))) as events:
         yield events
 
 
-async def _one_by_one(tail: EventTail) -> AsyncGenerator[SagaEvent]:
+async def _one_by_one(tail: EventTail, values: ShownValues) -> AsyncGenerator[SagaEvent]:
     while True:
         for event in await tail.take(LOOK):
-            yield event
+            opened = values.event(event.event)
+            yield event if opened is event.event else msgspec.structs.replace(event, event=opened)
 
 
 class EventTail:

@@ -52,6 +52,14 @@ async def last_value(wire: Wire, bucket: str, key: str) -> Revised | None:
     return Revised(b"" if deleted else b64decode(got.message.data), got.message.seq)
 
 
+async def put_value(wire: Wire, bucket: str, key: str, value: bytes) -> int:
+    """Write a key of a bucket, whatever it holds, and return the revision. Raises StoreError."""
+    found = decode_ack(await wire.request(f"$KV.{bucket}.{key}", value), key, None)
+    if isinstance(found, int):
+        return found
+    raise found
+
+
 class WireBucket:
     """A bucket whose values are changed by compare-and-set. Its calls wait through an outage."""
 

@@ -20,6 +20,7 @@ elsewhere     the other workers: which types they run, and which inputs they can
 stranded      sagas that no worker can run, and why
 needs         the needs of a saga, and the workers that can meet them
 unmet         reports children whose type no worker runs
+value_sweep   removes large values that nothing names any more
 notes         texts for a description: the absent worker that a saga or a step waits for
 garbage       how often the garbage collector runs
 """

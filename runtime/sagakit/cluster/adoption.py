@@ -22,10 +22,11 @@ from sagakit_actors import ActorDied
 from sagakit.binding.registry import Registry
 from sagakit.binding.saga_binding import SagaBinding
 from sagakit.engine import ENDS, Loaded, decode
-from sagakit.errors import CannotMigrate, Conflict, Fenced, RuntimeClosed, StoreError, Undecodable
+from sagakit.errors import CannotMigrate, Conflict, Fenced, RuntimeClosed, StoreError, Undecodable, ValueLost
 from sagakit.ration import Ration
 from sagakit.store.ports import Entry
 from sagakit.system.active_sagas import ActiveSagas
+from sagakit.system.large_values import LargeValues, SagaValues
 from sagakit.system.reports import Reports
 from sagakit.system.saga.activation import TakeOver
 
@@ -51,9 +52,10 @@ class Orphan(NamedTuple):
 class Adoption:
     """The adoptions of one worker. Several sweeps may go on at once."""
 
-    def __init__(self, registry: Registry, sagas: ActiveSagas, *, reports: Reports) -> None:
+    def __init__(self, registry: Registry, sagas: ActiveSagas, large_values: LargeValues, *, reports: Reports) -> None:
         self._registry = registry
         self._sagas = sagas
+        self._large_values = large_values
         self._reports = reports
         self._ration = Ration(_log, lines=1, now=trio.current_time)
         self.adopted: int = 0
@@ -94,14 +96,24 @@ class Adoption:
         except Undecodable as error:
             self._reports.left_alone(entry.key, str(error))
             return "left alone"
-        runnable = self._runnable(entry.key, loaded) if isinstance(loaded, Loaded) else None
+        if not isinstance(loaded, Loaded):
+            return "left alone"
+        try:
+            values = await self._large_values.load(entry.key, loaded.record)
+        except ValueLost as error:
+            self._reports.left_alone(entry.key, str(error))
+            return "left alone"
+        except StoreError as error:
+            self._ration.say(WARNING, "%s: not adopted yet: %s", entry.key, error, kind=type(error).__name__)
+            return "again"
+        runnable = self._runnable(entry.key, loaded, values)
         if runnable is None:
             return "left alone"
         binding, migrated = runnable
         try:
             # the write expects the revision that the scan has read: if anybody has written since, it fails, so a stale
             # entry does no harm
-            if await self._sagas.begin(entry.key, binding, TakeOver(migrated, entry.revision)) is not None:
+            if await self._sagas.begin(entry.key, binding, TakeOver(migrated, entry.revision, values)) is not None:
                 self.adopted += 1
         except (Fenced, Conflict):
             _log.debug("%s: another worker was faster, or the id has ended as another run", entry.key)
@@ -117,12 +129,12 @@ class Adoption:
             return "again"
         return "taken"
 
-    def _runnable(self, key: str, loaded: Loaded) -> tuple[SagaBinding, Loaded] | None:
+    def _runnable(self, key: str, loaded: Loaded, values: SagaValues | None) -> tuple[SagaBinding, Loaded] | None:
         """Return the binding that runs the record here, and the record, migrated to its version if need be.
 
         Report the record and return None if no definition of this worker can run it.
         """
-        record = loaded.record
+        record = loaded.record if values is None else values.fill(loaded.record)
         binding = self._registry.of_record(record)
         if binding is not None:
             return binding, loaded
@@ -136,7 +148,8 @@ class Adoption:
             )
             return None
         try:
-            return target, Loaded(target.migrate(record), loaded.unknown)
+            migrated = target.migrate(record)
+            return target, Loaded(migrated if values is None else values.claim_again(migrated), loaded.unknown)
         except CannotMigrate as error:
             self._reports.left_alone(key, f"cannot be moved to version {target.plan.version}: {error}: left alone")
             return None

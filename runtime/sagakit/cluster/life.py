@@ -16,6 +16,7 @@ from sagakit.cluster.membership import Membership
 from sagakit.cluster.parts import Parts
 from sagakit.cluster.prepared_commands import PreparedCommands
 from sagakit.cluster.unmet import UnmetTypes
+from sagakit.cluster.value_sweep import ValueSweeper
 from sagakit.system.active_sagas import ActiveSagas
 from sagakit.system.environment import Environment
 from sagakit.system.inbound.applier import Applier
@@ -148,13 +149,16 @@ class Life:
             saga_types=registry.types,
             worker_id=parts.identity.worker_id,
             interval=interval,
-            buried=parts.tally.buried,
+            buried=partial(parts.tally.buried, source="inbox"),
+            saw_dead_commands=parts.tally.saw_dead_commands,
         )
+        sweeper = partial(ValueSweeper, store, worker_id=parts.identity.worker_id)
         unmet = partial(UnmetTypes, store, parts.elsewhere, registry.external_child_types, interval=interval)
         return _supervisor(
             ChildSpec("recovery", lambda: parts.recovery, shutdown=0.0),
             ChildSpec("intake", intake, shutdown=0.0),
             *([ChildSpec("commands", self._command_intake, shutdown=0.0)] if self._commands is not None else []),
+            *([ChildSpec("values", sweeper, shutdown=0.0)] if parts.large_values.on else []),
             *([ChildSpec("unmet", unmet, shutdown=0.0)] if registry.external_child_types else []),
         )
 
@@ -165,10 +169,11 @@ class Life:
             parts.store,
             *self._commands,
             parts.requests,
+            parts.registry.payloads,
             worker_id=parts.identity.worker_id,
             archive_ttl=parts.config.archive_ttl,
             interval=parts.config.scan_interval,
-            buried=parts.tally.buried,
+            buried=partial(parts.tally.buried, source="intake"),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import Any, NamedTuple
 
 from sagakit_actors import System
@@ -27,9 +28,11 @@ from sagakit.system.inbound.starts import Starts
 from sagakit.system.io.room import Room
 from sagakit.system.io.unpublished import Unpublished
 from sagakit.system.isolation import Gate
+from sagakit.system.large_values import LargeValues
 from sagakit.system.lease_status import LeaseStatus
 from sagakit.system.reports import Reports
 from sagakit.system.saga_tracer import SagaTracer
+from sagakit.system.signs_of_life import SignsOfLife
 from sagakit.system.tally import Tally
 from sagakit.tracing import Tracing
 
@@ -71,13 +74,17 @@ class Parts:
         self.unpublished: Unpublished = Unpublished()
         self.gate: Gate = Gate()
         self.room: Room = Room(store, interval=config.scan_interval)
-        self.sagas: ActiveSagas = ActiveSagas(config)
+        signs = SignsOfLife(lambda: max(store.reconnected_at, lease_status.steady_since) if store.connected else inf)
+        self.sagas: ActiveSagas = ActiveSagas(config, signs)
+        self.large_values: LargeValues = LargeValues(store, config.claim_above)
         self.starts: Starts = Starts(
-            store, self.sagas, self.room, worker_id=worker_id, now=runs.now, limits=self.limits
+            store, self.sagas, self.room, self.large_values, worker_id=worker_id, now=runs.now, limits=self.limits
         )
         observer = Observer(store, lease_status, ttl=config.lease_ttl)
         self.observer: Observer = observer
-        stranded = Stranded(store, registry, adopts=adopts, ttl=config.lease_ttl, dead=lambda: observer.dead)
+        stranded = Stranded(
+            store, registry, self.large_values, adopts=adopts, ttl=config.lease_ttl, dead=lambda: observer.dead
+        )
         self.requests: Requests = Requests(store, self.sagas, worker_id, absent=members.ask, stranded=stranded.error_of)
         self.elsewhere: Elsewhere = Elsewhere(store, registry)
         self.notes: Notes = Notes(registry, self.elsewhere, stranded, self.requests)
@@ -93,6 +100,7 @@ class Parts:
             worker_id=worker_id,
             config=config,
             lease_status=lease_status,
+            large_values=self.large_values,
             reports=self.reports,
             now=runs.now,
         )
@@ -117,6 +125,7 @@ class Parts:
             gate=self.gate,
             room=self.room,
             lease_status=self.identity.lease_status,
+            large_values=self.large_values,
             call_asyncio=runs.call_asyncio,
             call_thread=runs.call_thread,
             limiters=Limiters(self.registry.limits),

@@ -28,7 +28,7 @@ async def prepared_commands(
 ) -> PreparedCommands | None:
     """Return the commands with their consumers, which are made if they are missing; None if there are no commands.
 
-    Raises InvalidConfig, BadBucket if a consumer exists and differs, StoreError.
+    Raises InvalidConfig, BadBucket if a consumer exists and differs, LayoutMissing, StoreError.
     """
     for command in commands:
         if not isinstance(command, Command):
@@ -45,10 +45,11 @@ async def prepared_commands(
     if not adopts:
         raise InvalidConfig("commands= with adopt=False: a runtime that is no worker takes no commands")
     if not isinstance(store, JetStreamStore):
-        raise InvalidConfig("commands= needs a NATS server: a store in memory has no streams of others")
+        raise InvalidConfig("commands= needs a NATS server: a store in memory has no streams of commands")
     streams = store.command_streams
     prepared = [
-        (command, await streams.prepare(command.subject, command.name, stream=command.stream, begin=command.begin))
+        (command, await streams.prepare(place, command.name, begin=command.begin))
         for command in commands
+        for place in [store.names.intake_place(command.subject, command.stream)]
     ]
     return PreparedCommands(streams, prepared, {})

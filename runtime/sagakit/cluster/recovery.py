@@ -26,6 +26,7 @@ from sagakit.ration import Ration
 from sagakit.store.ports import Cursor, Entry, Store
 from sagakit.system.active_sagas import ActiveSagas
 from sagakit.system.config import Config
+from sagakit.system.large_values import LargeValues
 from sagakit.system.lease_status import LeaseStatus
 from sagakit.system.reports import Reports
 
@@ -59,6 +60,7 @@ class Recovery(Actor[None]):
         worker_id: str,
         config: Config,
         lease_status: LeaseStatus,
+        large_values: LargeValues,
         reports: Reports,
         now: Callable[[], float],
     ) -> None:
@@ -67,7 +69,7 @@ class Recovery(Actor[None]):
         self._sagas = sagas
         self._reports = reports
         self._lease_status = lease_status
-        self._adoption = Adoption(registry, sagas, reports=reports)
+        self._adoption = Adoption(registry, sagas, large_values, reports=reports)
         self._members = members
         self._observer = observer
         self._worker_id = worker_id

@@ -14,9 +14,11 @@ from sagakit.cluster.lease_value import Lease
 from sagakit.cluster.needs import MISSING_FOR, Fleet, Need, advice_on, can_run
 from sagakit.cluster.observer import RECHECK
 from sagakit.engine import ENDS, Record
+from sagakit.engine.record import CLAIMING_SCHEMA
 from sagakit.errors import CannotMigrate, NoWorker, StoreError
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
+from sagakit.system.large_values import LargeValues
 
 LOOK_AGAIN = 2.0
 """Seconds for which a look at the fleet is trusted: many callers may wait for sagas of one version."""
@@ -31,10 +33,18 @@ class Stranded:
     """
 
     def __init__(
-        self, store: Store, registry: Registry, *, adopts: bool, ttl: float, dead: Callable[[], frozenset[str]]
+        self,
+        store: Store,
+        registry: Registry,
+        large_values: LargeValues,
+        *,
+        adopts: bool,
+        ttl: float,
+        dead: Callable[[], frozenset[str]],
     ) -> None:
         self._store = store
         self._registry = registry
+        self._large_values = large_values
         self._adopts = adopts
         self._ttl = ttl
         self._dead = dead
@@ -48,6 +58,12 @@ class Stranded:
         Return None, too, while that is not known: in an outage, and while no worker lives at all. May take a second,
         since a worker that seems to be gone is asked twice. Raises nothing of the store.
         """
+        key = str(SagaKey(record.saga_type, record.saga_id))
+        if record.schema >= CLAIMING_SCHEMA and (record.status == "delayed" or self._migrates_here(record)):
+            try:  # user code looks at the values
+                record = await self._large_values.filled(key, record)
+            except StoreError:
+                return None
         binding = self._registry.of_record(record)
         if self._adopts and binding is not None:
             return None
@@ -61,7 +77,6 @@ class Stranded:
         fleet = await self._fleet(need)
         if fleet is None:
             return None
-        key = str(SagaKey(record.saga_type, record.saga_id))
         return NoWorker(key, need.version, fleet.versions, advice_on(need, fleet, fault))
 
     def _migrates_here(self, record: Record) -> bool:

@@ -27,6 +27,7 @@ from sagakit.cluster.parts import Parts, Runs, WorkerIdentity
 from sagakit.cluster.prepared_commands import prepared_commands
 from sagakit.cluster.recovery import Recovery
 from sagakit.definition import Saga
+from sagakit.definition.payloads import PLAIN_PAYLOADS, Payloads
 from sagakit.errors import InvalidConfig
 from sagakit.jetstream.address import is_private
 from sagakit.jetstream.bridge import open_bridge
@@ -41,6 +42,7 @@ from sagakit.system.inbound.requests import Requests
 from sagakit.system.inbound.starts import Starts
 from sagakit.system.io.persistence import through_outage
 from sagakit.system.io.unpublished import Unpublished
+from sagakit.system.large_values import LargeValues
 from sagakit.system.lease_status import LeaseStatus
 from sagakit.system.open_store import open_store
 from sagakit.system.watchdog import LoopBlocks, watching
@@ -73,6 +75,7 @@ class Worker:
         self.elsewhere: Elsewhere = parts.elsewhere
         self.notes: Notes = parts.notes
         self.children: Children = parts.children
+        self.large_values: LargeValues = parts.large_values
         self.recovery: Recovery = parts.recovery
         self.unpublished: Unpublished = parts.unpublished
         self.command_backlog: CommandBacklog = life.command_backlog
@@ -112,12 +115,13 @@ async def open_worker(
     commands: Sequence[Command] = (),
     shards_as_made: bool = False,
     tracing: Tracing | None = None,
+    payloads: Payloads = PLAIN_PAYLOADS,
 ) -> AsyncIterator[Worker]:
     """Open a worker on the store at `url`, and drain it at the end. Raises the errors of `sagakit.open_runtime`.
 
     With `shards_as_made` the number of shards is that of the layout, if there is one, whatever the `config` says.
     """
-    registry = registry_of(sagas, tracing)
+    registry = registry_of(sagas, tracing, payloads)
     if is_private(url) and adopt:
         registry.check_complete()
     async with (
@@ -167,6 +171,8 @@ async def run_worker(
     _check(store, config, registry, adopt=adopt)
     if adopt and registry.sends_commands:
         await through_outage(store, store.commands.check)
+    if adopt and config.claim_above is not None:
+        await through_outage(store, store.check_values)
     prepared = await prepared_commands(store, registry, commands, adopts=adopt)
     members = Members(worker_id := f"{config.worker_name}-{uuid4().hex[:12]}")
     identity = WorkerIdentity(worker_id, LeaseStatus(config.lease_ttl), members, adopt)

@@ -22,6 +22,7 @@ from sagakit.store.names import Names
 Document: TypeAlias = dict[str, Any]
 """An AsyncAPI document, as Python objects."""
 SagaClass: TypeAlias = type[Saga[Any, Any]]
+REPLY_ID = "{type}.{id}/{key}/{attempt}/{answer}"
 _TRACE = {"traceparent": "The trace context.", "Correlation-Id": "Kept by a saga that is started."}
 
 
@@ -92,7 +93,7 @@ def _exchanges(
         definition = compiled(saga)
         saga_type = definition.plan.saga_type
         yield _inbox(definition, envelopes, names, starts=saga_type not in begun)
-        yield from (_command(command, definition, envelopes) for command in commands if command.saga is saga)
+        yield from (_command(command, definition, envelopes, names) for command in commands if command.saga is saga)
         yield from saga_events(definition, envelopes, names)
         yield from _to_participants(definition, envelopes, names)
         begun.add(saga_type)
@@ -123,8 +124,8 @@ def _inbox(definition: Definition, envelopes: Envelopes, names: Names, *, starts
     )
 
 
-def _command(command: Command, definition: Definition, envelopes: Envelopes) -> SubjectContract:
-    """Return the messages of a stream of the user's own that start, signal or cancel a saga."""
+def _command(command: Command, definition: Definition, envelopes: Envelopes, names: Names) -> SubjectContract:
+    """Return the commands that start, signal or cancel a saga."""
     saga_type = definition.plan.saga_type
     does = {"start": "Starts", "cancel": "Cancels", "signal": f"Gives the signal {command.signal} to"}[command.kind]
     message = ExchangedMessage(
@@ -132,7 +133,7 @@ def _command(command: Command, definition: Definition, envelopes: Envelopes) -> 
         payload=_payload(command, definition, envelopes),
         headers={"Nats-Msg-Id": "The id of the command: it is applied once.", **_TRACE},
     )
-    address, parameters = _without_wildcards(command.subject)
+    address, parameters = _without_wildcards(names.intake_place(command.subject, command.stream).subject)
     return SubjectContract(
         address=address,
         action="receive",
@@ -187,6 +188,8 @@ def _to_participants(definition: Definition, envelopes: Envelopes, names: Names)
                 f"{name}.done": ("It is done.", envelopes.done(result)),
                 f"{name}.not_done": ("Any other answer.", envelopes.not_done()),
             }
+            if plan.heartbeat is not None:
+                replies[f"{name}.heartbeat"] = ("The work goes on.", envelopes.heartbeat())
             yield SubjectContract(
                 address=names.command_subject(endpoint),
                 action="send",
@@ -204,7 +207,7 @@ def _to_participants(definition: Definition, envelopes: Envelopes, names: Names)
                     key: ExchangedMessage(
                         summary=summary,
                         payload=payload,
-                        headers={"Nats-Msg-Id": "{type}.{id}/{key}/{attempt}/{answer}"},
+                        headers={} if key.endswith(".heartbeat") else {"Nats-Msg-Id": REPLY_ID},
                         correlation="$message.payload#/key",
                     )
                     for key, (summary, payload) in replies.items()

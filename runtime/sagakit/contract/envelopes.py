@@ -14,6 +14,7 @@ from sagakit.engine.events import CloudEvent
 from sagakit.messages.inbox_request import InboxRequest
 from sagakit.messages.step_command import StepCommand
 from sagakit.participant.replies import CommandReply
+from sagakit.participant.work_signs import CommandHeartbeat
 
 _ORIGIN = ("correlation_id", "causation_id", "trace", "attributes")
 _WHEN = ("id_conflict", "at", "after")
@@ -67,6 +68,10 @@ class Envelopes:
         """Return the schema of every other reply."""
         answers = ["gone", "not_done", "rejected", "retry", "unknown"]
         return self._struct(CommandReply, {"answer": {"enum": answers}})
+
+    def heartbeat(self) -> Schema:
+        """Return the schema of a sign that a participant lives and works on a command."""
+        return self._struct(CommandHeartbeat, {})
 
     def needed(self, **codecs: Codec) -> list[str]:
         """Return the names of the values that may not be missing: a missing value is null."""

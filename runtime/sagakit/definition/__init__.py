@@ -21,6 +21,7 @@ functions    checks of functions
 options      checks of options
 model        a compiled definition
 value_codec  values of one type, to JSON and back
+payloads     payload codecs: how values are sealed and opened
 adapters     classes of other libraries than msgspec
 pydantic_adapter  pydantic's models and dataclasses
 pydantic_schema  their JSON Schemas, and checks of their types

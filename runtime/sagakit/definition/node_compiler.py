@@ -364,7 +364,7 @@ class NodeCompiler:
         if fault is not None:
             raise self.wrong(remote.name, fault)
         self._asked(remote, "what makes its command", remote.send, "input", "ctx")
-        timeout = self._seconds(remote, "timeout", remote.timeout)
+        timeout, heartbeat = self._seconds(remote, "timeout", remote.timeout), remote.heartbeat
         reply = substituted(remote.reply, self.variables[remote.name])
         self.results[remote.name] = reply
         undo = UndoPlan(retries=remote.undo_retry.as_data(), timeout=timeout) if remote.endpoints.undo else None
@@ -374,6 +374,7 @@ class NodeCompiler:
             "on_unknown": remote.on_unknown,
             "has_check": bool(remote.endpoints.check),
             "timeout": timeout,
+            "heartbeat": None if heartbeat is None else self._seconds(remote, "heartbeat", heartbeat),
             "retries": remote.retry.as_data(),
             "undo": undo,
         }

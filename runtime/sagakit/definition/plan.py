@@ -60,9 +60,9 @@ class NodePlan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     `condition` says that the node has a `when=` to be decided before it starts, `prepared` that the definition
     computes what it starts with: the items of an each, the input of a child, the time of a timer, the payload of a
     command. The commands of a remote node go to its `endpoints`. `timeout` in seconds bounds each attempt of the
-    action and of the check, `heartbeat` how long an action may be silent. `wait` in seconds is a timer's delay, or
-    how long a signal is awaited before `on_timeout`; None is forever. `of` names the each that this is an item of,
-    `child_type` the saga that a child is.
+    action and of the check, `heartbeat` how long an action, or the participant of a remote node, may be silent. `wait`
+    in seconds is a timer's delay, or how long a signal is awaited before `on_timeout`; None is forever. `of` names the
+    each that this is an item of, `child_type` the saga that a child is.
     """
 
     name: str

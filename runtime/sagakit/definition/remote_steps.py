@@ -22,6 +22,8 @@ ENDPOINT = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\.[A-Za-z][A-Za-z0-9_-]{0,63}
 """The form of an endpoint: the name of a service, a dot, and a name within it."""
 
 
+SHORTEST_HEARTBEAT = timedelta(seconds=3)
+"""The shortest time after which silence of a participant may count: it looks once a second at what it has to tell."""
 _NO_UNDO = 'has no compensation: say compensate="SERVICE.ENDPOINT", or compensate=None if there is nothing to undo'
 
 
@@ -44,6 +46,7 @@ class Remote(Node[R_co], Generic[R_co]):
         after: tuple[Any, ...] | None,
         when: Callable[[Any, Context], bool] | None,
         pivot: bool,
+        heartbeat: timedelta | None = None,
     ) -> None:
         super().__init__(after=after, when=when, pivot=pivot)
         self.endpoints = endpoints
@@ -54,6 +57,7 @@ class Remote(Node[R_co], Generic[R_co]):
         self.retry = retry
         self.undo_retry = undo_retry
         self.timeout = timeout
+        self.heartbeat = heartbeat
 
 
 def fault_of_remote(remote: Remote[Any], position: Position) -> str | None:
@@ -63,6 +67,8 @@ def fault_of_remote(remote: Remote[Any], position: Position) -> str | None:
         left_out = endpoint == "" and option != ""
         if not left_out and not (isinstance(endpoint, str) and ENDPOINT.fullmatch(endpoint)):
             return f"{option}{endpoint!r}: say the service and its endpoint, such as 'payments.charge'"
+    if isinstance(remote.heartbeat, timedelta) and remote.heartbeat < SHORTEST_HEARTBEAT:
+        return f"heartbeat={remote.heartbeat}: say at least {SHORTEST_HEARTBEAT.seconds} seconds"
     if (remote.on_unknown == "check") != bool(ends.check):
         return 'on_unknown="check" and check="SERVICE.ENDPOINT" belong together: say both'
     if position == "before":
@@ -89,6 +95,7 @@ def remote(
     retry: RetryPolicy = ...,
     undo_retry: RetryPolicy = ...,
     timeout: timedelta = ...,
+    heartbeat: timedelta | None = ...,
     after: Sequence[Node[Any]] | None = ...,
     pivot: bool = ...,
 ) -> Remote[R]: ...
@@ -106,6 +113,7 @@ def remote(
     retry: RetryPolicy = ...,
     undo_retry: RetryPolicy = ...,
     timeout: timedelta = ...,
+    heartbeat: timedelta | None = ...,
     after: Sequence[Node[Any]] | None = ...,
     pivot: bool = ...,
 ) -> MaybeRemote[R]: ...
@@ -122,6 +130,7 @@ def remote(
     retry: RetryPolicy = DEFAULT_RETRY,
     undo_retry: RetryPolicy = UNDO_POLICY,
     timeout: timedelta = DEFAULT_TIMEOUT,
+    heartbeat: timedelta | None = None,
     after: Sequence[Node[Any]] | None = None,
     when: Callable[[Any, Context], bool] | None = None,
     pivot: bool = False,
@@ -131,7 +140,9 @@ def remote(
     `send(input, ctx)`, which has no effects, makes the payload of the command; `reply` is the type of the result. The
     participant undoes the step at the endpoint `compensate`; None says that there is nothing to undo. `check` is an
     endpoint that says whether the step has happened, for `on_unknown="check"`. `timeout` is how long the reply to one
-    command is awaited. The attempt survives its worker: only the participant can end it, or the time.
+    command is awaited. The attempt survives its worker: only the participant can end it, or the time. With `heartbeat`
+    the participant shows that it lives while it works; if it falls silent for that long, the attempt ends as if
+    `timeout` were over.
 
     Other options are as for `step`; `undo_retry` is the retry policy of the compensation. Raises DefinitionError when
     the class is created.
@@ -153,6 +164,7 @@ def remote(
         retry=retry,
         undo_retry=undo_retry,
         timeout=timeout,
+        heartbeat=heartbeat,
         after=several(after, "after"),
         when=when,
         pivot=pivot,

@@ -120,7 +120,7 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "SK308", "commands",
-        "Commands on streams of your own wait: they come faster than workers take them, or the inbox is full.",
+        "Commands that start or change sagas wait: they come faster than workers take them, or the inbox is full.",
         "Start more workers; look at SK306. `nats consumer info` shows the consumer that is named.",
         saga_checks.commands,
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from sagakit.jetstream.answers import NO_STREAM, ApiError, to_error
 from sagakit.jetstream.scan import window
 from sagakit.jetstream.wire_reading import WireReading
 from sagakit.store.names import Names
-from sagakit.store.permissions import Role, examined_streams
+from sagakit.store.permissions import Role, streams_of
 from sagakit.store.ports import Wire
 from sagakit.system.config import Config
 
@@ -152,18 +152,18 @@ class Patient:
             self._streams[name] = None if info.error is not None else info
         return self._streams[name]
 
-    async def dead_letters(self) -> tuple[int, float]:
-        """Return how many dead letters there are, and when the last one was kept, in seconds since the epoch.
+    async def dead_letters(self) -> tuple[Mapping[str, int], float]:
+        """Return how many dead letters there are, by source, and the time of the last one, in seconds since the epoch.
 
         What was done with letters is in the same stream, and is not counted.
         """
         found = await window(self.wire, self.names.dead, self.names.dead_subjects, upto=None, want=1)
-        number = await Letters(self.wire, self.names).count()
-        return number, max((one.at for one in found.found), default=0.0)
+        numbers = await Letters(self.wire, self.names).counts()
+        return numbers, max((one.at for one in found.found), default=0.0)
 
     async def streams(self) -> dict[str, StreamInfo]:
         """Return the streams that are there, by name."""
-        found = {name: await self.stream(name) for name in examined_streams(self.names)}
+        found = {name: await self.stream(name) for name in streams_of(self.names)}
         return {name: info for name, info in found.items() if info is not None}
 
     async def now(self) -> float:

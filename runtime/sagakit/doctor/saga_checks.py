@@ -57,7 +57,7 @@ async def inbox(patient: Patient) -> Seen:
 
 
 async def commands(patient: Patient) -> Seen:
-    """Check how many commands wait on streams of users, by the leases of the workers."""
+    """Check how many commands wait on their streams, by the leases of the workers."""
     waits: dict[str, int] = {}
     for one in await patient.leases():
         for consumer, number in one.lease.commands.items():
@@ -69,15 +69,26 @@ async def commands(patient: Patient) -> Seen:
     return warn(text, number) if number >= MANY else ok(text, number)
 
 
+_SOURCES = {
+    "inbox": "of the inbox",
+    "intake": "of commands for sagas",
+    "command": "of participants",
+    "edited": "edited",
+}
+"""The sources of dead letters, for people."""
+
+
 async def dead_letters(patient: Patient) -> Seen:
     """Check whether messages were given up."""
     if await patient.stream(patient.names.dead) is None:
         return skipped("the stream of dead letters is missing: see SK201")
-    number, last = await patient.dead_letters()
+    numbers, last = await patient.dead_letters()
+    number = sum(numbers.values())
     if not number:
         return ok("there are no dead letters", 0)
     age = max(0.0, await patient.now() - last)
-    return warn(f"{number:,} dead letters, the last one {span(age)} old", number)
+    sources = ", ".join(f"{count:,} {_SOURCES[source]}" for source, count in numbers.items() if count)
+    return warn(f"{number:,} dead letters, the last one {span(age)} old: {sources}", number)
 
 
 def _age(info: StreamInfo, moment: datetime | None) -> float:

@@ -11,7 +11,7 @@ from sagakit.doctor.server_checks import ALMOST, FULL
 from sagakit.errors import LayoutMissing, ServerError
 from sagakit.jetstream.server_check import BATCHES, BATCHES_LEVEL, names_there
 from sagakit.store.names import Names
-from sagakit.store.permissions import batched_streams, examined_streams, needed_streams
+from sagakit.store.permissions import batched_streams, needed_streams, optional_streams, streams_of
 from sagakit.store.ports import DUPLICATES
 
 SECOND = 10**9
@@ -19,14 +19,15 @@ SECOND = 10**9
 
 async def there(patient: Patient) -> Seen:
     """Check that no bucket or stream is missing."""
-    wanted = examined_streams(patient.names)
+    wanted = streams_of(patient.names)
     missing = [name for name in wanted if await patient.stream(name) is None]
     if not missing:
         return ok(f"all {len(wanted)} streams exist", 0)
     text = f"of {len(wanted)} streams, {len(missing)} are missing: {named(missing, 8)}"
     if set(missing) & set(needed_streams(patient.names)):
         return bad(text, len(missing))
-    return warn(f"{text}; only verbs for many sagas need it", len(missing))
+    users = [user for name, user in optional_streams(patient.names).items() if name in missing]
+    return warn(f"{text}; only {' and '.join(users)} need that", len(missing))
 
 
 async def settings(patient: Patient) -> Seen:
@@ -60,6 +61,7 @@ def required_settings(names: Names) -> Mapping[str, Mapping[str, Any]]:
     found: dict[str, dict[str, Any]] = {
         f"KV_{names.meta}": lasting,
         f"KV_{names.workers}": lasting,
+        f"KV_{names.values}": lasting | {"discard": "new"},
         f"KV_{names.jobs}": bucket,
         **{f"KV_{name}": state for name in names.state},
         **{f"KV_{name}": bucket for name in names.archive},
@@ -73,6 +75,8 @@ def required_settings(names: Names) -> Mapping[str, Mapping[str, Any]]:
         "retention": "workqueue",
         "duplicate_window": round(DUPLICATES * SECOND),
     }
+    for name, subject in ((names.commands, names.command_subject(">")), (names.intake, names.intake_subject(">"))):
+        found[name] = found[names.inbox] | {"subjects": [subject], "discard": "new"}
     found[names.dead] = {"subjects": [names.subject("sagadead.>")]}
     return found
 
@@ -82,7 +86,7 @@ def _optional_settings(patient: Patient) -> Mapping[str, Mapping[str, Any]]:
     names, config = patient.names, patient.config
     replicas = {} if config.replicas is None else {"num_replicas": config.replicas}
     every = {"storage": config.storage} | replicas
-    found = {name: dict(every) for name in examined_streams(names)}
+    found = {name: dict(every) for name in streams_of(names)}
     for name in names.archive:
         found[f"KV_{name}"]["max_age"] = round(config.archive_ttl * SECOND)
     for name in names.events:

@@ -28,8 +28,10 @@ carried             values that events carry: input, results, output
 spans               what many items have in common, in the few bytes of an event
 replay              the states of a saga, folded from its events alone
 rebuilding          a record that was lost, from its events
+value_places        the saga and the part that a value belongs to
 keys                idempotency keys, and the ids of children
 migration           moving a saga to another version of its definition
+value_claims        references in a record to large values that are stored beside it
 """
 
 from sagakit.engine.apply import apply as apply
@@ -53,6 +55,7 @@ from sagakit.engine.effects import Decide as Decide
 from sagakit.engine.effects import Effect as Effect
 from sagakit.engine.effects import Finish as Finish
 from sagakit.engine.effects import MakeOutput as MakeOutput
+from sagakit.engine.effects import MindSilence as MindSilence
 from sagakit.engine.effects import Prepare as Prepare
 from sagakit.engine.effects import Publish as Publish
 from sagakit.engine.effects import Question as Question

@@ -58,6 +58,7 @@ def create(
     saga_id: str,
     run: str,
     input: msgspec.Raw,
+    input_digest: str = "",
     owner: str,
     now: float,
     correlation_id: str | None = None,
@@ -74,7 +75,8 @@ def create(
     """Return the first record of a saga, with its first attempts already opened (P1); with `hold` none is opened.
 
     With `starts_at`, seconds since the epoch, the saga waits until then. `signal` is a message that is applied first.
-    `run` must be new for each life of the id, `now` is in seconds since the epoch. The record has version 0: `stamped`
+    `run` must be new for each life of the id, `now` is in seconds since the epoch. `input_digest` is that of the value
+    of which `input` is a claim. The record has version 0: `stamped`
     gives the one to write.
     """
     record: Record = PersistedSagaState(
@@ -86,7 +88,7 @@ def create(
         plan_digest=plan.digest,
         status="running",
         input=input,
-        input_digest=digest(input),
+        input_digest=input_digest or digest(input),
         created_at=now,
         updated_at=now,
         steps={},

@@ -6,10 +6,9 @@ alone (P11): other JSON, times outside the calendar, an owner that cannot be a w
 
 from __future__ import annotations
 
-from hashlib import sha256
-
 import msgspec
 
+from sagakit.definition.payloads import digest_of, plain_digest
 from sagakit.engine.record import NOTHING, SCHEMA, EndMarker, PersistedSagaState, Record, StepLog, Time
 from sagakit.engine.table import ENDS
 from sagakit.errors import UNREADABLE, NewerSchema, Undecodable
@@ -84,7 +83,7 @@ def marker_of(record: Record) -> bytes:
     """Return the end marker of a record that has ended, as JSON."""
     outcome = record.outcome
     assert outcome is not None, "a terminal record has an outcome"
-    start = digest(record.start_id.encode()) if record.start_id else ""
+    start = plain_digest(record.start_id.encode()) if record.start_id else ""
     return encode_marker(EndMarker(outcome.at, outcome.status, record.input_digest, record.run, start))
 
 
@@ -93,7 +92,7 @@ def is_started_by(known: Record | EndMarker, message_id: str) -> bool:
     if not message_id:
         return False
     if isinstance(known, EndMarker):
-        return known.start_digest == digest(message_id.encode())
+        return known.start_digest == plain_digest(message_id.encode())
     return known.start_id == message_id
 
 
@@ -180,8 +179,8 @@ def _undecodable(key: str, value: bytes, why: str) -> Undecodable:
 
 
 def digest(value: bytes | msgspec.Raw) -> str:
-    """Return 16 hex digits that tell inputs apart."""
-    return sha256(bytes(value)).hexdigest()[:16]
+    """Return a text that tells inputs apart: of a sealed input the digest that was taken before it was sealed."""
+    return digest_of(value)
 
 
 def _own_memory(record: Record) -> Record:

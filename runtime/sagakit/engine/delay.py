@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sagakit.engine.record import PLAIN_SCHEMA, SCHEMA
+from sagakit.engine.record import DELAYED_SCHEMA, PLAIN_SCHEMA
 from sagakit.engine.turn import Turn
 
 
@@ -10,7 +10,7 @@ def started(turn: Turn) -> None:
     """Begin a new saga, or have it wait if its record says when it starts. Version and deadline count from here on."""
     record, plan = turn.record, turn.plan
     if record.starts_at is not None:
-        record.status, record.schema = "delayed", SCHEMA
+        record.status, record.schema = "delayed", DELAYED_SCHEMA
         turn.emit("delayed", "start", starts_at=record.starts_at, version=plan.version)
         return
     data: dict[str, object] = {"version": plan.version}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from sagakit.definition.payloads import is_sealed
 from sagakit.definition.raised import shorten
 from sagakit.engine.record import NOTHING
 from sagakit.errors import UNREADABLE
@@ -22,10 +23,12 @@ def fitting_detail(detail: msgspec.Raw, most: int) -> msgspec.Raw:
     """Return the detail if it has at most `most` bytes, else those of its fields that fit, in their order.
 
     The field `not_kept` names the others, as far as there is room. The result is NOTHING if not even that fits, and for
-    a detail that is not an object.
+    a detail that is sealed or not an object.
     """
     if len(memoryview(detail)) <= most:
         return detail
+    if is_sealed(detail):
+        return NOTHING  # a part of it could not be opened
     try:
         fields = _fields.decode(detail)
     except UNREADABLE:

@@ -43,7 +43,8 @@ class SendCommand(msgspec.Struct, frozen=True, kw_only=True):
 
     It is the same each time that a record asks for it, so that its bytes are, too. `attempt` is the number of the call,
     `key_since` the time from which on commands under `action_key` may have been sent, `deadline` that until which the
-    reply is awaited at first, both in seconds since the epoch. `result` is that of the action, for an undo.
+    reply is awaited at first, both in seconds since the epoch. `result` is that of the action, for an undo. `heartbeat`
+    is how often the participant has to show life, in seconds; None if it need not.
     """
 
     step: str
@@ -56,6 +57,20 @@ class SendCommand(msgspec.Struct, frozen=True, kw_only=True):
     deadline: float
     payload: msgspec.Raw
     result: msgspec.Raw = NOTHING
+    heartbeat: float | None = None
+
+
+class MindSilence(msgspec.Struct, frozen=True, kw_only=True):
+    """End an attempt that is out with `Unanswered` once its participant has shown no life for `heartbeat` seconds.
+
+    They begin when this effect is first performed, and again with each heartbeat and after each outage. So a new owner
+    grants the whole time, and no heartbeat has to be written down.
+    """
+
+    step: str
+    key: str
+    attempt: int
+    heartbeat: float
 
 
 class Publish(msgspec.Struct, frozen=True):
@@ -84,7 +99,7 @@ class Finish(msgspec.Struct, frozen=True):
     children: tuple[tuple[str, str], ...] = ()
 
 
-Effect: TypeAlias = Call | SendCommand | Publish | WakeAt | TellParent | Finish
+Effect: TypeAlias = Call | SendCommand | MindSilence | Publish | WakeAt | TellParent | Finish
 
 
 class Decide(msgspec.Struct, frozen=True):
@@ -129,11 +144,13 @@ def effects(plan: Plan, record: Record) -> list[Effect]:
         return found
     kinds = _KIND if record.failure is None else _KIND_BACK
     for step, log in record.steps.items():
-        state = log.state
-        if state in kinds:
-            found.append(_call(plan, record, step, log, kinds[state]))
-        elif state in _KIND_OUT:
-            found.append(_command(plan, record, step, log, _KIND_OUT[state]))
+        if log.state in kinds:
+            found.append(_call(plan, record, step, log, kinds[log.state]))
+        elif log.state in _KIND_OUT:
+            command = _command(plan, record, step, log, _KIND_OUT[log.state])
+            found.append(command)
+            if log.alive and command.heartbeat is not None:
+                found.append(MindSilence(step=step, key=command.key, attempt=log.calls, heartbeat=command.heartbeat))
     if record.wake_at is not None:
         found.append(WakeAt(record.wake_at))
     return found
@@ -210,6 +227,7 @@ def _command(plan: Plan, record: Record, step: str, log: StepLog, kind: CallKind
         deadline=began + timeout_of(node, log),
         payload=log.given,
         result=log.result if kind == "undo" else NOTHING,
+        heartbeat=node.heartbeat,
     )
 
 

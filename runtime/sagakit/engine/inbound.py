@@ -4,7 +4,8 @@ The checks come in this order. A message that was applied is not applied again. 
 only pretends to come from a parent or a child, does nothing and leaves no trace. A message without a place in the
 record is refused.
 
-From callers and participants: cancel, signal, report; a reply, by rules of its own (`engine.remote`). From operators:
+From callers and participants: cancel, signal, report; a reply and a heartbeat, by rules of
+their own (`engine.remote`). From operators:
 retry, mark-undone, complete-step, compensate, terminate; each is audited, and so is a cancel that says who gave it.
 Between a parent and its child: child-ended, reverse, release.
 """
@@ -23,7 +24,7 @@ from sagakit.engine.forward import arrived, happened
 from sagakit.engine.inputs import Inbound, InboundKind
 from sagakit.engine.operator import compensate, complete_step, mark_undone, retry
 from sagakit.engine.record import NOTHING, Failure, Record
-from sagakit.engine.remote import reply, settled
+from sagakit.engine.remote import heartbeat, reply, settled
 from sagakit.engine.results import Complete
 from sagakit.engine.table import ENDS, StepState
 from sagakit.engine.turn import Limits, Turn, shorten
@@ -36,7 +37,7 @@ def verdict_of(plan: Plan, record: Record, message: Inbound, limits: Limits) -> 
 
     The reason is not kept in the record: the same message may be applied later, or by another run.
     """
-    if message.kind == "reply":
+    if message.kind in ("reply", "heartbeat"):  # key and attempt say whether it is new
         return settled(plan, record, message)
     verdict = known_verdict(record, message)
     if verdict is not None:
@@ -53,6 +54,9 @@ def inbound(turn: Turn, message: Inbound) -> None:
 
 
 def _apply_new(turn: Turn, message: Inbound) -> None:
+    if message.kind == "heartbeat":
+        heartbeat(turn, message)
+        return
     turn.touch()
     if message.kind == "reply":
         reply(turn, _shortened(message))
@@ -146,7 +150,6 @@ _APPLY: dict[InboundKind, Callable[[Turn, Inbound], VerdictText]] = {
     "cancel": cancel,
     "signal": _signal,
     "report": _report,
-    "reply": reply,
     "terminate": _terminate,
     "retry": retry,
     "mark-undone": mark_undone,

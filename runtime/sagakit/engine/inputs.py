@@ -11,7 +11,7 @@ from sagakit.engine.record import NOTHING
 from sagakit.engine.results import AttemptResult
 
 InboundKind = Literal[
-    "cancel", "signal", "report", "reply",  # from callers and participants
+    "cancel", "signal", "report", "reply", "heartbeat",  # from callers and participants
     "retry", "mark-undone", "complete-step", "compensate", "terminate",  # from operators
     "child-ended", "reverse", "release",  # between a parent and its child
 ]  # fmt: skip
@@ -41,12 +41,14 @@ class Adopted(msgspec.Struct, frozen=True):
 class Unanswered(msgspec.Struct, frozen=True):
     """The end of the time of attempt number `call`, which is out at a participant. Its owner has looked for the reply.
 
-    `jitter` as for `AttemptEnded`.
+    `silent` is true if the participant has shown no life for the node's heartbeat: `timeout` is not over then. `jitter`
+    as for `AttemptEnded`.
     """
 
     step: str
     call: int
     jitter: float = 1.0
+    silent: bool = False
 
 
 class CommandSent(msgspec.Struct, frozen=True):
@@ -94,7 +96,8 @@ class Content(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     parent or child that a message between the two comes from. `step` names the node that a signal, a report or an
     operator's verb is for; `payload` is its JSON. A child that has failed gives a `code`, and its `payload` is the
     detail. `by` and `reason` are for the audit. A participant's reply names the `key` and the `attempt` of the command
-    that it answers; its `payload` is the result or the detail, and `after` says in how many seconds to ask again.
+    that it answers; its `payload` is the result or the detail, and `after` says in how many seconds to ask again. Its
+    heartbeat names the same two.
     """
 
     run: str = ""

@@ -12,11 +12,15 @@ from typing_extensions import TypeVar
 
 from sagakit.engine.table import SagaStatus, StepState
 
-SCHEMA = 2
+SCHEMA = 3
 """The highest schema of a record that this sagakit reads."""
 PLAIN_SCHEMA = 1
-"""The schema of a record of a saga that has begun. That of a saga that waits for its start has SCHEMA: a worker that
-does not know delayed starts would begin it at once."""
+"""The schema of a record of a saga that has begun."""
+DELAYED_SCHEMA = 2
+"""The schema of a record of a saga that waits for its start: a worker that does not know delayed starts would begin it
+at once."""
+CLAIMING_SCHEMA = 3
+"""The schema of a record that may have claims: a worker that does not know them would take one for a value."""
 
 NOTHING = msgspec.Raw()
 """The absence of JSON: such a field is left out. (A union with None would make msgspec decode the JSON.)"""
@@ -40,9 +44,10 @@ class StepLog(msgspec.Struct, omit_defaults=True):
     a wait. `given` is the value that the node starts with, as the definition computed it: a child's input, the list of
     the `items` of an each. `arrived` is true once the signal, or the child's end, has come: in `result`, or in `code`
     and `detail`. `late` is true if the participant reported a success after the step was given up. `since` is the time
-    from which on commands under the present key may have been sent. `named` is the name
-    in the step's keys, if the step has been renamed since. `began` is the start of the open attempt; or of the last
-    one, if the step is held in its action or its check.
+    from which on commands under the present key may have been sent. `alive` is true once the participant has shown life
+    in the attempt that is out; `progress` is its last word on how far it has come, of `progress_at`. `named` is the
+    name in the step's keys, if the step has been renamed since. `began` is the start of the open attempt; or of the
+    last one, if the step is held in its action or its check.
     """
 
     state: StepState = "pending"
@@ -67,6 +72,9 @@ class StepLog(msgspec.Struct, omit_defaults=True):
     arrived: bool = False
     late: bool = False
     since: float | None = None
+    alive: bool = False
+    progress: msgspec.Raw = NOTHING
+    progress_at: float | None = None
     named: str = ""
 
 

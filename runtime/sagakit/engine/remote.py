@@ -9,6 +9,10 @@ applied by these rules, so that it may come twice, late, or after another one:
 - A success under an older key means that the work may have been done twice: the saga halts.
 
 Replies take no place among the verdicts of messages: applied again, each of them changes nothing.
+
+A heartbeat says that the participant lives and works on an attempt. The record keeps only that there was one: from then
+on the attempt ends early if the participant falls silent (`effects.MindSilence`). Others change nothing, unless they
+say how far the work has come.
 """
 
 from __future__ import annotations
@@ -45,6 +49,14 @@ LATE = 1.0
 shorter delay is not worth a write."""
 
 
+MAX_PROGRESS = 4 * 1024
+"""Bytes of JSON with which a participant may say how far it has come."""
+SEALED = 2
+"""Factor by which a payload codec may make it larger."""
+PROGRESS_EVERY = 4.0
+"""Seconds between two writes of the record for progress. `sagakit.participant` tells it a little more seldom."""
+
+
 class Answered(NamedTuple):
     """The work that a reply is about."""
 
@@ -67,7 +79,7 @@ def answered(plan: Plan, record: Record, key: str) -> Answered | None:
 
 
 def settled(plan: Plan, record: Record, message: Inbound) -> VerdictText | None:
-    """Return why a reply would change nothing, or cannot be for this run; None if it has to be applied."""
+    """Return why a reply or heartbeat would change nothing, or cannot be for this run; None if it has to be applied."""
     if message.run != record.run:
         return "other run"
     about = answered(plan, record, message.key)
@@ -107,6 +119,23 @@ def reply(turn: Turn, message: Inbound) -> VerdictText:
     return _ended(turn, about.node, _result(message, check=about.kind == "check"))
 
 
+def heartbeat(turn: Turn, message: Inbound) -> None:
+    """Note that the participant has begun: its silence means something from now on. Note how far it has come.
+
+    What it says of that too soon after the last time, or at too great a length, changes nothing, and costs no write.
+    """
+    about = answered(turn.plan, turn.record, message.key)
+    assert about is not None, "it was checked that this run has asked for it"
+    node, log = about.node, turn.look(about.node.name)
+    if node.heartbeat is not None and not log.alive:
+        turn.edit(node.name).alive = True
+    soon = log.progress_at is not None and turn.now < log.progress_at + PROGRESS_EVERY
+    size = len(memoryview(message.payload))
+    if size and not soon and not message.refused and size <= min(SEALED * MAX_PROGRESS, turn.room()):
+        log = turn.edit(node.name)
+        log.progress, log.progress_at = message.payload, turn.now
+
+
 def sent(turn: Turn, event: CommandSent) -> None:
     """Begin the time of an attempt with the moment at which JetStream has its command, if that came late."""
     log = turn.look(event.step)
@@ -120,7 +149,11 @@ def unanswered(turn: Turn, event: Unanswered) -> None:
     log = turn.look(event.step)
     if log.state in OUT and log.calls == event.call:
         node = turn.plan.node(event.step)
-        error = Error(error=f"no reply of {endpoint_of(node, log)} in time")
+        endpoint = endpoint_of(node, log)
+        missed = f"no reply of {endpoint} in time"
+        if event.silent and node.heartbeat is not None:
+            missed = f"no sign of life of {endpoint} for {node.heartbeat:g} s"
+        error = Error(error=missed)
         _ENDED[log.state](turn, node, AttemptEnded(event.step, event.call, error, event.jitter))
 
 
@@ -148,6 +181,9 @@ def endpoint_of(node: NodePlan, log: StepLog) -> str:
 def _changes(record: Record, about: Answered, message: Inbound) -> bool:
     log = record.steps[about.node.name]
     last = log.state == _OUT_AS[about.kind] and log.calls == message.attempt
+    if message.kind == "heartbeat":
+        begins = about.node.heartbeat is not None and not log.alive
+        return last and (begins or message.payload is not NOTHING)
     if about.kind == "undo":
         if about.group != log.undo_group:
             return False

@@ -15,10 +15,10 @@ from sagakit.definition.plan import ITEM, item_name
 from sagakit.engine.codec import digest
 from sagakit.engine.events import CloudEvent
 from sagakit.engine.record import (
+    DELAYED_SCHEMA,
     END_OF_TIME,
     NOTHING,
     PLAIN_SCHEMA,
-    SCHEMA,
     Cause,
     Failure,
     Parent,
@@ -252,7 +252,7 @@ def _started(record: Record, data: EventData, at: float) -> None:
 
 def _delayed(record: Record, data: EventData, at: float) -> None:
     record.definition_version = data.version or record.definition_version
-    record.status, record.schema, record.starts_at = "delayed", SCHEMA, _time(data.starts_at)
+    record.status, record.schema, record.starts_at = "delayed", DELAYED_SCHEMA, _time(data.starts_at)
     _origin(record, data)
 
 

@@ -140,6 +140,8 @@ class Turn:
                 left -= len(memoryview(log.result))
             if log.given is not NOTHING:
                 left -= len(memoryview(log.given))
+            if log.progress is not NOTHING:
+                left -= len(memoryview(log.progress))
         return max(left, 0)
 
     # ------------------------------------------------------------ changing
@@ -167,7 +169,7 @@ class Turn:
         log = self.edit(step)
         before = log.state
         log.state = state = advance(STEP_TABLE, before, move, of="step", name=step)
-        log.due = None
+        log.due, log.alive, log.progress, log.progress_at = None, False, NOTHING, None
         if self._open is not None:
             self._open += (state in UNDER_WAY) - (before in UNDER_WAY)
         if log.began is not None:

@@ -43,6 +43,7 @@ PLACES: Mapping[InboundKind, Place] = {
     "signal": Place("callers", 0),
     "report": Place("callers", 0),
     "reply": Place("family", 3),
+    "heartbeat": Place("family", 3),
     "cancel": Place("callers", 1),
     "retry": Place("operators", 2),
     "mark-undone": Place("operators", 2),
@@ -53,7 +54,8 @@ PLACES: Mapping[InboundKind, Place] = {
     "release": Place("family", 3),
     "terminate": Place("operators", 4),
 }
-"""The place of each kind; a reply takes none, and its ring only says that it is not left out for want of room.
+"""The place of each kind; a reply and a heartbeat take none, and their ring only says that they are not left out for
+want of room.
 Callers cannot use up the places that operators need, nor operators those of parents and children. A terminate
 always has a place: it is applied at most once, and nothing else may use the last reserve."""
 

@@ -83,6 +83,7 @@ from sagakit.errors.store_errors import StreamMissing as StreamMissing
 from sagakit.errors.store_errors import TooLarge as TooLarge
 from sagakit.errors.store_errors import Unavailable as Unavailable
 from sagakit.errors.store_errors import Undecodable as Undecodable
+from sagakit.errors.store_errors import ValueLost as ValueLost
 
 
 def _name_this_package() -> None:

@@ -75,8 +75,8 @@ class OtherDomain(ServerError):
 
     def __init__(self, subject: str, streams: list[str]) -> None:
         head = subject.removesuffix("sagain.who.captures")
-        names = ("saga", "sagain", "sagaop", "sagareply", "sagasys", "sagapark", "sagadead", "sagactl")
-        denied = ", ".join(f'"{head}{name}.>"' for name in names)
+        names = "saga sagain sagaop sagareply sagasys sagapark sagadead sagacmd sagaintake sagactl"
+        denied = ", ".join(f'"{head}{name}.>"' for name in names.split())
         super().__init__(
             f"streams of another JetStream domain (of a hub or a leaf node) store the messages to {head}sagain.>: "
             f"{', '.join(streams)} answered for it, so that every saga would run once in each domain. Give the sagas "

@@ -166,6 +166,17 @@ class Undecodable(KvError):
         self.found = found
 
 
+class ValueLost(Undecodable):
+    """A record names a large value that is not stored any more, or is not what was stored. The saga was left alone.
+
+    Restore the bucket of the values from a backup: the saga goes on by itself then. Without one the saga cannot go on:
+    remove its record.
+    """
+
+    def __init__(self, key: str, found: str) -> None:
+        super().__init__(key, found, "restore the bucket SAGA_VALUES from a backup, and the saga goes on")
+
+
 class NewerSchema(Undecodable):
     """The record was written by a newer sagakit, and was left alone: upgrade this worker."""
 

@@ -6,12 +6,15 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from sagakit.errors import InvalidConfig
+from sagakit.extras import EXTRAS, command_for, missing_of
 from sagakit.jetstream.connection import API, Connection, api_of
 from sagakit.jetstream.security import Identity, merged, servers_of
 from sagakit.naming import check_name
 
 SCHEMES = ("nats", "tls", "ws", "wss")
 """The schemes of URLs that lead to a server which runs already."""
+WEBSOCKET = ("ws", "wss")
+"""The schemes of URLs that lead there over WebSocket."""
 
 
 def scheme_of(url: object) -> str:
@@ -29,6 +32,8 @@ def connection_of(url: str, identity: Identity | None, **options: Any) -> Connec
 
     `nats://host?domain=hub` names a JetStream domain. A part of the URL that would mean nothing is refused.
     """
+    if scheme_of(url) in WEBSOCKET and missing_of(EXTRAS["websocket"]):
+        raise InvalidConfig(f"{scheme_of(url)}:// URLs need aiohttp: {command_for('websocket')}")
     options |= _of_query(url, options.get("api", API))  # first: in its place the end of a password may be
     servers, of_url = servers_of(url.partition("?")[0])
     return Connection(servers=servers, identity=merged(of_url, identity or Identity()), **options)

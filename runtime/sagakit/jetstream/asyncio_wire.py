@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from itertools import count
@@ -31,7 +31,7 @@ from sagakit.jetstream.nats_client import NatsClient
 from sagakit.jetstream.nats_options import cancellable, nats_options, why_not
 from sagakit.jetstream.parser import AnswerParser, Answers, Delivery, Takers
 from sagakit.jetstream.wire import frame
-from sagakit.store.ports import Subscription, WireEvent, WireMessage
+from sagakit.store.ports import Subscription, WireEvent, WireMessage, WireRequest
 
 _log = getLogger("sagakit.link")
 
@@ -102,6 +102,25 @@ class AsyncioWire:
         finally:
             timer.cancel()
             self._asked.pop(number, None)
+
+    async def request_all(self, requests: Sequence[WireRequest]) -> Sequence[bytes | StoreError]:
+        """Send messages as `request` does, and return the answers to all of them, or what went wrong with each."""
+        numbers = [next(self._numbers) for _ in requests]
+        futures: list[asyncio.Future[bytes]] = [self._loop.create_future() for _ in requests]
+        for number, future, (subject, headers, payload) in zip(numbers, futures, requests, strict=True):
+            try:
+                self._write(subject, payload, headers, f"{self._inbox}.{number}")
+            except StoreError as error:
+                future.set_exception(error)
+            else:
+                self._asked[number] = self._connection.routed(subject), future
+        try:
+            if futures:
+                await asyncio.wait(futures, timeout=self._connection.ack_timeout)
+        finally:
+            for number in numbers:
+                self._asked.pop(number, None)
+        return [_result_of(future, request.subject) for future, request in zip(futures, requests, strict=True)]
 
     def tell(self, subject: str, payload: bytes, *, headers: bytes = b"", reply: str = "") -> None:
         """Send a message that wants no answer here."""
@@ -290,6 +309,14 @@ class AsyncioWire:
     def _end_all(self) -> None:
         for number in list(self._asked):
             self._end(number, Ambiguous("the connection was lost before the answer came"))
+
+
+def _result_of(future: asyncio.Future[bytes], subject: str) -> bytes | StoreError:
+    """Return the answer to a request, or what went wrong with it."""
+    if not future.done():
+        return Ambiguous(f"{subject}: no answer in time")
+    error = future.exception()
+    return error if isinstance(error, StoreError) else future.result()
 
 
 class _Flag:

@@ -9,15 +9,16 @@ from typing import Any
 
 import msgspec
 
-from sagakit.errors import BadBucket, InvalidConfig, Refused, StoreError
+from sagakit.errors import BadBucket, InvalidConfig, LayoutMissing, Refused, StoreError
 from sagakit.jetstream.answers import ApiError
 from sagakit.jetstream.dead_letter import dead_headers
 from sagakit.jetstream.inbox import StreamAcknowledger
+from sagakit.jetstream.layout import NOT_FOUND
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.publishing import publish_dead
 from sagakit.jetstream.pull import Consumer, Pull
 from sagakit.jetstream.wire import header_fields, stored_at
-from sagakit.store.names import Names
+from sagakit.store.names import CommandPlace, Names
 
 OUT = 1_000
 """Commands of one kind that may be out with workers at once, before any of them is acknowledged."""
@@ -62,25 +63,26 @@ _info = msgspec.json.Decoder(_Info)
 
 
 class CommandStreams:
-    """Reads commands from the streams of users. For tasks of the trio thread."""
+    """Reads commands from their streams. For tasks of the trio thread."""
 
     def __init__(self, link: Link, names: Names) -> None:
         self._link = link
         self._names = names
 
-    async def prepare(self, subject: str, name: str, *, stream: str, begin: Mapping[str, object]) -> Consumer:
-        """Return the consumer of this name for a subject: made now, or one that exists and does not differ.
+    async def prepare(self, place: CommandPlace, name: str, *, begin: Mapping[str, object]) -> Consumer:
+        """Return the consumer of this name for a place: made now, or one that exists and does not differ.
 
-        Without a `stream` the one that stores the subject is taken. `begin` is the start position, in the words of a
+        Without a stream the one that stores the subject is taken. `begin` is the start position, in the words of a
         consumer's configuration.
 
-        Raises InvalidConfig if there is not one stream for it, BadBucket if the consumer differs, StoreError.
+        Raises InvalidConfig if there is not one stream for it, BadBucket if the consumer differs, LayoutMissing if the
+        runtime's own stream is missing, StoreError.
         """
-        stream = stream or await self._stream_of(subject)
+        stream = place.stream or await self._stream_of(place.subject)
         consumer = Consumer(
             stream=stream,
             name=self._names.intake_consumer(name),
-            filters=[subject],
+            filters=[place.subject],
             ack_wait=ACK_WAIT,
             max_ack_pending=OUT,
             page=PAGE,
@@ -133,10 +135,12 @@ class CommandStreams:
         return _info.decode(await self._link.request(f"$JS.API.CONSUMER.INFO.{consumer.stream}.{consumer.name}", b""))
 
     async def _is_there(self, consumer: Consumer) -> bool:
-        """Return True if the consumer exists. Raises BadBucket if it differs, StoreError."""
+        """Return True if the consumer exists. Raises BadBucket if it differs, LayoutMissing, StoreError."""
         info = await self._look(consumer)
         if info.error is None:
             _check_same(consumer, info.config)
+        elif info.error.err_code == NOT_FOUND and consumer.stream == self._names.intake:
+            raise LayoutMissing([consumer.stream])
         elif info.error.err_code != _NO_CONSUMER:
             raise self._link.refused(info.error, consumer.stream, key=consumer.name)
         return info.error is None

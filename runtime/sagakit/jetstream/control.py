@@ -19,7 +19,7 @@ _log = getLogger("sagakit.control")
 WAITING = 1000
 """Requests that wait for the handler at most; the rest go unanswered."""
 FAMILIES = (
-    "saga", "sagain", "sagaop", "sagasys", "sagareply", "sagapark", "sagadead", "sagacmd", "sagactl",
+    "saga", "sagain", "sagaop", "sagasys", "sagareply", "sagapark", "sagadead", "sagacmd", "sagactl", "sagaintake",
 )  # fmt: skip
 """First tokens of the subjects that mean something here: nobody awaits an answer there.
 

@@ -24,7 +24,7 @@ from sagakit.jetstream.stored import Stored, StreamReader
 from sagakit.jetstream.wire import Message, header_block, header_field, header_fields, stored_at
 from sagakit.store.names import Channel, Names, SagaKey
 from sagakit.store.ports import ACK_WAIT, UNKNOWN_TYPE_FOR, Burial, InboundMessage, Parking, Source
-from sagakit.store.starting import is_start
+from sagakit.store.starting import is_heartbeat, is_start
 
 OUT = 20_000
 """Messages of one type that may be out with workers at once, before any of them is acknowledged. Those that a worker
@@ -86,9 +86,9 @@ class StreamInbox:
         """Write the dead letters, then acknowledge the messages."""
         return await self._move([(burial.message, self._letter(burial, by)) for burial in burials])
 
-    async def start_waits(self, message: InboundMessage) -> bool:
+    async def start_waits(self, key: SagaKey) -> bool:
         """Return True if a start is stored for the same saga; a start that waits for room has its own subject."""
-        names, key = self._names, message.address
+        names = self._names
         if await self._stream.next(names.parked_subject(key, start=True)) is not None:
             return True
         for channel in ("client", "system"):
@@ -102,12 +102,15 @@ class StreamInbox:
                 position = found.position
         return False
 
-    async def reply_waits(self, key: SagaKey, service: str) -> bool:
+    async def reply_waits(self, key: SagaKey, service: str, *, or_heartbeat: bool = False) -> bool:
         """Return True if a reply is stored under its own subject, or has been parked."""
         names = self._names
         for subject in (names.inbound_subject("reply", key, service=service), names.parked_subject(key, start=False)):
-            if await self._stream.next(subject) is not None:
-                return True
+            position = 0
+            while (found := await self._stream.next(subject, after=position)) is not None:
+                if or_heartbeat or not is_heartbeat(found.payload):
+                    return True
+                position = found.position  # heartbeats are never parked; those that wait for their turn are few
         return False
 
     async def any_start(self, saga_type: str) -> bool:
@@ -130,7 +133,7 @@ class StreamInbox:
         if await self._stream.count() <= sum(consumers.values()):
             return
         async with aclosing(self._stream.subjects()) as subjects:
-            async for subject in subjects:
+            async for subject, _ in subjects:
                 if not self._is_covered(subject, consumers):
                     async with aclosing(self._strays_of(subject)) as strays:
                         async for stray in strays:
@@ -139,6 +142,11 @@ class StreamInbox:
     def backlog(self) -> dict[tuple[str, Source], int]:
         """Return what the consumers were owed when they were last asked."""
         return self._backlog
+
+    async def dead_commands(self) -> dict[str, int]:
+        """Return how many dead letters of participants are kept, by service."""
+        async with aclosing(self._dead.subjects(self._names.subject("sagadead.command.*"))) as found:
+            return {subject.rpartition(".")[2]: number async for subject, number in found}
 
     def age(self, message: InboundMessage) -> float:
         """Return the seconds for which the server has had a message."""

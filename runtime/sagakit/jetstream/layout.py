@@ -135,23 +135,25 @@ async def _make_layout(link: Link, names: Names, options: StreamOptions, level: 
     # most accounts may not, and the server would log a violation each time that one of them tries.
     if is_new:
         await make_jobs(link, names, options)
-        await make_commands(link, names, options)
+        await make_queues(link, names, options)
+        await make_values(link, names, options)
     return configs
 
 
-async def make_commands(link: Link, names: Names, options: StreamOptions) -> None:
-    """Make the stream of the commands if it is missing. Raises BadBucket, Unavailable."""
-    commands = {
-        "name": names.commands,
-        "subjects": [names.subject("sagacmd.>")],
+async def make_queues(link: Link, names: Names, options: StreamOptions) -> None:
+    """Make the two streams of commands if they are missing. Raises BadBucket, Unavailable."""
+    base = {
         "retention": "workqueue",
         "discard": "new",
         "duplicate_window": round(DUPLICATES * SECOND),
-        "description": "sagakit: commands to participants",
         "storage": options.storage,
         "num_replicas": _replicas(link, options),
     }
-    await _ensure(link, commands)
+    for name, subject, of in (
+        (names.commands, names.command_subject(">"), "commands to participants"),
+        (names.intake, names.intake_subject(">"), "commands that start, signal and cancel sagas"),
+    ):
+        await _ensure(link, base | {"name": name, "subjects": [subject], "description": f"sagakit: {of}"})
 
 
 async def make_jobs(link: Link, names: Names, options: StreamOptions) -> None:
@@ -163,6 +165,14 @@ async def make_jobs(link: Link, names: Names, options: StreamOptions) -> None:
         replicas=_replicas(link, options),
     )
     await make_bucket(link, names.jobs, bucket)
+
+
+async def make_values(link: Link, names: Names, options: StreamOptions) -> None:
+    """Make the bucket of the large values if it is missing. Raises BadBucket, Unavailable."""
+    bucket = BucketOptions(
+        description="sagakit: large values of sagas", storage=options.storage, replicas=_replicas(link, options)
+    )
+    await make_bucket(link, names.values, bucket)
 
 
 def _replicas(link: Link, options: StreamOptions) -> int:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import trio
 from nats.aio.subscription import Subscription as NatsSubscription
 
-from sagakit.errors import Unavailable
+from sagakit.errors import StoreError, Unavailable
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.parser import Delivery
 from sagakit.jetstream.subscriptions import CLOSE_TIMEOUT
-from sagakit.store.ports import Subscription, WireEvent, WireMessage
+from sagakit.jetstream.wire import Message
+from sagakit.store.ports import Subscription, WireEvent, WireMessage, WireRequest
 
 
 class LinkWire:
@@ -46,6 +47,10 @@ class LinkWire:
     ) -> bytes:
         """Send a message and return the payload of its answer."""
         return await self._link.request(subject, payload, headers=headers, timeout=timeout)
+
+    async def request_all(self, requests: Sequence[WireRequest]) -> Sequence[bytes | StoreError]:
+        """Send messages as `request` does, and return the answers to all of them, or what went wrong with each."""
+        return await self._link.request_all([Message(*request) for request in requests])
 
     def tell(self, subject: str, payload: bytes, *, headers: bytes = b"", reply: str = "") -> None:
         """Send a message that wants no answer here."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sagakit.errors import BadBucket, Unavailable
 from sagakit.jetstream.answers import AWAY
-from sagakit.jetstream.layout import StreamOptions, make_commands, make_jobs
+from sagakit.jetstream.layout import StreamOptions, make_jobs, make_queues, make_values
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.one_stream import ask_stream
 from sagakit.jetstream.server_check import BATCHES, BATCHES_LEVEL
@@ -16,12 +16,13 @@ from sagakit.store.permissions import batched_streams
 
 
 async def complete_layout(link: Link, names: Names, options: StreamOptions, level: int) -> None:
-    """Make the bucket of the jobs and the stream of the commands, and have streams take atomic batches.
+    """Make the buckets of jobs and large values and the streams of commands, and have streams take atomic batches.
 
     These need a server whose API `level` has them. Raises BadBucket, StoreError.
     """
     await make_jobs(link, names, options)
-    await make_commands(link, names, options)
+    await make_queues(link, names, options)
+    await make_values(link, names, options)
     if level >= BATCHES_LEVEL:
         for stream in batched_streams(names):
             await _allow_batches(link, stream)

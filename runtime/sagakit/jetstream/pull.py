@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from logging import DEBUG, INFO, getLogger
+from logging import DEBUG, INFO, WARNING, getLogger
 from typing import Any
 
 import msgspec
@@ -19,7 +19,8 @@ from sagakit.errors import StoreError, StreamMissing
 from sagakit.jetstream.answers import ApiError
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.parser import Delivery
-from sagakit.jetstream.wire import unsent
+from sagakit.jetstream.wire import acknowledges, unsent
+from sagakit.ration import Ration
 
 _log = getLogger("sagakit.inbox")
 
@@ -88,6 +89,8 @@ class Pull:
         self._owed = 0
         self._lost = ""
         self._news = trio.Event()
+        self._is_ours = acknowledges(consumer.stream, consumer.name)
+        self._ration = Ration(_log)
         self._came: deque[tuple[float, Delivery]] = deque()
         """Messages that were not taken yet, each with the time at which it came."""
 
@@ -161,6 +164,9 @@ class Pull:
         self._news.set()
 
     def _take(self, delivery: Delivery) -> None:
+        if delivery.reply and not self._is_ours(delivery.reply):
+            self._ration.say(WARNING, "%s: ignored a message that it has not handed out", self._consumer.name)
+            return
         if delivery.reply:
             self._owed = max(0, self._owed - 1)
             self._came.append((trio.current_time(), delivery))

@@ -226,6 +226,8 @@ class Puller:
                 self._broken = message.headers.partition(b"\r\n")[0].decode(errors="replace")
             self._ended.set()
             return
+        if not message.reply.startswith("$JS.ACK."):
+            return  # anybody may publish to an inbox
         sequence, at, left = _position(message.reply)
         self._left = left if sequence < self._upto else 0
         self._owed -= 1

@@ -19,13 +19,17 @@ class StreamCommands:
 
     async def check(self) -> None:
         """Check that the stream exists."""
-        stream = self._names.commands
-        error = (await ask_stream(self._link, f"$JS.API.STREAM.INFO.{stream}")).error
-        if error is not None and error.err_code == NOT_FOUND:
-            raise LayoutMissing([stream])
-        if error is not None:
-            raise self._link.refused(error, stream)
+        await check_stream(self._link, self._names.commands)
 
     async def send(self, endpoint: str, *, id: str, payload: bytes) -> None:
         """Append a command."""
         await publish(self._link, self._names.command_subject(endpoint), payload, {"Nats-Msg-Id": id})
+
+
+async def check_stream(link: Link, stream: str) -> None:
+    """Check that a stream exists. Raises LayoutMissing, StoreError."""
+    error = (await ask_stream(link, f"$JS.API.STREAM.INFO.{stream}")).error
+    if error is not None and error.err_code == NOT_FOUND:
+        raise LayoutMissing([stream])
+    if error is not None:
+        raise link.refused(error, stream)

@@ -24,7 +24,7 @@ from sagakit.jetstream.link_wire import LinkWire
 from sagakit.jetstream.older_layout import complete_layout
 from sagakit.jetstream.quota import usage_of_account
 from sagakit.jetstream.server_check import check_server, names_as_made
-from sagakit.jetstream.step_commands import StreamCommands
+from sagakit.jetstream.step_commands import StreamCommands, check_stream
 from sagakit.jetstream.wire_reading import WireReading
 from sagakit.store.names import Names
 from sagakit.store.ports import BucketUsage
@@ -56,6 +56,7 @@ class JetStreamStore:
         self.archive: Bucket = _bucket(link, names, names.archive, batches)
         self.meta: Bucket = Bucket(link, names, [names.meta])
         self.workers: Bucket = Bucket(link, names, [names.workers])
+        self.values: Bucket = Bucket(link, names, [names.values])
         self.events: Events = Events(link, names) if batches is None else GatheringEvents(link, names, batches)
         self.reading: WireReading = WireReading(LinkWire(link), names, link.refused)
         self.commands: StreamCommands = StreamCommands(link, names)
@@ -85,6 +86,10 @@ class JetStreamStore:
         """Add what a layout lacks that an older version has made."""
         level = await check_server(self.wire, self._link.server_version)
         await complete_layout(self._link, self.names, self._options, level)
+
+    async def check_values(self) -> None:
+        """Check that there is a bucket of large values."""
+        await check_stream(self._link, f"KV_{self.names.values}")
 
     async def account_usage(self) -> BucketUsage | None:
         """Ask how much storage the account uses."""

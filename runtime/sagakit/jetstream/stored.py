@@ -99,16 +99,16 @@ class StreamReader:
             if not page or len(found) >= answer.total:
                 return found
 
-    async def subjects(self) -> AsyncGenerator[str]:
-        """Yield the subjects of which there are messages."""
+    async def subjects(self, pattern: str = ">") -> AsyncGenerator[tuple[str, int]]:
+        """Yield the subjects of a pattern of which there are messages, each with their number."""
         offset = 0
         while True:
-            request = msgspec.json.encode({"subjects_filter": ">", "offset": offset})
+            request = msgspec.json.encode({"subjects_filter": pattern, "offset": offset})
             answer = _stream.decode(await self._link.request(f"$JS.API.STREAM.INFO.{self._stream}", request))
             self._check(answer.error)
             page = answer.state.subjects or {}
-            for subject in page:
-                yield subject
+            for found in page.items():
+                yield found
             offset += len(page)
             if not page or offset >= answer.total:
                 return

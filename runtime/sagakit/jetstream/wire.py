@@ -57,8 +57,19 @@ def unsent(block: bytes) -> int | None:
     return int(found[1]) if found else None
 
 
+def acknowledges(stream: str, consumer: str) -> Callable[[str], object]:
+    """Return a function that is true of the subjects that acknowledge what this consumer has handed out.
+
+    Anybody may publish to an inbox and name any subject for the answer, so a reader asks this first. It must neither
+    acknowledge such a message, for then it would publish where another has no right to, nor ask when it was stored.
+    """
+    of = rf"{re.escape(stream)}\.{re.escape(consumer)}"
+    # newer subjects name a domain and an account before the stream, and have a token at their end
+    return re.compile(rf"\$JS\.ACK\.(?:[^. ]+\.[^. ]+\.)?{of}(?:\.\d+){{5}}(?:\.[^. ]+)?").fullmatch
+
+
 def stored_at(reply: str) -> tuple[int, float]:
-    """Return a message's sequence in the stream, and when it was stored, from the subject for its acknowledgement."""
+    """Return a message's sequence in the stream, and when it was stored, from a subject that `acknowledges` it."""
     words = reply.split(".")
     at = 5 if len(words) == 9 else 7  # newer ones name a domain and an account
     return int(words[at]), int(words[at + 2]) / 1e9

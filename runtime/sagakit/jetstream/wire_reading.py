@@ -204,6 +204,7 @@ class WireReading:
         self.archive: Sequence[WireStream] = [self._bucket(name) for name in names.archive]
         self.events: Sequence[WireStream] = [WireStream(wire, name, "", refused) for name in names.events]
         self.workers: WireStream = self._bucket(names.workers)
+        self.values: WireStream = self._bucket(names.values)
         self.meta: WireStream = self._bucket(names.meta)
 
     def _bucket(self, name: str) -> WireStream:

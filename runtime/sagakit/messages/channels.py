@@ -12,7 +12,7 @@ ALLOWED: Mapping[Channel, frozenset[str]] = {
     "client": frozenset({"start", "signal", "cancel"}),
     "operator": frozenset({"retry", "mark-undone", "complete-step", "compensate", "terminate", "report"}),
     "system": frozenset({"start", "child-ended", "reverse", "release"}),
-    "reply": frozenset({"report", "reply"}),
+    "reply": frozenset({"report", "reply", "heartbeat"}),
 }
 """Kinds of requests by channel. A start over `system` is that of a child; an operator may report for a participant."""
 

@@ -21,11 +21,12 @@ def command_grants(commands: Sequence[Command], names: Names) -> Iterator[Grant]
 
     A command that does not name its stream needs its consumer on whichever stream stores the subject.
     """
-    if any(not command.stream for command in commands):
+    places = [names.intake_place(command.subject, command.stream) for command in commands]
+    if any(not place.stream for place in places):
         yield Grant("$JS.API.STREAM.NAMES", "find the streams of its commands")
-    for command in commands:
-        consumer = f"{command.stream or '*'}.{names.intake_consumer(command.name)}"
-        told = f"commands of {command.subject}"
+    for command, place in zip(commands, places, strict=True):
+        consumer = f"{place.stream or '*'}.{names.intake_consumer(command.name)}"
+        told = f"commands of {place.subject}"
         yield Grant(f"$JS.API.CONSUMER.INFO.{consumer}", f"check the consumer of {told}")
         yield Grant(f"$JS.API.CONSUMER.CREATE.{consumer}", f"create the consumer of {told}")
         yield Grant(f"$JS.API.CONSUMER.MSG.NEXT.{consumer}", f"take {told}")

@@ -1,4 +1,4 @@
-"""Commands: messages on a stream of the user's own that start, signal or cancel sagas. Pure: no I/O here.
+"""Commands: messages on a stream that start, signal or cancel sagas. Pure: no I/O here.
 
 A command is plain JSON, or a CloudEvent in either of its modes. It becomes a message for the inbox, whose id derives
 from the command, so that a command that is delivered again is applied once.
@@ -53,7 +53,8 @@ class Command:
 
     `id` says where the saga's id is, `input` where the saga's input or the signal's payload is: the whole data unless
     it is given. `start` is where a consumer that is made now begins. `stream` is the stream's name, which is found
-    by the subject without it. Raises InvalidConfig.
+    by the subject without it. With `stream=None` the commands are on the runtime's own stream, a work queue, where a
+    subject begins with `sagaintake.`, and `start` must be "all". Raises InvalidConfig.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Command:
         input: FromCommand | None = None,
         signal: Signal[Any, Any] | None = None,
         cancel: bool = False,
-        stream: str = "",
+        stream: str | None = "",
     ) -> None:
         if not isinstance(subject, str) or not subject or any(char.isspace() for char in subject):
             raise InvalidConfig(f"Command({subject!r}): write a subject of NATS, such as 'orders.place'")
@@ -76,6 +77,10 @@ class Command:
             raise InvalidConfig(f"Command({subject!r}): id= names the field with the saga's id, or is a function")
         if signal is not None and cancel:
             raise InvalidConfig(f"Command({subject!r}): say signal= or cancel=True, not both")
+        if stream is None and start != "all":
+            raise InvalidConfig(
+                f"Command({subject!r}, start={start!r}): on the runtime's own stream, a work queue, say start='all'"
+            )
         self.subject: str = subject
         self.saga: type[Saga[Any, Any]] = saga
         self.saga_type: str = compiled(saga).plan.saga_type
@@ -83,7 +88,7 @@ class Command:
             "cancel" if cancel else "start" if signal is None else "signal"
         )
         self.signal: str = "" if signal is None else _signal_name(self, signal)
-        self.stream: str = stream
+        self.stream: str | None = stream
         self.begin: Mapping[str, object] = _begin(subject, start)
         """The start position, in the words of a consumer's configuration."""
         self._id = id
@@ -160,11 +165,14 @@ def _head(command: Command) -> str:
     return {"start": "", "signal": f"signal/{command.signal}/", "cancel": "cancel/"}[command.kind]
 
 
-def read_command(subject: str, headers: Mapping[str, str], payload: bytes, *, position: str) -> CommandMessage:
+def read_command(
+    subject: str, headers: Mapping[str, str], payload: bytes, *, position: str, prefix: str = ""
+) -> CommandMessage:
     """Return a command as it came. `position` names its place in its stream. Raises InvalidInput if it is not JSON.
 
     Its id is the one that its sender has given it: `Nats-Msg-Id`, or that of the CloudEvent with its source. Without
-    one it is its place in the stream, which is the same each time that it is delivered.
+    one it is its place in the stream, which is the same each time that it is delivered. `prefix` is what a sender may
+    have put before an id to make it unique in the stream.
     """
     try:
         data = _JSON.decode(payload)
@@ -178,7 +186,7 @@ def read_command(subject: str, headers: Mapping[str, str], payload: bytes, *, po
     event = f"{attributes.get('source', '')}#{attributes['id']}" if attributes.get("id") else ""
     return CommandMessage(
         subject=subject,
-        id=headers.get("Nats-Msg-Id") or event or position,
+        id=headers.get("Nats-Msg-Id", "").removeprefix(prefix) or event or position,
         data=data,
         headers=headers,
         attributes=attributes,

@@ -15,7 +15,8 @@ class StepCommand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     `key` is that of this work, `action_key` that of the action that it is about; for `do` they are the same. No
     command under `action_key` was sent before `key_since`. The reply names `key`, `run` and `attempt`, and goes to
     `reply_to`; it is awaited until `deadline`. Both times are in seconds since the epoch. `result` is what the
-    action has replied, for an undo.
+    action has replied, for an undo. While it works the participant sends a heartbeat at least every `heartbeat`
+    seconds, if that is given.
     """
 
     kind: CallKind
@@ -28,6 +29,7 @@ class StepCommand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     reply_to: str
     payload: msgspec.Raw
     result: msgspec.Raw = NOTHING
+    heartbeat: float | None = None
     trace: dict[str, str] | None = None
 
     @classmethod
@@ -44,5 +46,6 @@ class StepCommand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
             reply_to=reply_to,
             payload=effect.payload,
             result=effect.result,
+            heartbeat=effect.heartbeat,
             trace=trace,
         )

@@ -6,6 +6,7 @@ kv_keys    keys in a KV bucket, for handlers that are idempotent themselves
 sql_keys   keys in a table of the user's own database
 work       the rules: what a command leads to
 replies    the reply, as JSON
+work_signs  the signs of life of a command that is being worked on
 serving    takes commands from NATS, has them worked on, and answers them
 registration  says to NATS micro what a participant serves
 server_time  the time by which old keys are known

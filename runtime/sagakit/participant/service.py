@@ -16,6 +16,7 @@ from sagakit.definition.step_answers import Done, NotDone
 from sagakit.definition.value_codec import Codec
 from sagakit.errors import DefinitionError
 from sagakit.naming import check_name
+from sagakit.participant.work_signs import WorkSigns
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -37,6 +38,26 @@ class CommandContext(msgspec.Struct, frozen=True, kw_only=True):
     deadline: datetime
     transaction: Any
     trace: dict[str, str]
+    signs: WorkSigns | None = None
+
+    def heartbeat(self) -> None:
+        """Tell the saga that the work goes on, within a second, if the saga asks for heartbeats. For any thread.
+
+        While the handler waits for something, this is done without it. So it is for work that keeps the event loop
+        busy for long, between two parts of it.
+        """
+        if self.signs is not None:
+            self.signs.beat()
+
+    def progress(self, value: object) -> None:
+        """Tell the saga how far the work has come, as a small JSON value, such as `0.4` or `{"pages": 12}`.
+
+        People see the last one in the saga's description while the work goes on; the saga's course does not depend on
+        it. The first one is told within a second, then one every 5 seconds, of several the last. For any thread. Raises
+        InvalidInput for what is not JSON, or has more than 4 KiB.
+        """
+        if self.signs is not None:
+            self.signs.progress(value)
 
 
 WorkHandler: TypeAlias = Callable[[Q, CommandContext], Awaitable[R]]

@@ -7,19 +7,21 @@ known by its key. It stands on a `Wire`, so it serves trio and asyncio programs 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from logging import getLogger
+from logging import WARNING, getLogger
 from typing import Any
 
 import msgspec
 
-from sagakit.engine.keys import CallKind
+from sagakit.definition.payloads import PLAIN_PAYLOADS, Payloads
+from sagakit.engine.keys import CallKind, step_of
+from sagakit.engine.value_places import progress_part
 from sagakit.errors import UNREADABLE, Ambiguous, BadBucket, StoreError, Unavailable
 from sagakit.jetstream.answers import ApiError, PubAck, to_error
 from sagakit.jetstream.dead_letter import MESSAGE_ID, cut_to_fit, dead_headers
-from sagakit.jetstream.wire import header_block, header_fields, stored_at, unsent
+from sagakit.jetstream.wire import acknowledges, header_block, header_fields, stored_at, unsent
 from sagakit.messages.step_command import StepCommand
 from sagakit.naming import SagaKey
 from sagakit.participant.key_store import Keys
@@ -27,6 +29,8 @@ from sagakit.participant.registration import Registered, Registration
 from sagakit.participant.server_time import ServerTime
 from sagakit.participant.service import Service
 from sagakit.participant.work import reply_to
+from sagakit.participant.work_signs import TICK, WorkSigns
+from sagakit.ration import Ration
 from sagakit.store.names import Names
 from sagakit.store.ports import Wire, WireEvent, WireMessage
 from sagakit.tracing import CommandTracing, HandledCommand
@@ -86,10 +90,12 @@ class Serving:
         at_once: int,
         tracing: CommandTracing | None = None,
         micro: bool = False,
+        payloads: Payloads = PLAIN_PAYLOADS,
     ) -> None:
         self._wire = wire
         self._names = names
         self._tracing = tracing
+        self._payloads = payloads
         self._participant = participant
         self._keys = keys
         self._time = ServerTime(wire, names)
@@ -100,18 +106,33 @@ class Serving:
         ]
         self._registration = Registration(wire, names, participant, endpoints, self._time)
         self._micro = micro
+        self._at_work: set[WorkSigns] = set()
         self._stopped = wire.event()
 
     async def run(self) -> None:
         """Serve until `stop`, and then until all commands that are in hand are answered."""
         shown = [partial(self._registration.run, self._stopped)] if self._micro else []
-        await self._wire.together(*(intake.run for intake in self._intakes), *shown)
+        await self._wire.together(*(intake.run for intake in self._intakes), self._show_signs, *shown)
 
     def stop(self) -> None:
         """Take no more commands. What has come and is not begun goes to other processes at once."""
         self._stopped.set()
         for intake in self._intakes:
             intake.stop()
+
+    async def _show_signs(self) -> None:
+        """Tell of the commands in hand, until the last one is answered."""
+        while self._at_work or not self._stopped.is_set():
+            if self._stopped.is_set():
+                await self._wire.sleep(TICK / 4)
+            else:
+                await self._wire.within(TICK, self._stopped)
+            now = self._wire.now()
+            for signs in self._at_work:
+                message = signs.due(now)
+                if message is not None:
+                    # nobody waits for an answer: one that is lost is made up for by the next
+                    self._wire.tell(signs.reply_to, message)
 
     async def _handle(self, served: Registered, message: WireMessage) -> bool:
         """Work on a command and answer it. Return False if it has to come again."""
@@ -129,14 +150,23 @@ class Serving:
             _log.warning("%s: not begun, and tried again: %s", message.subject, error)
             return False
         began = self._wire.now()
-        with self._span(message, command) as span:
-            reply = await reply_to(served.endpoint, command, self._keys, now)
+        seal = partial(self._payloads.kept, saga=key, part=progress_part(step_of(command.key)))
+        with self._span(message, command) as span, self._showing(WorkSigns(command, began, seal)) as signs:
+            reply = await reply_to(served.endpoint, command, self._keys, now, self._payloads, signs)
             served.stats.count(self._wire.now() - began, error=reply.reason if reply.answer == "unknown" else "")
             if span is not None:
                 span.answered(reply.answer, reply.reason or reply.code or "")
         id = f"{key}/{command.key}/{command.attempt}/{reply.answer}"
         payload = msgspec.json.encode(reply)
         return await self._store(command.reply_to, payload, {MESSAGE_ID: id})
+
+    @contextmanager
+    def _showing(self, signs: WorkSigns) -> Iterator[WorkSigns]:
+        self._at_work.add(signs)
+        try:
+            yield signs
+        finally:
+            self._at_work.discard(signs)
 
     def _span(self, message: WireMessage, command: StepCommand) -> AbstractContextManager[HandledCommand | None]:
         """Return the span of a command, which ends with the block; nothing if this participant does not trace."""
@@ -193,6 +223,8 @@ class _Intake:
         self._stream = names.commands
         self._subject = names.command_subject(endpoint)
         self._name = endpoint.replace(".", "_")
+        self._is_ours = acknowledges(self._stream, self._name)
+        self._ration = Ration(_log)
         self._handle = handle
         self._at_once = at_once
         self._inbox = ""
@@ -278,6 +310,9 @@ class _Intake:
             self._owed = 0 if left is None else max(0, self._owed - left)
             self._want()
             return
+        if not self._is_ours(message.reply):
+            self._ration.say(WARNING, "%s: ignored a message that it has not handed out", self._name)
+            return
         self._owed = max(0, self._owed - 1)
         if self._stopped.is_set():
             self._wire.tell(message.reply, b"-NAK")
@@ -291,8 +326,11 @@ class _Intake:
     async def _mind(self) -> None:
         """Show that handlers live, and ask anew when the server has fallen silent."""
         silent_since, heard = self._wire.now(), self._heard
-        while not self._stopped.is_set():
-            await self._wire.within(AGAIN, self._stopped)
+        while self._in_hand or not self._stopped.is_set():
+            if self._stopped.is_set():
+                await self._wire.sleep(AGAIN / 4)
+            else:
+                await self._wire.within(AGAIN, self._stopped)
             for reply in self._in_hand:
                 self._wire.tell(reply, b"+WPI")
             if heard != self._heard:

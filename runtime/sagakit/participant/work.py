@@ -14,15 +14,20 @@ from typing import Any
 
 import msgspec
 
+from sagakit.definition.payloads import PLAIN_PAYLOADS, Payloads
 from sagakit.definition.raised import is_interrupt, told
 from sagakit.definition.step_answers import Done, NotDone, Reject, Retry
 from sagakit.engine import ReplyAnswer
+from sagakit.engine.keys import step_of
 from sagakit.engine.record import NOTHING
-from sagakit.errors import UnreadableValue
+from sagakit.engine.value_places import DETAIL, given_part, result_part
+from sagakit.errors import UnreadableValue, Unwritable
 from sagakit.messages.step_command import StepCommand
+from sagakit.naming import SagaKey
 from sagakit.participant.key_store import Busy, KeptReply, Keys
 from sagakit.participant.replies import CommandReply
 from sagakit.participant.service import CommandContext, ServiceEndpoint
+from sagakit.participant.work_signs import WorkSigns
 
 _log = getLogger("sagakit.participant")
 
@@ -38,18 +43,78 @@ class _NotDone(Exception):
         self.retry = retry
 
 
-async def reply_to(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys, now: float) -> CommandReply:
+class _Work:
+    """The work on one command: its values, opened and sealed, and what its handler gets."""
+
+    def __init__(
+        self,
+        endpoint: ServiceEndpoint[Any, Any],
+        command: StepCommand,
+        payloads: Payloads,
+        signs: WorkSigns | None,
+    ) -> None:
+        saga_type, _, rest = command.key.partition("/")
+        self._saga = SagaKey(saga_type, rest.partition(f"/{command.run}/")[0])
+        self._step = step_of(command.key)
+        self._endpoint = endpoint
+        self._command = command
+        self._payloads = payloads
+        self._signs = signs
+
+    def given(self) -> Any:
+        """Return the command as its handler gets it. Raises UnreadableValue."""
+        codec, data = self._endpoint.command, self._command.payload
+        return self._payloads.read(codec, data, self._saga, given_part(self._step))
+
+    def kept(self, result: msgspec.Raw) -> Any:
+        """Return a result that was kept. Raises UnreadableValue."""
+        return self._payloads.read(self._endpoint.result, result, self._saga, result_part(self._step))
+
+    def encoded(self, result: object) -> msgspec.Raw:
+        """Return a result as it is kept and sent. Raises Unwritable."""
+        return self._payloads.write(self._endpoint.result, result, self._saga, result_part(self._step))
+
+    def detail(self, error: Reject) -> msgspec.Raw:
+        """Return the detail of a refusal as it is kept and sent. A refusal stays one without its detail."""
+        try:
+            return self._payloads.kept(msgspec.Raw(_encoder.encode(error.detail)), *DETAIL)
+        except Unwritable as fault:
+            return msgspec.Raw(_encoder.encode({"not_sealed": fault.reason}))
+
+    def call(self, transaction: Any) -> CommandContext:
+        """Return the context of a handler that works within a transaction, or within None."""
+        command = self._command
+        return CommandContext(
+            key=command.action_key,
+            run=command.run,
+            attempt=command.attempt,
+            deadline=datetime.fromtimestamp(command.deadline, UTC),
+            transaction=transaction,
+            trace=command.trace or {},
+            signs=self._signs,
+        )
+
+
+async def reply_to(
+    endpoint: ServiceEndpoint[Any, Any],
+    command: StepCommand,
+    keys: Keys,
+    now: float,
+    payloads: Payloads = PLAIN_PAYLOADS,
+    signs: WorkSigns | None = None,
+) -> CommandReply:
     """Work on a command, and return the reply. Only errors that concern the whole program are raised."""
     if keys.horizon is not None and command.key_since < now - keys.horizon:
         return _reply(command, "unknown", reason="expired: the key is older than the keys that are kept")
+    work = _Work(endpoint, command, payloads, signs)
     try:
         match command.kind:
             case "do":
-                return await _do(endpoint, command, keys)
+                return await _do(endpoint, command, keys, work)
             case "undo":
-                return await _undo(endpoint, command, keys)
+                return await _undo(endpoint, command, keys, work)
             case "check":
-                return await _check(endpoint, command, keys)
+                return await _check(endpoint, command, keys, work)
     except Busy:
         return _reply(command, "retry", reason="the work under this key is under way", after=BUSY_FOR)
     except UnreadableValue as error:
@@ -57,7 +122,7 @@ async def reply_to(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, ke
     except _NotDone as error:
         return _retry(command, error.retry, "not_done")
     except Reject as error:
-        return _reply(command, "rejected", code=error.code, payload=_detail(error))
+        return _reply(command, "rejected", code=error.code, payload=work.detail(error))
     except Retry as error:
         return _retry(command, error, "retry")
     except Exception as error:  # whatever else a handler raises: nobody knows what it has done
@@ -67,18 +132,18 @@ async def reply_to(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, ke
         return _reply(command, "unknown", reason=told(error))
 
 
-async def _do(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys) -> CommandReply:
-    given = endpoint.command.decode(command.payload)
+async def _do(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys, work: _Work) -> CommandReply:
+    given = work.given()
 
-    async def work(transaction: Any) -> KeptReply:
+    async def act(transaction: Any) -> KeptReply:
         try:
-            result = await endpoint.fn(given, _call(command, transaction))
+            result = await endpoint.fn(given, work.call(transaction))
         except Reject as error:
-            return KeptReply(answer="rejected", code=error.code, payload=_detail(error))
-        return KeptReply(answer="done", payload=msgspec.Raw(endpoint.result.encode(result)))
+            return KeptReply(answer="rejected", code=error.code, payload=work.detail(error))
+        return KeptReply(answer="done", payload=work.encoded(result))
 
     try:
-        kept = await keys.do(command.action_key, work)
+        kept = await keys.do(command.action_key, act)
     except Retry as error:
         if not error.not_done:
             raise
@@ -87,19 +152,19 @@ async def _do(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: K
     return _reply(command, kept.answer, payload=kept.payload, code=kept.code or None)
 
 
-async def _undo(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys) -> CommandReply:
+async def _undo(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys, work: _Work) -> CommandReply:
     async def undo(transaction: Any, kept: KeptReply | None) -> None:
         nothing_done = keys.is_atomic if kept is None else kept.answer != "done"
         if endpoint.undo_fn is None or nothing_done:
             return
-        result = None if kept is None else endpoint.result.decode(kept.payload)
-        await endpoint.undo_fn(endpoint.command.decode(command.payload), result, _call(command, transaction))
+        result = None if kept is None else work.kept(kept.payload)
+        await endpoint.undo_fn(work.given(), result, work.call(transaction))
 
     await keys.burn(command.action_key, undo)
     return _reply(command, "done")
 
 
-async def _check(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys) -> CommandReply:
+async def _check(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys, work: _Work) -> CommandReply:
     """Say whether the action has happened. A `not_done` burns its key first, so that it cannot happen any more."""
     kept = await keys.look(command.action_key)
     if kept is not None and kept.answer == "done":
@@ -107,9 +172,9 @@ async def _check(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys
     if kept is None and not keys.is_atomic:
         if endpoint.check_fn is None:
             return _reply(command, "unknown", reason="nothing is kept under the key, and the work may have happened")
-        answer = await endpoint.check_fn(endpoint.command.decode(command.payload), _call(command, None))
+        answer = await endpoint.check_fn(work.given(), work.call(None))
         if isinstance(answer, Done):
-            return _reply(command, "done", payload=msgspec.Raw(endpoint.result.encode(answer.result)))
+            return _reply(command, "done", payload=work.encoded(answer.result))
         if not isinstance(answer, NotDone):
             return _reply(command, "unknown", reason="the check does not know yet")
     await keys.burn(command.action_key, _unless_done)
@@ -120,21 +185,6 @@ async def _unless_done(transaction: Any, kept: KeptReply | None) -> None:
     """Undo nothing: it was just seen that nothing was done. A key that was worked on since then is busy."""
     if kept is not None and kept.answer == "done":
         raise Busy
-
-
-def _call(command: StepCommand, transaction: Any) -> CommandContext:
-    return CommandContext(
-        key=command.action_key,
-        run=command.run,
-        attempt=command.attempt,
-        deadline=datetime.fromtimestamp(command.deadline, UTC),
-        transaction=transaction,
-        trace=command.trace or {},
-    )
-
-
-def _detail(error: Reject) -> msgspec.Raw:
-    return msgspec.Raw(_encoder.encode(error.detail))
 
 
 def _retry(command: StepCommand, error: Retry, answer: ReplyAnswer) -> CommandReply:

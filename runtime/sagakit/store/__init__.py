@@ -15,6 +15,7 @@ gathering          which writes go singly, and which share an atomic batch
 bucket             the part of a bucket that is the same for every store
 starting           telling starts from other messages
 faults             faults that a test injects into the store in memory
+claimed_values     the parts of large values in their bucket
 """
 
 from sagakit.store.names import Names as Names

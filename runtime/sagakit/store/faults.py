@@ -32,7 +32,7 @@ class StoreFault(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Watched(NamedTuple):
-    """A write on its way. `where` is `state`, `archive`, `events`, `commands` or `other`.
+    """A write on its way. `where` is `state`, `archive`, `values`, `events`, `commands` or `other`.
 
     `key` is a bucket's key, a subject, or the id of a command.
     """

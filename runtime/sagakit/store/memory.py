@@ -250,6 +250,7 @@ class MemoryStore:
         self.archive: MemoryKeyValue = MemoryKeyValue(connection, names, names.archive, where="archive")
         self.meta: MemoryKeyValue = MemoryKeyValue(connection, names, [names.meta])
         self.workers: MemoryKeyValue = MemoryKeyValue(connection, names, [names.workers])
+        self.values: MemoryKeyValue = MemoryKeyValue(connection, names, [names.values], where="values")
         self.events: MemoryEvents = MemoryEvents(connection, names)
         self.reading: MemoryReading = MemoryReading(connection, names)
         self.commands: MemoryCommands = MemoryCommands(connection)
@@ -287,6 +288,10 @@ class MemoryStore:
         return self._connection.handed_in
 
     async def complete_layout(self) -> None:
+        """Do nothing: every bucket is created when it is first asked for."""
+        await trio.lowlevel.checkpoint()
+
+    async def check_values(self) -> None:
         """Do nothing: every bucket is created when it is first asked for."""
         await trio.lowlevel.checkpoint()
 

@@ -13,7 +13,7 @@ from sagakit.store.memory_connection import MemoryConnection
 from sagakit.store.memory_server import DeadLetter, Queued
 from sagakit.store.names import Channel, Names, SagaKey
 from sagakit.store.ports import ACK_WAIT, DUPLICATES, Burial, InboundMessage, Parking, Source
-from sagakit.store.starting import is_start
+from sagakit.store.starting import is_heartbeat, is_start
 
 
 class MemoryInbox:
@@ -80,18 +80,18 @@ class MemoryInbox:
         message.acknowledger.ack()
         return None
 
-    async def start_waits(self, message: InboundMessage) -> bool:
+    async def start_waits(self, key: SagaKey) -> bool:
         """Return True if a start of the same saga is in the inbox."""
         await self._reached()
-        address = (message.saga_type, message.saga_id)
-        same = [one for one in self._connection.server.inbox if (one.saga_type, one.saga_id) == address]
+        same = [one for one in self._connection.server.inbox if SagaKey(one.saga_type, one.saga_id) == key]
         return any(is_start(one.payload) for one in same)
 
-    async def reply_waits(self, key: SagaKey, service: str) -> bool:
+    async def reply_waits(self, key: SagaKey, service: str, *, or_heartbeat: bool = False) -> bool:
         """Return True if a reply to the saga is in the inbox; a queue in memory does not say of which service."""
         await self._reached()
         found = [one for one in self._connection.server.inbox if one.channel == "reply"]
-        return any(SagaKey(one.saga_type, one.saga_id) == key for one in found)
+        mine = [one for one in found if SagaKey(one.saga_type, one.saga_id) == key]
+        return any(or_heartbeat or not is_heartbeat(one.payload) for one in mine)
 
     async def any_start(self, saga_type: str) -> bool:
         """Return True if a start of any saga of the type is in the inbox."""
@@ -104,6 +104,11 @@ class MemoryInbox:
         nothing: tuple[InboundMessage, ...] = ()
         for message in nothing:
             yield message
+
+    async def dead_commands(self) -> dict[str, int]:
+        """Return nothing: a participant needs a server."""
+        await self._reached()
+        return {}
 
     def backlog(self) -> dict[tuple[str, Source], int]:
         """Return the messages that wait, by type and queue, as they are now."""

@@ -127,6 +127,7 @@ class MemoryReading:
             for shard in range(names.shards)
         ]
         self.workers: MemoryStream = self._bucket(names.workers)
+        self.values: MemoryStream = self._bucket(names.values)
 
     def _bucket(self, name: str) -> MemoryStream:
         return MemoryStream(self._connection, self._connection.server.bucket(name))

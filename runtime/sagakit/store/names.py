@@ -33,6 +33,13 @@ class Address(NamedTuple):
     key: SagaKey
 
 
+class CommandPlace(NamedTuple):
+    """The place of commands in JetStream: the whole subject, and the stream, empty if the server is to find it."""
+
+    subject: str
+    stream: str
+
+
 class Names(msgspec.Struct, frozen=True, kw_only=True):
     """Bucket, stream and subject names under a namespace and a number of shards."""
 
@@ -87,6 +94,11 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
     def jobs(self) -> str:
         """The bucket of the jobs: verbs for many sagas, with what has become of each."""
         return self._thing("SAGA_JOBS")
+
+    @property
+    def values(self) -> str:
+        """The bucket of the large values, of which records have references only."""
+        return self._thing("SAGA_VALUES")
 
     @property
     def events(self) -> tuple[str, ...]:
@@ -170,6 +182,21 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
         return self.subject(f"sagacmd.{endpoint}")
 
     @property
+    def intake(self) -> str:
+        """The work-queue stream of the commands that start, signal and cancel sagas."""
+        return self._thing("SAGA_INTAKE")
+
+    def intake_subject(self, subject: str) -> str:
+        """Return the subject in that stream of the commands on `subject`."""
+        return self.subject(f"sagaintake.{subject}")
+
+    def intake_place(self, subject: str, stream: str | None) -> CommandPlace:
+        """Return where the commands on `subject` are, if their stream has this name; None is the runtime's own."""
+        if stream is None:
+            return CommandPlace(self.intake_subject(subject), self.intake)
+        return CommandPlace(subject, stream)
+
+    @property
     def dead(self) -> str:
         """The stream of the dead letters."""
         return self._thing("SAGA_DEAD")
@@ -189,7 +216,7 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
         return self.subject(f"sagadead.{source}.{name if is_name(name) else '_'}")
 
     def intake_consumer(self, name: str) -> str:
-        """Return the name of a durable consumer on a stream of a user's."""
+        """Return the name of a durable consumer of a command, whichever stream it is on."""
         return self._thing(name)
 
     @property

@@ -40,19 +40,21 @@ class Permissions(msgspec.Struct, frozen=True):
 
 def streams_of(names: Names) -> list[str]:
     """Return the names of all streams, in the order in which they are created."""
-    return [*examined_streams(names), names.commands]
+    return [*needed_streams(names), *optional_streams(names)]
 
 
-def examined_streams(names: Names) -> list[str]:
-    """Return the names of the streams that a reader may ask about."""
-    return [*needed_streams(names), f"KV_{names.jobs}"]
+def optional_streams(names: Names) -> dict[str, str]:
+    """Return the names of the streams that a layout may lack, each with what needs it."""
+    return {
+        f"KV_{names.jobs}": "verbs for many sagas",
+        names.commands: "remote steps",
+        names.intake: "commands on the runtime's own stream",
+        f"KV_{names.values}": "large values",
+    }
 
 
 def needed_streams(names: Names) -> list[str]:
-    """Return the names of the streams without which nothing is opened.
-
-    Only a job and a saga with remote steps need the two that are left out.
-    """
+    """Return the names of the streams without which nothing is opened."""
     return [f"KV_{bucket}" for bucket in _buckets(names)] + [*names.events, names.inbox, names.dead]
 
 
@@ -109,6 +111,9 @@ def _worker(names: Names, inbox: Grant) -> Permissions:
         Grant(names.subject("sagadead.>"), "messages that can never be applied"),
         Grant(names.subject("sagacmd.>"), "commands of remote steps to participants"),
         Grant(f"$JS.API.STREAM.INFO.{names.commands}", "check that it exists, if a saga has remote steps"),
+        Grant(f"$KV.{names.values}.>", "store the large values of its sagas, see the option `claim_above`"),
+        Grant(f"$JS.API.STREAM.INFO.KV_{names.values}", "check that it exists, and list large values"),
+        Grant(f"$JS.API.STREAM.PURGE.KV_{names.values}", "remove large values that nothing names any more"),
         Grant(names.subject("sagactl.>"), "requests to other workers"),
         Grant(f"$JS.API.CONSUMER.CREATE.{names.inbox}.>", "create the consumers of its types"),
         Grant(f"$JS.API.CONSUMER.MSG.NEXT.{names.inbox}.>", "take messages"),
@@ -155,9 +160,13 @@ def _micro() -> Iterator[Grant]:
 
 def _client(names: Names, inbox: Grant) -> Permissions:
     read = _looker(names, inbox)
-    more = Grant(names.subject("sagain.>"), "start, signal and cancel sagas")
+    more = (
+        Grant(names.subject("sagain.>"), "start, signal and cancel sagas"),
+        Grant(f"$KV.{names.values}.start.>", "large inputs; for one type write start.TYPE.>"),
+        Grant(names.intake_subject(">"), "send commands"),
+    )
     refused = Grant(names.subject("sagadead.inbox.*"), "why its own messages were refused, as it happens")
-    return Permissions((*read.publish, more), (*read.subscribe, refused))
+    return Permissions((*read.publish, *more), (*read.subscribe, refused))
 
 
 def _operator(names: Names, inbox: Grant) -> Permissions:
@@ -184,14 +193,17 @@ def _letter(names: Names) -> Grant:
 def _jobs(names: Names) -> Iterator[Grant]:
     stream = f"KV_{names.jobs}"
     yield Grant(f"$JS.API.STREAM.INFO.{stream}", "check that it exists")
+    for one in (names.commands, f"KV_{names.values}"):
+        yield Grant(f"$JS.API.STREAM.INFO.{one}", "check that it exists, for `sagakit doctor`")
     yield Grant(f"$JS.API.STREAM.MSG.GET.{stream}", "read one job, from the leader")
     yield from _scans([stream], "list jobs")
 
 
 def _looker(names: Names, inbox: Grant) -> Permissions:
     changes = (Grant(f"$KV.{bucket}.>", "records as they change") for bucket in names.state)
+    intake = Grant(f"$JS.API.STREAM.INFO.{names.intake}", "check that it exists, before the first command")
     return Permissions(
-        (_SERVER, *_are_there(names), *_reads(names), *_scans([names.dead], "read the dead letters")),
+        (_SERVER, *_are_there(names), intake, *_reads(names), *_scans([names.dead], "read the dead letters")),
         (inbox, *changes, Grant(names.subject("saga.>"), "events as they come")),
     )
 
@@ -208,6 +220,7 @@ def _reads(names: Names) -> Iterator[Grant]:
     """Yield the rights to read: single keys of every bucket, lists of sagas and workers, histories."""
     for bucket in _buckets(names):
         yield Grant(f"$JS.API.STREAM.MSG.GET.KV_{bucket}", "read one key, from the leader")
+    yield Grant(f"$JS.API.STREAM.MSG.GET.KV_{names.values}", "read the large values of a saga, from the leader")
     yield from _scans([f"KV_{bucket}" for bucket in names.state], "list live sagas")
     yield from _scans([f"KV_{bucket}" for bucket in names.archive], "list finished sagas")
     yield from _scans([f"KV_{names.workers}"], "list workers")

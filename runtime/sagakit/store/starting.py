@@ -1,4 +1,4 @@
-"""Telling starts from other messages of the inbox, without reading the rest of the message."""
+"""Telling starts and heartbeats from other messages of the inbox, without reading the rest of the message."""
 
 from __future__ import annotations
 
@@ -16,7 +16,16 @@ _kind = msgspec.json.Decoder(_Kind)
 
 def is_start(payload: bytes) -> bool:
     """Return True if a message starts a saga; False for all others, and for bytes that cannot be read."""
+    return _kind_of(payload) == "start"
+
+
+def is_heartbeat(payload: bytes) -> bool:
+    """Return True if a message is a heartbeat; False for all others, and for bytes that cannot be read."""
+    return _kind_of(payload) == "heartbeat"
+
+
+def _kind_of(payload: bytes) -> str:
     try:
-        return _kind.decode(payload).kind == "start"
+        return _kind.decode(payload).kind
     except UNREADABLE:
-        return False
+        return ""

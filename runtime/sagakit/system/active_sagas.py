@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from logging import getLogger
+from math import inf
 
 import trio
 from sagakit_actors import (
@@ -24,11 +25,13 @@ from sagakit.errors import Fenced, RuntimeClosed
 from sagakit.system.census import Census
 from sagakit.system.config import Config
 from sagakit.system.environment import Environment
+from sagakit.system.kept_records import KeptRecord, KeptRecords
 from sagakit.system.places import Places
 from sagakit.system.saga.activation import Activation, Fresh, Passivated, Reactivate
 from sagakit.system.saga.saga_actor import SagaActor
 from sagakit.system.saga.saga_messages import Compare, Drain, Passivate, SagaMessage, Wake
 from sagakit.system.saga.slot import SagaSlot
+from sagakit.system.signs_of_life import SignsOfLife
 from sagakit.system.timers import SetAlarm
 
 _log = getLogger("sagakit")
@@ -42,7 +45,7 @@ class ActiveSagas:
 
     _environment: Environment
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, signs: SignsOfLife) -> None:
         self.supervisor: DynamicSupervisor = DynamicSupervisor(
             intensity=config.max_restarts,
             period=config.restart_period,
@@ -55,6 +58,8 @@ class ActiveSagas:
         self._active: dict[str, Ref[SagaMessage]] = {}
         self.places: Places = Places(config.max_active, granted=self._has_turn, taken=self._gives_way)
         """The places of sagas at work."""
+        self.signs: SignsOfLife = signs
+        """The signs of life of participants."""
         self.census: Census = Census()
         """The numbers of the worker's sagas by type and status."""
         self.draining: bool = False
@@ -64,6 +69,8 @@ class ActiveSagas:
         self._slots: dict[str, SagaSlot] = {}
         self._given_up: set[str] = set()
         self._passivated: dict[str, Passivated] = {}
+        self._records = KeptRecords()
+        """Records of passivated sagas."""
         self.lost_sight: bool = False
         """True if the bucket may hold a record that names this worker although the saga is not here any more."""
         self.left: bool = True
@@ -89,12 +96,27 @@ class ActiveSagas:
 
     # ----------------------------------------------------------- passivated
 
-    def passivate(self, key: str, passivated: Passivated) -> None:
-        """Passivate a saga: its actor is about to end, and the saga waits for a time, a message or a place."""
+    def passivate(self, key: str, passivated: Passivated, kept: KeptRecord | None) -> None:
+        """Passivate a saga: its actor is about to end, and the saga waits for a time, a message or a place.
+
+        Its record is `kept` as long as there is room for it.
+        """
         self._passivated[key] = passivated
-        if passivated.at is not None:
-            self._environment.timers.tell_nowait(SetAlarm(key, passivated.at))
+        if kept is not None:
+            self._records.keep(kept)
+        self._set_alarm(key, passivated)
         self.places.vacate(key)
+
+    def _set_alarm(self, key: str, passivated: Passivated) -> None:
+        at = self._due(key, passivated)
+        if at < inf:
+            self._environment.timers.tell_nowait(SetAlarm(key, at))
+
+    def _due(self, key: str, passivated: Passivated) -> float:
+        """Return when to wake a passivated saga, in seconds since the epoch; infinite if only a message wakes it."""
+        at = inf if passivated.at is None else passivated.at
+        left = self.signs.left(key)
+        return at if left == inf else min(at, self._environment.now() + left)
 
     def let_go(self) -> None:
         """Note that an actor leaves its saga to the next owner."""
@@ -102,7 +124,8 @@ class ActiveSagas:
 
     def alarms(self) -> Iterator[tuple[str, float]]:
         """Return the keys of the passivated sagas that wait for a time, and those times in seconds since the epoch."""
-        return ((key, passivated.at) for key, passivated in self._passivated.items() if passivated.at is not None)
+        due = ((key, self._due(key, passivated)) for key, passivated in self._passivated.items())
+        return ((key, at) for key, at in due if at < inf)
 
     @property
     def passivated(self) -> int:
@@ -117,32 +140,41 @@ class ActiveSagas:
     def ring(self, key: str) -> None:
         """Wake a passivated saga whose time has come, as soon as there is a place for it.
 
-        An alarm that is out of date does nothing.
+        An alarm that is out of date does nothing, or is set again if a participant has shown life since.
         """
         passivated = self._passivated.get(key)
-        if passivated is not None and passivated.at is not None and passivated.at <= self._environment.now():
+        if passivated is None:
+            return
+        if self._due(key, passivated) <= self._environment.now():
             self.places.ask(key)
+        elif self.signs.left(key) < inf:
+            self._set_alarm(key, passivated)
 
-    def reach(self, key: str) -> Ref[SagaMessage] | None:
+    def reach(self, key: str, *, looks: bool = True) -> Ref[SagaMessage] | None:
         """Return the actor of the saga under `key`; wake the saga if it is passivated. None if the saga is not here.
 
-        The actor needs no place for this: a message to a saga is applied at once.
+        A saga that is woken looks at its stored record first, and so finds out if it was removed from outside. Without
+        `looks`, for what leads to a write, the write finds that out. The actor needs no place for this: a message to a
+        saga is applied at once.
         """
         # a saga that is both active and passivated has an actor that is about to exit: callers get ActorGone from it,
         # and reach the next actor then
         if key not in self._active and key in self._passivated:
-            self._wake(key)
+            self._wake(key, looks=looks)
         return self._active.get(key)
 
-    def _wake(self, key: str) -> None:
+    def _wake(self, key: str, *, looks: bool) -> None:
         passivated = self._passivated.pop(key)
-        slot = SagaSlot(passivated.binding, key, Reactivate(passivated.published))
+        kept = self._records.take(key)
+        if kept is not None and (looks or not self._environment.is_ours_since(kept.seen_at)):
+            kept = None
+        slot = SagaSlot(passivated.binding, key, Reactivate(passivated.published, kept))
         slot.status = passivated.status
         self._live(slot)
 
     def _wake_with_place(self, key: str) -> None:
         with suppress(ActorGone):  # the supervisor has stopped: the worker ends, and its actors exit one by one
-            self._wake(key)
+            self._wake(key, looks=False)
 
     def _has_turn(self, key: str) -> None:
         """Let a saga go on that has asked for a place and has got one."""
@@ -165,6 +197,7 @@ class ActiveSagas:
         """
         ref = self._active.get(key)
         if ref is None:
+            self._records.compare(key, revision)
             return False
         try:
             ref.tell_nowait(Compare(revision, at))
@@ -184,6 +217,7 @@ class ActiveSagas:
 
     def _forget(self, key: str, passivated: Passivated) -> None:
         """Note that a saga which is not passivated any more leaves the census, unless its last actor still counts."""
+        self.signs.forget(key)
         if key not in self._active:
             self.census.moved(passivated.binding.plan.saga_type, passivated.status, None)
 
@@ -283,6 +317,7 @@ class ActiveSagas:
                 for gone in self._noting:
                     gone.add(ref.name)
                 self.census.moved(slot.binding.plan.saga_type, slot.status, None)
+                self.signs.forget(ref.name)
                 self.places.leave(ref.name)
             elif self.places.has(ref.name):  # its turn for a place came while this actor was about to exit
                 self._wake_with_place(ref.name)
@@ -300,6 +335,7 @@ class ActiveSagas:
         for key, passivated in self._passivated.items():
             self._forget(key, passivated)
         self._passivated.clear()
+        self._records.clear()
         for ref in list(self._active.values()):
             with suppress(ActorGone):
                 await ref.tell(Drain())

@@ -31,6 +31,7 @@ def _about(text: str, *, ge: float | None = None, gt: float | None = None, le: f
 
 
 _Positive = Annotated[int, Meta(ge=1)]
+_ClaimAbove = Annotated[int, Meta(ge=1024)]
 _PositiveFloat = Annotated[float, Meta(gt=0)]
 
 
@@ -66,6 +67,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         _Positive | None, _about("Bytes that a state bucket may hold, twice what live sagas need; None: no limit.")
     ] = None
     archive_ttl: Annotated[float, _about("Seconds that a finished saga is kept.", gt=0)] = 7 * 86400.0
+    claim_above: Annotated[
+        _ClaimAbove | None,
+        _about("Bytes of the largest value that a record holds; others are stored beside it. None: it holds all."),
+    ] = None
     marker_ttl: Annotated[float, _about("Seconds that an end marker is kept under a finished key.", ge=1)] = 60.0
     events_ttl: Annotated[_PositiveFloat | None, _about("Seconds that events are kept; None: forever.")] = None
     max_active: Annotated[

@@ -24,11 +24,14 @@ from sagakit.system.io.operations import PersistenceMessage
 from sagakit.system.io.publisher import PublishEvents
 from sagakit.system.io.room import Room
 from sagakit.system.isolation import Gate, IsolationMessage
+from sagakit.system.kept_records import KeptRecord
+from sagakit.system.large_values import LargeValues
 from sagakit.system.lease_status import LeaseStatus
 from sagakit.system.places import Places
 from sagakit.system.reports import Reports
 from sagakit.system.saga.activation import Passivated
 from sagakit.system.saga_tracer import SagaTracer, Written
+from sagakit.system.signs_of_life import SignsOfLife
 from sagakit.system.tally import Tally
 from sagakit.system.timers import TimersMessage
 
@@ -49,11 +52,16 @@ class SagaTable(Protocol):
         ...
 
     @property
+    def signs(self) -> SignsOfLife:
+        """The signs of life of participants."""
+        ...
+
+    @property
     def census(self) -> Census:
         """The numbers of this worker's sagas by type and status."""
         ...
 
-    def passivate(self, key: str, passivated: Passivated) -> None:
+    def passivate(self, key: str, passivated: Passivated, kept: KeptRecord | None) -> None:
         """Passivate a saga: its actor is about to end, and the saga waits for a time, a message or a place."""
         ...
 
@@ -96,6 +104,7 @@ class Environment:
         gate: Gate,
         room: Room,
         lease_status: LeaseStatus,
+        large_values: LargeValues,
         call_asyncio: AsyncioCaller,
         limiters: Limiters,
         now: Callable[[], float],
@@ -120,6 +129,7 @@ class Environment:
         self.gate = gate
         self.room = room
         self.lease_status: LeaseStatus = lease_status
+        self.large_values: LargeValues = large_values
         self.call_asyncio = call_asyncio
         self.limiters = limiters
         self.now = now
@@ -145,6 +155,15 @@ class Environment:
         self.fenced_count += 1
         _log.warning("fenced: %s", error)
 
+    def is_ours_since(self, seen_at: float) -> bool:
+        """Return True if no worker can have adopted a saga whose record was seen to be this worker's at `seen_at`.
+
+        `seen_at` is in trio's time.
+        """
+        # another worker adopts a saga only if this one is dead to it: by silence, which takes a lease that has lapsed,
+        # or by absence, which takes a lost connection
+        return self.lease_status.covers(seen_at) and self.store.reconnected_at <= seen_at
+
     def overwritten(self, error: Overwritten, *, seen_at: float) -> None:
         """Count and log that something has replaced a record which this worker is about to write back.
 
@@ -152,10 +171,8 @@ class Environment:
         worker may have adopted the saga since then: that worker writes it back (P7).
         """
         self.overwritten_count += 1
-        # the bucket keeps one value a key, so nothing tells what was stored since `seen_at`. Another worker adopts a
-        # saga only if this one is dead to it: by silence, which takes a lease that has lapsed, or by absence, which
-        # takes a lost connection. If neither has happened since, nobody has adopted it
-        if self.lease_status.covers(seen_at) and self.store.reconnected_at <= seen_at:
+        # the bucket keeps one value a key, so nothing tells what was stored since `seen_at`
+        if self.is_ours_since(seen_at):
             self._alarms.say(CRITICAL, "%s; it is written back. Who may write to the bucket?", error)
             return
         self._alarms.say(CRITICAL, "%s; left alone: the saga may be another worker's by now", error)

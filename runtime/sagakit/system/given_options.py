@@ -51,6 +51,8 @@ class RuntimeOptions(ConnectionOptions, total=False):
     """Bytes that a state bucket may hold, twice what live sagas need; None: no limit."""
     archive_ttl: float
     """Seconds that a finished saga is kept."""
+    claim_above: int | None
+    """Bytes of the largest value that a record holds; others are stored beside it. None: it holds all."""
     marker_ttl: float
     """Seconds that an end marker is kept under a finished key."""
     events_ttl: float | None

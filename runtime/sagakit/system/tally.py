@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Mapping
 from functools import partial
 from math import inf
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from sagakit.definition.plan import ITEM
 from sagakit.engine import ENDS, Record
@@ -54,6 +55,10 @@ class Histogram:
         return HistogramReading(tuple(found), self._sum)
 
 
+BuriedFrom: TypeAlias = Literal["inbox", "intake"]
+"""The stream that the message of a dead letter came from: the inbox, or one of commands for sagas."""
+
+
 class Tally:
     """The counts of one worker. They only grow. For tasks of the trio thread; reading copies is for any thread."""
 
@@ -66,8 +71,10 @@ class Tally:
         """Seconds of the attempts that have ended here, by type, step and kind. An each counts as one step."""
         self.writes: Histogram = Histogram(WRITE_BOUNDS)
         """Seconds from handing a record in until it is durable."""
-        self.dead_letters: dict[str, int] = {}
-        """Number of dead letters written, by type; those for a type that this worker does not know under ""."""
+        self.dead_letters: dict[tuple[str, BuriedFrom], int] = {}
+        """Number of dead letters written, by type and source; a type that this worker does not know is ""."""
+        self.dead_commands: Mapping[str, int] = {}
+        """Number of dead letters of participants that are kept, by service, as they were last looked for."""
 
     def written(self, before: Record | None, record: Record) -> None:
         """Count what a durable record has that the one before it had not; `before` is None for a first record."""
@@ -96,6 +103,11 @@ class Tally:
             self.attempts[key] = Histogram(ATTEMPT_BOUNDS)
         return self.attempts[key]
 
-    def buried(self, saga_type: str) -> None:
-        """Count a dead letter."""
-        self.dead_letters[saga_type] = self.dead_letters.get(saga_type, 0) + 1
+    def buried(self, saga_type: str, source: BuriedFrom) -> None:
+        """Count a dead letter that this worker has written."""
+        key = (saga_type, source)
+        self.dead_letters[key] = self.dead_letters.get(key, 0) + 1
+
+    def saw_dead_commands(self, found: Mapping[str, int]) -> None:
+        """Take the numbers of dead letters of participants, by service."""
+        self.dead_commands = found

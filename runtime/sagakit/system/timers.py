@@ -69,13 +69,16 @@ class Timers(Actor[TimersMessage]):
         heapq.heapify(self._heap)
 
     async def run(self, ctx: ActorContext[TimersMessage]) -> None:
-        """Wait for the next due time or the next messages, whichever comes first, until stopped."""
+        """Take the messages that are there, then wait for the next due time or the next messages, until stopped."""
         ctx.nursery.start_soon(self._mind_clock)
         while True:
+            # With timers due the wait below is 0, and a wait of 0 is cancelled before it looks at the mailbox. Mail is
+            # taken once a turn, so that a stream of it does not keep back what is due.
+            if ctx.has_mail:
+                self._take_all(await ctx.receive_batch())
             wait = self._heap[0][0] - self._now() if self._heap else inf
             with trio.move_on_after(max(0.0, wait)) as self._sleep:
-                for message in await ctx.receive_batch():
-                    self._take(message)
+                self._take_all(await ctx.receive_batch())
             self._wake_due()
             if len(self._heap) > self._tidy_at:
                 self._tidy()
@@ -86,14 +89,15 @@ class Timers(Actor[TimersMessage]):
             await self._until_set()
             self._sleep.cancel()
 
-    def _take(self, message: TimersMessage | Down) -> None:
-        match message:
-            case SetTimer():
-                self._set((weak(message.ref), message.message), message.at)
-            case SetAlarm():
-                self._set(message.key, message.at)
-            case Down():
-                pass
+    def _take_all(self, messages: list[TimersMessage | Down]) -> None:
+        for message in messages:
+            match message:
+                case SetTimer():
+                    self._set((weak(message.ref), message.message), message.at)
+                case SetAlarm():
+                    self._set(message.key, message.at)
+                case Down():
+                    pass
 
     def _set(self, whom: _Timer | str, at: float) -> None:
         heapq.heappush(self._heap, (at, next(self._order), whom))

@@ -57,4 +57,5 @@ else:
             "sagakit.testing.stubs": "stub",
             "sagakit.testing.trace": "BrokenPromise Called CallTrace Trace",
         },
+        extra="testing",
     )

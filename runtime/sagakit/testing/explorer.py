@@ -15,13 +15,12 @@ from typing import Any, Generic
 import msgspec
 from typing_extensions import TypeVar
 
-from sagakit.definition import Plan, Saga, compiled
+from sagakit.definition import NodePlan, Plan, Saga, compiled
 from sagakit.engine.keys import CallKind
 from sagakit.errors import DefinitionError
 from sagakit.participant.service import Service
 from sagakit.testing.schedule import (
     ALL_CALLS,
-    REMOTE,
     CallFault,
     CallFaultKind,
     Faults,
@@ -29,6 +28,7 @@ from sagakit.testing.schedule import (
     RemoteFault,
     RemoteFaultKind,
     WriteFault,
+    remote_faults,
 )
 from sagakit.testing.simulation import Send, simulate
 from sagakit.testing.trace import BrokenPromise, Trace
@@ -218,7 +218,8 @@ class _Explorer:
         for step, kind in called:
             if step in refused and kind == "do":
                 continue
-            yield from _of_remote(step, kind) if self._plan.node(step).kind == "remote" else _of_call(step, kind)
+            node = self._plan.node(step)
+            yield from _of_remote(node, kind) if node.kind == "remote" else _of_call(step, kind)
 
     def _reaches(self, schedule: Faults) -> bool:
         trace = self._run(schedule)
@@ -302,11 +303,11 @@ def _of_call(step: str, kind: CallKind) -> Iterable[Faults]:
         yield Faults((CallFault(step, kind, fault, calls=ALL_CALLS),))
 
 
-def _of_remote(step: str, kind: CallKind) -> Iterable[Faults]:
-    for fault in REMOTE[kind]:
-        yield Faults((RemoteFault(step, kind, fault),))
+def _of_remote(node: NodePlan, kind: CallKind) -> Iterable[Faults]:
+    for fault in remote_faults(node, kind):
+        yield Faults((RemoteFault(node.name, kind, fault),))
     for fault in _EVERY_COMMAND:
-        yield Faults((RemoteFault(step, kind, fault, commands=ALL_CALLS),))
+        yield Faults((RemoteFault(node.name, kind, fault, commands=ALL_CALLS),))
 
 
 TOO_LATE = 10**9

@@ -21,6 +21,7 @@ from sagakit.testing.schedule import (
     RemoteFault,
     WriteFault,
     WriteFaultKind,
+    remote_faults,
 )
 
 
@@ -67,6 +68,8 @@ def _check_remote(plan: Plan, fault: RemoteFault) -> None:
     if node.kind != "remote":
         raise DefinitionError(f"{fault!r}: {node.name} is not a remote step: write a CallFault")
     _has_call(fault, node)
+    if fault.kind not in remote_faults(node, fault.call):
+        raise DefinitionError(f"{fault!r}: {node.name} has no heartbeat=, so the fault strikes nothing")
 
 
 def _node_of(plan: Plan, fault: CallFault | RemoteFault) -> NodePlan:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Set
 
+import trio
+
 from sagakit.definition import Plan
 from sagakit.engine import ENDS, Record
 from sagakit.engine.forward import UNREADABLE
@@ -12,6 +14,8 @@ from sagakit.messages.step_command import StepCommand
 
 OUT_AS: dict[str, CallKind] = {"sent": "do", "check_sent": "check", "undo_sent": "undo"}
 """The states of a step with a command out, and the kind of that command."""
+GRAIN = 0.01
+"""Seconds of silence that may be missing."""
 
 
 class RemoteJudge:
@@ -23,6 +27,7 @@ class RemoteJudge:
         self._intended: set[tuple[str, int]] = set()
         self._bytes: dict[str, bytes] = {}
         self._replied: set[tuple[str, int]] = set()
+        self._beaten: dict[tuple[str, int], float] = {}
         self._settled: set[tuple[str, CallKind]] = set()
         self._told: list[tuple[str, str]] = []
 
@@ -40,12 +45,16 @@ class RemoteJudge:
         return asked
 
     def _ended(self, record: Record, step: str, attempt: int, kind: CallKind, *, due: float | None) -> None:
-        """Judge P3: an attempt ends by its own reply, by one that settles its key, or when its time is over."""
+        """Judge P3: an attempt ends by its own reply, by one that settles its key, after silence, or in the end."""
         told = (step, attempt) in self._replied or (step, kind) in self._settled or (step, "do") in self._settled
-        over = due is not None and record.updated_at >= due
+        over = (due is not None and record.updated_at >= due) or self._was_silent(step, attempt)
         turned_back = kind != "undo" and record.failure is not None and record.failure.step != step
         if not (told or over or turned_back):
             self._broke(f"P3: attempt {attempt} of {step} ended by a reply to another attempt, which settles nothing")
+
+    def _was_silent(self, step: str, attempt: int) -> bool:
+        heartbeat, beaten = self._plan.node(step).heartbeat, self._beaten.get((step, attempt))
+        return heartbeat is not None and beaten is not None and trio.current_time() >= beaten + heartbeat - GRAIN
 
     @property
     def intended(self) -> int:
@@ -58,6 +67,10 @@ class RemoteJudge:
             self._broke(f"P1: a command of {step} is sent without a durable record that says so")
         if self._bytes.setdefault(id, payload) != payload:
             self._broke(f"P1: the command of attempt {attempt} of {step} is sent again with other bytes")
+
+    def beaten(self, step: str, attempt: int) -> None:
+        """Note that a heartbeat is in the inbox, and that no other one follows."""
+        self._beaten[step, attempt] = trio.current_time()
 
     def replied(self, step: str, command: StepCommand, answer: str, id: str) -> None:
         """Note that a reply is in the inbox, as the message `id`."""

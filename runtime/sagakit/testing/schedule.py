@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias, get_args
 
 import msgspec
 
+from sagakit.definition import NodePlan
 from sagakit.engine.keys import CallKind
 
 CallFaultKind = Literal["raise", "reject", "timeout", "lost_ack", "twice", "late"]
@@ -15,6 +17,7 @@ CallFaultKind = Literal["raise", "reject", "timeout", "lost_ack", "twice", "late
 RemoteFaultKind = Literal[
     "reject", "not_done", "retry", "unknown", "late", "twice", "unanswered", "reply_late", "reply_after_undo",
     "reply_after_end", "unknown_late", "unreadable", "reply_overdue", "reject_overdue", "unreadable_overdue",
+    "silent",
 ]  # fmt: skip
 """The faults of a command to a participant, and of its reply. `reject`, `not_done`, `retry`, `unknown`: that is the
 answer, and nothing is done. `late`: the command is worked on only after its undo, or at the end. `twice`: it is worked
@@ -23,7 +26,8 @@ reply comes with the next command about the step, so that it is of an older atte
 that of the undo. `reply_after_end`: it comes after the saga's end. `unknown_late`: the answer `unknown` comes when it
 is of an older attempt. `unreadable`: it is done, and the result in the reply cannot be read. `reply_overdue`,
 `reject_overdue`, `unreadable_overdue`: the reply, a refusal, or a result that cannot be read comes once the saga has
-given up waiting for it, and before anything else about the step."""
+given up waiting for it, and before anything else about the step. `silent`: it is done, the participant shows life once
+and falls silent then, and the reply is lost; only for a step with `heartbeat=`."""
 WriteFaultKind = Literal["crash_before", "crash_after"]
 """The faults of a write: the worker is killed just before, or just after, the server applies it."""
 
@@ -34,14 +38,20 @@ REMOTE: dict[CallKind, tuple[RemoteFaultKind, ...]] = {
     "do": get_args(RemoteFaultKind),
     "check": (
         "retry", "unknown", "late", "twice", "unanswered", "reply_late", "reply_after_end", "unknown_late",
-        "unreadable", "reply_overdue", "unreadable_overdue",
+        "unreadable", "reply_overdue", "unreadable_overdue", "silent",
     ),
     "undo": (
         "reject", "not_done", "retry", "unknown", "late", "twice", "unanswered", "reply_late", "unknown_late",
-        "reply_overdue",
+        "reply_overdue", "silent",
     ),
 }  # fmt: skip
 """The faults of a remote step's commands, by their kind."""
+
+
+def remote_faults(node: NodePlan, call: CallKind) -> Sequence[RemoteFaultKind]:
+    """Return the faults that may strike the commands of this kind for a remote step."""
+    return [fault for fault in REMOTE[call] if fault != "silent" or node.heartbeat is not None]
+
 
 KINDS: dict[CallKind, str] = {"do": "action", "check": "check", "undo": "compensation"}
 """The words for the kinds of calls."""

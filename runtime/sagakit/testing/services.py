@@ -23,8 +23,10 @@ from sagakit.participant.replies import CommandReply
 from sagakit.participant.service import CommandContext, Service, ServiceEndpoint
 from sagakit.participant.serving import endpoints_of
 from sagakit.participant.work import reply_to
+from sagakit.participant.work_signs import CommandHeartbeat
 from sagakit.store.memory_server import MemoryServer, Queued
 from sagakit.store.names import Names
+from sagakit.testing.remote_judge import RemoteJudge
 from sagakit.testing.schedule import RemoteFault, RemoteFaultKind
 from sagakit.testing.stubs import stubs_of
 from sagakit.testing.trace import Called, Trace
@@ -54,7 +56,7 @@ class _Held(NamedTuple):
 
 
 class Participants:
-    """Serves the commands of one run. `told` gets each reply that is put into the inbox."""
+    """Serves the commands of one run. The judge hears of what is put into the inbox."""
 
     def __init__(
         self,
@@ -62,7 +64,7 @@ class Participants:
         services: Sequence[Service],
         trace: Trace,
         server: MemoryServer,
-        told: Callable[[str, StepCommand, str, str], None],
+        judge: RemoteJudge,
     ) -> None:
         self._definition = compiled(type(saga))
         self._plan: Plan = self._definition.plan
@@ -74,7 +76,7 @@ class Participants:
         self._check()
         self._trace = trace
         self._server = server
-        self._told = told
+        self._judge = judge
         self._keys: dict[str, MemoryKeys] = {}
         self._count: Counter[tuple[str, str]] = Counter()
         self._held: list[_Held] = []
@@ -142,6 +144,9 @@ class Participants:
             self._held.append(_Held("undone", step, command, None))
             return
         reply = await self._work(step, command, fault=fault)
+        if fault == "silent":
+            self._beat(step, command)
+            return
         if fault in _HOLD:
             self._held.append(_Held(_HOLD[fault], step, command, reply))
             return
@@ -219,7 +224,17 @@ class Participants:
         self._replies += 1
         id = f"{command.key}/{command.attempt}/{reply.answer}/{self._replies}"
         if step:
-            self._told(step, command, reply.answer, id)
+            self._judge.replied(step, command, reply.answer, id)
+        self._put(command, id, msgspec.json.encode(reply))
+
+    def _beat(self, step: str, command: StepCommand) -> None:
+        """Put a heartbeat into the inbox: the participant has begun."""
+        self._replies += 1
+        self._judge.beaten(step, command.attempt)
+        heartbeat = CommandHeartbeat(key=command.key, run=command.run, attempt=command.attempt)
+        self._put(command, f"seq-{self._replies}", msgspec.json.encode(heartbeat))
+
+    def _put(self, command: StepCommand, id: str, payload: bytes) -> None:
         _, key = Names().address_of(command.reply_to)
         self._server.inbox_position += 1
         self._server.inbox.append(
@@ -227,7 +242,7 @@ class Participants:
                 id,
                 key.saga_type,
                 key.saga_id,
-                msgspec.json.encode(reply),
+                payload,
                 self._server.inbox_position,
                 channel="reply",
                 since=trio.current_time(),

@@ -140,7 +140,7 @@ class _Simulation:
         self._key = str(SagaKey(self._plan.saga_type, SAGA_ID))
         self._judge = Judge(self._plan, self._key, trace)
         self._calling = Calling(trace, self._judge, self._durable)
-        self._participants = Participants(saga, services, trace, self._server, self._judge.remote.replied)
+        self._participants = Participants(saga, services, trace, self._server, self._judge.remote)
         self._kill: Callable[[], None] = lambda: None
         self._deliver: Callable[[MessageAt], None] = lambda message: None
         self._planned = {fault.name for fault in trace.faults.faults if isinstance(fault, MessageAt)}

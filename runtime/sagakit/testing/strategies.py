@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from sagakit.definition import NodePlan, Saga, compiled
 from sagakit.engine.keys import CallKind
 from sagakit.testing.explorer import ONCE
-from sagakit.testing.schedule import ALL_CALLS, REMOTE, CallFault, Fault, Faults, MessageAt, RemoteFault, WriteFault
+from sagakit.testing.schedule import (
+    ALL_CALLS,
+    CallFault,
+    Fault,
+    Faults,
+    MessageAt,
+    RemoteFault,
+    WriteFault,
+    remote_faults,
+)
 
 LAST_WRITE = 40
 """The last write that a drawn fault may strike: few sagas have more."""
@@ -51,7 +60,7 @@ def _commands(node: NodePlan) -> st.SearchStrategy[Fault]:
             RemoteFault,
             st.just(node.name),
             st.just(call),
-            st.sampled_from(REMOTE[call]),
+            st.sampled_from(remote_faults(node, call)),
             first=st.integers(1, 3),
             commands=st.sampled_from([1, ALL_CALLS]),
         )

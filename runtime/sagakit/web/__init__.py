@@ -26,6 +26,7 @@ api_shapes     the JSON that only the API has
 streaming      events as they come, as server-sent events
 overview_page  the overview
 backlog        the messages that wait
+shared_answers  the answers that pages share which renew themselves
 shared_looks   the looks at many sagas that visitors share
 rates          what happened in each of the last minutes
 pages          the pages of stuck sagas and of one saga
@@ -75,4 +76,5 @@ else:
             "sagakit.web.rate_limits": "RateLimits",
             "sagakit.web.visitors": "Authentication Everyone Proxy Tokens Visitor",
         },
+        extra="web",
     )

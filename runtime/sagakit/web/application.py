@@ -6,6 +6,7 @@ import logging
 import secrets
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import anyio
@@ -41,6 +42,7 @@ from sagakit.web.pages import as_page
 from sagakit.web.problems import Problem, as_answer
 from sagakit.web.rate_limits import SAFE_METHODS, RateLimits, RequestLimiter
 from sagakit.web.rates import Rates
+from sagakit.web.shared_answers import SharedAnswers, age_for
 from sagakit.web.shared_looks import Looks
 from sagakit.web.visitors import Authentication, Everyone, Rank, Visitor, check_may
 
@@ -104,7 +106,8 @@ def app(
     ports; None for all. Give a `secret` text where several processes serve one console: its forms are signed with it.
     `rate_limits` are for each visitor of this process; the default ones are far above what people need. `redact` has
     the paths of fields whose values nobody sees, such as `password`, `card.number` or `input.*token*`: see
-    docs/console.md. Raises InvalidConfig.
+    docs/console.md. What the client's `payload_codec` opens, visitors see; of other sealed values they see which key
+    it takes. Raises InvalidConfig.
     """
     whose = Everyone() if authentication is None else authentication
     limiter = RequestLimiter(RateLimits() if rate_limits is None else rate_limits)
@@ -163,6 +166,7 @@ class _Common:
         self.redaction = redaction
         self.streams: set[object] = set()
         self.looks = Looks()
+        self.answers = SharedAnswers()
         self.rates = Rates()
 
     def client(self) -> Client:
@@ -215,6 +219,9 @@ class _Served:
         try:
             with anyio.fail_after(PATIENCE + (wait_of(request) or 0)):
                 client = request.scope["sagakit.client"] = self._common.client()
+                age = request.scope["sagakit.age"] = age_for(request) if self._tell is as_page else 0
+                if age:
+                    return await self._common.answers.get(request, age, partial(self._handled, request, client))
                 return await self._handled(request, client)
         except TimeoutError:
             text = "no answer in time: NATS is away, or too much has to be read; a change may still be carried out"

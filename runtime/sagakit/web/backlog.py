@@ -1,4 +1,4 @@
-"""The messages that wait: in the inbox, in the outboxes of sagas, and as dead letters."""
+"""The messages that wait: in the inbox, and in the outboxes of sagas."""
 
 from __future__ import annotations
 
@@ -15,22 +15,19 @@ if TYPE_CHECKING:
     from sagakit.client.client import Client
 
 
-class Backlog(NamedTuple):
-    """Numbers of messages that wait. `inbox_since` is when the first one in the inbox came, None if there is none.
+class WaitingMessages(NamedTuple):
+    """The number of messages in the inbox. `since` is when the first one came, None if there is none."""
 
-    `outbox` is for how many seconds the oldest event that is not in the log yet has waited; None if no worker says.
-    """
-
-    inbox: int
-    inbox_since: datetime | None
-    outbox: float | None
-    letters: int
+    messages: int
+    since: datetime | None
 
 
-async def backlog_of(client: Client, leases: Sequence[LeaseAt]) -> Backlog:
-    """Return what waits. The outbox is as the leases of the workers tell it. Raises StoreError."""
-    inbox = await WireStream(client.wire, client.names.inbox, "", refusal).extent()
-    waits = [one.says.backlog for one in leases if one.says.backlog is not None]
-    return Backlog(
-        inbox.messages, moment_of(inbox.began or None), max(waits, default=None), await client.dead_letters.count()
-    )
+async def inbox_of(client: Client) -> WaitingMessages:
+    """Return what waits in the inbox. Raises StoreError."""
+    found = await WireStream(client.wire, client.names.inbox, "", refusal).extent()
+    return WaitingMessages(found.messages, moment_of(found.began or None))
+
+
+def outbox_of(leases: Sequence[LeaseAt]) -> float | None:
+    """Return for how many seconds the oldest event that is not in the log yet has waited; None if no worker says."""
+    return max((one.says.backlog for one in leases if one.says.backlog is not None), default=None)

@@ -37,17 +37,19 @@ async def show_sagas(request: Request, client: Client) -> Response:
     shown: dict[str, Any] = {"items": [], "unreadable": (), "cursor": None, "problem": ""}
     try:
         found = await client.repository.records(await wanted_by(request, client), limit=LIMIT, cursor=cursor)
+        redaction = redaction_of(request)
         shown |= {
-            "items": [saga_line(redaction_of(request).record(one)) for one in found.records],
+            "items": [saga_line(redaction.record(one)) for one in found.records],
             "unreadable": found.unreadable,
             "cursor": found.cursor,
         }
+        now = found.as_of
     except InvalidInput as error:
         if address := await _with_id(client, where.strip()):
             return RedirectResponse(place_of(request, address), 303)
-        shown["problem"] = str(error)
+        shown["problem"], now = str(error), 0.0
     return page(
-        request, "sagas", page="Sagas", now=await client.now(), refresh=0 if cursor or shown["problem"] else LISTED,
+        request, "sagas", page="Sagas", now=now, refresh=0 if cursor or shown["problem"] else LISTED,
         status=422 if shown["problem"] else 200, where=where, before=cursor, quick=FILTERS, chosen=columns,
         columns=columns or USUAL, offered=offered_columns(columns, shown["items"]),
         kept=urlencode([("column", name) for name in columns]),

@@ -18,6 +18,7 @@ from sagakit.engine.record import NOTHING
 from sagakit.errors import UNREADABLE, InvalidInput, NotAllowed, SagakitError
 from sagakit.repository.groups import GroupName, group_of
 from sagakit.web.acting import act
+from sagakit.web.assets import digest
 from sagakit.web.drawn_nodes import drawn_saga
 from sagakit.web.forms import read_form
 from sagakit.web.group_acts import GROUP_VERBS, group_query
@@ -62,8 +63,8 @@ async def show_saga(request: Request, client: Client) -> Response:
     key = str(address)
     record = await client.record(key)
     done = request.query_params.get("done", "")
-    # a kept page has the form and the times of one visitor
-    whose = f"{form_token(request)[:16]}.{chosen_zone(request)}"
+    # a kept page has the form and the times of one visitor, and the styles of one release
+    whose = f"{form_token(request)[:16]}.{chosen_zone(request)}.{digest('console.css')}"
     tag = f'"{record.run}.{record.version}.{whose}"'
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers={"ETag": tag})

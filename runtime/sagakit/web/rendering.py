@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
@@ -12,6 +13,7 @@ from urllib.parse import quote
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,7 +21,7 @@ from sagakit.client.json_shapes import GroupLine
 from sagakit.client.list_columns import attribute_of
 from sagakit.naming import SagaKey, encode_id
 from sagakit.repository.groups import VARYING_SIGN
-from sagakit.web.assets import asset_path
+from sagakit.web.assets import asset_path, styles
 from sagakit.web.problems import Problem
 from sagakit.web.terminal import command_for
 from sagakit.web.time_zones import clock, zone_of
@@ -41,6 +43,7 @@ WHOLE, LISTED, ONE = 10, 5, 2
 MAX_SHOWN = 64 * 1024
 """Characters of one text that a page shows."""
 MAX_PATTERN = 120
+_WITHIN_A_WORD = re.compile(r",(?=\S)")
 
 
 def visible(text: object, *, keep: str = "") -> str:
@@ -49,10 +52,17 @@ def visible(text: object, *, keep: str = "") -> str:
     So marks that turn the direction of writing show as <U+202E>. Texts that are too long are cut.
     """
     found = str(text)
+    if len(found) <= MAX_SHOWN and found.isprintable():  # most are
+        return found
     shown = "".join(
         char if char.isprintable() or char in keep else f"<U+{ord(char):04X}>" for char in found[:MAX_SHOWN]
     )
     return shown if len(found) <= MAX_SHOWN else f"{shown} … ({len(found):,} characters)"
+
+
+def breaks(text: str) -> Markup:
+    """Return JSON as a page has it: a line that is too long is broken after a comma, before it is within a word."""
+    return Markup(_WITHIN_A_WORD.sub(",<wbr>", str(escape(text))))
 
 
 def visible_lines(text: object) -> str:
@@ -116,19 +126,21 @@ def _pattern(error: str) -> str:
 @cache
 def _environment() -> Environment:
     found = Environment(
-        loader=PackageLoader("sagakit.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=False
+        loader=PackageLoader("sagakit.web"), autoescape=True, undefined=StrictUndefined, auto_reload=False
     )
     found.filters.update(
-        visible=visible, visible_lines=visible_lines, json=as_text, clock=clock, ago=ago, since=since, lasted=lasted,
-        token=encode_id, group_filter=group_filter, tone=lambda state: TONES.get(state, ""),
+        visible=visible, breaks=breaks, visible_lines=visible_lines, json=as_text, clock=clock, ago=ago, since=since,
+        lasted=lasted, token=encode_id, group_filter=group_filter, tone=lambda state: TONES.get(state, ""),
         shape=lambda state: SHAPES.get(TONES.get(state, ""), "·"), attribute=attribute_of, asset=asset_path,
     )  # fmt: skip
     found.globals["shapes"] = SHAPES
+    found.globals["styles"] = Markup(styles())
     return found
 
 
 def page(request: Request, template: str, *, status: int = 200, tag: str = "", **values: Any) -> Response:
-    """Return a page."""
+    """Return a page: without its styles for one that renews itself, which no browser keeps therefore."""
+    renewal = request.scope.get("sagakit.age", 0) > 0
     text = (
         _environment()
         .get_template(f"{template}.html")
@@ -137,13 +149,15 @@ def page(request: Request, template: str, *, status: int = 200, tag: str = "", *
             visitor=request.scope["sagakit.visitor"],
             read_only=request.scope["sagakit.read_only"],
             tag=tag,
+            renewal=renewal,
             zone=zone_of(request),
             way_back=_way_back(request),
             command=_command(request) if status == 200 and request.method == "GET" else "",
             **values,
         )
     )
-    return Response(text, status, {"ETag": tag, "Cache-Control": "no-cache"} if tag else {}, "text/html")
+    headers = {"ETag": tag, "Cache-Control": "no-store" if renewal else "no-cache"} if tag else {}
+    return Response(text, status, headers, "text/html")
 
 
 def _way_back(request: Request) -> str:

@@ -22,8 +22,10 @@ FEW = 1_000
 """Values that are read for one visitor alone. A look that reads more of them is shared for some time."""
 SHARE = 5
 """Such a look is shared for so many times the time that it took: so a fifth of the time is spent on it at the most."""
+EASE = 20
+"""So many times as long may it be old before a look begins that nobody waits for."""
 STILL_TRUE = 60.0
-"""Seconds for which a look is shown in place of one that is under way."""
+"""Seconds for which a look at all the stuck is shown in place of one that is under way."""
 PATIENCE = 60.0
 """Seconds that a look may take for those who come later."""
 
@@ -63,15 +65,15 @@ class SharedLook(Generic[T]):
                 self._lasts = SHARE * (self._clock() - began) if self._last.read > FEW else 0.0
             return self._last.found
 
-    def known(self) -> tuple[T | None, bool]:
-        """Return what was found in the last minute, or else None; and True if it is old: then call `renew` in the end.
+    def known(self, within: float) -> tuple[T | None, bool]:
+        """Return what was found in the last `within` seconds, or else None; and True if it is old.
 
-        Nobody waits for it.
+        Then call `renew` in the end. Nobody waits for it, so it takes less of the time: a part in EASE.
         """
         age = self._clock() - self._began
-        if self._last is None or age > STILL_TRUE:
+        if self._last is None or age > within:
             return None, True
-        return self._last.found, age >= self._lasts
+        return self._last.found, age >= self._lasts * EASE / SHARE
 
     async def renew(self, client: Client) -> None:
         """Look for those who come later, for a minute at the most. Raises what the look raises.
@@ -95,7 +97,7 @@ class Looks:
 
 async def _count(client: Client) -> Looked[SagaCounts]:
     told = await client.repository.count(Wanted(ended=True), few=FEW)
-    return Looked(told, sum(told.counts.values()) if told.exact else 0)
+    return Looked(told, sum(told.counts.values()))  # to count an archive costs the server as much as to read some
 
 
 async def _group(client: Client) -> Looked[Sequence[StuckGroup]]:

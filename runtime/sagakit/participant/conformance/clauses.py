@@ -17,6 +17,8 @@ Form: TypeAlias = Literal["whole", "more fields", "odd payload", "no JSON", "ano
 """The form of a command: whole, or how it differs from a whole one."""
 Payload: TypeAlias = Literal["payload", "refused", "slow"]
 """The payload of a command, by the name of the option that has it."""
+HEARTBEAT = 3.0
+"""Seconds within which a command of the suite asks for a sign of life: the shortest time that a saga may ask for."""
 ANY: tuple[ReplyAnswer, ...] = ("done", "rejected", "not_done", "gone", "retry", "unknown")
 
 
@@ -25,7 +27,8 @@ class ProbeCommand(msgspec.Struct, frozen=True):
 
     Commands with the same `key` are about the same action. `like` and `unlike` are numbers of other commands of the
     clause, whose reply is to have the same result, or another one. `given` is the number of an earlier command and its
-    answer: after any other answer of it nothing is due here. A `dead` command is to become a dead letter.
+    answer: after any other answer of it nothing is due here. A `dead` command is to become a dead letter. It asks for
+    a sign of life every `heartbeat` seconds.
     """
 
     kind: CallKind = "do"
@@ -38,6 +41,7 @@ class ProbeCommand(msgspec.Struct, frozen=True):
     dead: bool = False
     like: int | None = None
     unlike: int | None = None
+    heartbeat: float | None = None
     given: tuple[int, ReplyAnswer] | None = None
 
 
@@ -76,6 +80,11 @@ ALIVE = Clause(
     "alive",
     "a command is not delivered again while its handler runs: work-in-progress acknowledgments say that it does",
     [(_sends(payload="slow"),)],
+)
+HEARTBEATS = Clause(
+    "heartbeats",
+    "while its handler runs, heartbeats come at least as often as the command asks",
+    [(_sends(payload="slow", heartbeat=HEARTBEAT),)],
 )
 CLAUSES: Sequence[Clause] = (
     Clause("done", "work is answered `done`", [(_sends(),)]),
@@ -132,6 +141,7 @@ CLAUSES: Sequence[Clause] = (
         ],
     ),
     ALIVE,
+    HEARTBEATS,
     Clause("horizon", "a key older than the horizon is not worked", [(_sends("do", ("unknown",), is_old=True),)]),
     Clause("more-fields", "unknown fields of a command change nothing", [(_sends(form="more fields"),)]),
     Clause("odd-payload", "a payload that no handler expects is answered", [(_sends("do", ANY, form="odd payload"),)]),

@@ -71,6 +71,7 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
             reply_to=reply_to,
             payload=msgspec.Raw(b'[["sagakit conformance"]]') if sent.form == "odd payload" else self._payload(sent),
             result=result if sent.kind == "undo" else NOTHING,
+            heartbeat=sent.heartbeat,
         )
 
 
@@ -94,7 +95,8 @@ class Exchange(msgspec.Struct, kw_only=True):
     """A command, and what was heard of it.
 
     `answered_first` is True if a reply or a dead letter came before the acknowledgment; `stored` if its reply was found
-    in the inbox; `signs` counts the signs that its handler lives.
+    in the inbox; `signs` counts the signs that its handler lives. `began`, `beats` and `ended` are the moments at which
+    it was sent, its heartbeats came, and it was acknowledged, in seconds.
     """
 
     sent: ProbeCommand
@@ -108,6 +110,9 @@ class Exchange(msgspec.Struct, kw_only=True):
     stored: bool = False
     signs: int = 0
     deliveries: int = 1
+    began: float = 0.0
+    beats: list[float] = msgspec.field(default_factory=list)
+    ended: float = 0.0
 
     @property
     def reply(self) -> CommandReply | None:

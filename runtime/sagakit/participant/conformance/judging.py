@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -13,12 +14,16 @@ from sagakit.participant.conformance.clauses import (
     ADDRESSED,
     ALIVE,
     CONSUMER,
+    HEARTBEAT,
+    HEARTBEATS,
     ONE_ANSWER,
     STORED,
     Clause,
 )
 from sagakit.participant.conformance.exchange import Exchange
 
+ON_THE_WAY = 1.0
+"""Seconds that a command and a heartbeat may take on their way."""
 ClauseVerdict: TypeAlias = Literal["kept", "broken", "not shown", "not tried"]
 """Not shown: nothing wrong was heard, but the clause is not proved either. Not tried: an option is missing."""
 
@@ -30,7 +35,7 @@ def judged(clause: Clause, exchanges: Sequence[Exchange]) -> ClauseLine:
     ]
     if faults:
         return _result(clause, "broken", faults)
-    doubts = _alive_doubts(exchanges[0]) if clause is ALIVE else _doubts(exchanges)
+    doubts = _DOUBTS.get(clause.id, _doubts)(exchanges)
     return _result(clause, "not shown" if doubts else "kept", doubts)
 
 
@@ -69,7 +74,7 @@ def _faults(exchange: Exchange, others: Sequence[Exchange]) -> Sequence[str]:
     other = None if sent.like is None else others[sent.like]
     if other is not None and exchange.answer == other.answer and exchange.result != other.result:
         return [f"{exchange}: {_told(exchange)}, where {_told(other)} was kept"]
-    return []
+    return _silence(exchange)
 
 
 def _unsettled(exchange: Exchange) -> str:
@@ -92,8 +97,33 @@ def _doubts(exchanges: Sequence[Exchange]) -> Sequence[str]:
     ]
 
 
-def _alive_doubts(slow: Exchange) -> Sequence[str]:
-    return [] if slow.signs else ["the handler ended before a sign was due: give --slow a payload that takes longer"]
+def _alive_doubts(exchanges: Sequence[Exchange]) -> Sequence[str]:
+    if exchanges[0].signs:
+        return []
+    return ["the handler ended before a sign was due: give --slow a payload that takes longer"]
+
+
+def _heartbeat_doubts(exchanges: Sequence[Exchange]) -> Sequence[str]:
+    if exchanges[0].beats:
+        return []
+    return [f"the handler ended before a heartbeat was due: give --slow a payload that takes {HEARTBEAT:g} s or longer"]
+
+
+_DOUBTS: Mapping[str, Callable[[Sequence[Exchange]], Sequence[str]]] = {
+    ALIVE.id: _alive_doubts,
+    HEARTBEATS.id: _heartbeat_doubts,
+}
+"""Functions that return why nothing is proved, for the clauses that have one of their own."""
+
+
+def _silence(exchange: Exchange) -> Sequence[str]:
+    """Return that a handler was silent for longer than its command allows, if it was."""
+    moments = [exchange.began, *exchange.beats, exchange.ended]
+    longest = max(later - sooner for sooner, later in pairwise(moments))
+    if exchange.sent.heartbeat is None or longest <= exchange.sent.heartbeat + ON_THE_WAY:
+        return []
+    due = f"one is due every {exchange.sent.heartbeat:g} s"
+    return [f"{exchange}: {len(exchange.beats)} heartbeats came, none for {longest:.1f} s, where {due}"]
 
 
 def _acknowledged_faults(exchange: Exchange) -> Sequence[str]:

@@ -7,13 +7,16 @@ from typing import Any
 
 import msgspec
 
-from sagakit.errors import LayoutMissing, NoResponders
+from sagakit.errors import UNREADABLE, LayoutMissing, NoResponders
 from sagakit.jetstream.answers import ApiError, PubAck, to_error
 from sagakit.jetstream.wire import header_block, header_fields
+from sagakit.messages.step_command import StepCommand
 from sagakit.participant.conformance.exchange import Exchange, HeardReply
 from sagakit.participant.server_time import ServerTime
+from sagakit.participant.work_signs import CommandHeartbeat
 from sagakit.store.names import Names
 from sagakit.store.ports import Subscription, Wire, WireEvent, WireMessage
+from sagakit.store.starting import is_heartbeat
 
 MANY = 5
 """Deliveries of one command after which the suite counts it as delivered for ever."""
@@ -32,6 +35,16 @@ class _Stored(msgspec.Struct):
     message: _StoredMessage = msgspec.field(default_factory=_StoredMessage)
 
 
+def _is_of(command: StepCommand, payload: bytes) -> bool:
+    """Return True if a heartbeat names what the command says."""
+    try:
+        beat = _heartbeat.decode(payload)
+    except UNREADABLE:
+        return False
+    return (beat.key, beat.run, beat.attempt) == (command.key, command.run, command.attempt)
+
+
+_heartbeat = msgspec.json.Decoder(CommandHeartbeat)
 _ack = msgspec.json.Decoder(PubAck)
 _consumer = msgspec.json.Decoder(_Consumer)
 _stored = msgspec.json.Decoder(_Stored)
@@ -90,6 +103,7 @@ class Prober:
         """
         end, command, is_copy = self._wire.event(), exchange.command, exchange.payload in self._by_payload
         self._by_subject[command.reply_to] = self._by_payload[exchange.payload] = exchange
+        exchange.began = self._wire.now()
         headers = b"" if is_copy else header_block({"Nats-Msg-Id": f"{command.key}/{command.attempt}"})
         number = await self._send(self._names.command_subject(endpoint), exchange.payload, headers)
         self._by_number[number], self._ends[number] = exchange, end
@@ -132,7 +146,11 @@ class Prober:
 
     def _take_reply(self, message: WireMessage) -> None:
         exchange = self._by_subject.get(message.subject)
-        if exchange is not None:
+        if exchange is None:
+            return
+        if is_heartbeat(message.payload):
+            exchange.beats += [self._wire.now()] if _is_of(exchange.command, message.payload) else []
+        else:
             fields = dict(header_fields(message.headers))
             exchange.replies.append(HeardReply.of(message.payload, fields.get("Nats-Msg-Id", "")))
             exchange.answered_first = exchange.answered_first or not exchange.is_settled
@@ -155,7 +173,7 @@ class Prober:
         if message.payload.startswith(b"+WPI"):
             exchange.signs += 1
         elif message.payload.startswith((b"+ACK", b"+TERM", b"+NXT")) or not message.payload:
-            exchange.is_settled = True
+            exchange.is_settled, exchange.ended = True, self._wire.now()
             self._ends[number].set()
         elif deliveries >= MANY:
             self._ends[number].set()

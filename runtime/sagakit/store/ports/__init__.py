@@ -52,3 +52,4 @@ from sagakit.store.ports.wire_port import Subscription as Subscription
 from sagakit.store.ports.wire_port import Wire as Wire
 from sagakit.store.ports.wire_port import WireEvent as WireEvent
 from sagakit.store.ports.wire_port import WireMessage as WireMessage
+from sagakit.store.ports.wire_port import WireRequest as WireRequest

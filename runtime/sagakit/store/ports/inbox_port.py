@@ -129,12 +129,15 @@ class Inbox(Protocol):
         """
         ...
 
-    async def start_waits(self, message: InboundMessage) -> bool:
-        """Return True if a start of the same saga is still in the inbox. Raises Unavailable, Ambiguous."""
+    async def start_waits(self, key: SagaKey) -> bool:
+        """Return True if a start of a saga is still in the inbox. Raises Unavailable, Ambiguous."""
         ...
 
-    async def reply_waits(self, key: SagaKey, service: str) -> bool:
-        """Return True if a reply of a service to one saga is still in the inbox. Raises Unavailable, Ambiguous."""
+    async def reply_waits(self, key: SagaKey, service: str, *, or_heartbeat: bool = False) -> bool:
+        """Return True if a reply of a service to one saga is still in the inbox, or perhaps a heartbeat.
+
+        Raises Unavailable, Ambiguous.
+        """
         ...
 
     async def any_start(self, saga_type: str) -> bool:
@@ -143,6 +146,10 @@ class Inbox(Protocol):
 
     def backlog(self) -> Mapping[tuple[str, Source], int]:
         """Return the messages that are not done with, by type and queue, as the last `strays` has seen them."""
+        ...
+
+    async def dead_commands(self) -> Mapping[str, int]:
+        """Return how many dead letters of participants are kept, by service. Raises StoreError."""
         ...
 
     def age(self, message: InboundMessage) -> float:

@@ -121,6 +121,11 @@ class StoreReading(Protocol):
         """The leases, by worker id."""
         ...
 
+    @property
+    def values(self) -> StreamReading:
+        """The parts of the large values."""
+        ...
+
     async def now(self) -> float:
         """Return the server's time, in seconds since the epoch. Raises Unavailable, Ambiguous."""
         ...

@@ -97,6 +97,15 @@ class Store(Protocol):
         ...
 
     @property
+    def values(self) -> KeyValue:
+        """The bucket of the large values. A layout that an older version has made has none."""
+        ...
+
+    async def check_values(self) -> None:
+        """Check that there is a bucket of large values. Raises LayoutMissing, Unavailable, Ambiguous."""
+        ...
+
+    @property
     def workers(self) -> KeyValue:
         """The bucket of leases, by worker id."""
         ...

@@ -6,8 +6,10 @@ methods of a `Wire`, so they know neither of the two. Only tasks of the program 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, Protocol
+
+from sagakit.errors import StoreError
 
 
 class WireMessage(NamedTuple):
@@ -15,6 +17,14 @@ class WireMessage(NamedTuple):
 
     subject: str
     reply: str
+    headers: bytes
+    payload: bytes
+
+
+class WireRequest(NamedTuple):
+    """A message that wants an answer. `headers` is a block as `header_block` makes it."""
+
+    subject: str
     headers: bytes
     payload: bytes
 
@@ -68,6 +78,13 @@ class Wire(Protocol):
 
         `timeout` is in seconds; None is the connection's own. Raises Unavailable (never sent, or nobody listens: then
         NoResponders), Ambiguous (sent, no answer), NotPermitted. Cancelled, the message may still have its effect.
+        """
+        ...
+
+    async def request_all(self, requests: Sequence[WireRequest]) -> Sequence[bytes | StoreError]:
+        """Send messages as `request` does, and return the answers to all of them, or what went wrong with each.
+
+        One task waits for all: that costs less than a task for each of them.
         """
         ...
 

@@ -11,6 +11,8 @@ from sagakit.binding.registry import CanRead, Registry
 from sagakit.binding.saga_binding import SagaBinding
 from sagakit.engine import ENDS, EndMarker, Inbound, Parent, tells_news
 from sagakit.engine.table import AWAITED
+from sagakit.engine.value_claims import read_claim
+from sagakit.engine.value_places import input_place
 from sagakit.errors import (
     UNREADABLE,
     CallerError,
@@ -117,6 +119,12 @@ class Applier:
         if told.kind == "reply" and verdict in ("ended", "other run"):
             await self._check_known(str(message.address), told, verdict)
 
+    def notes_heartbeat(self, message: InboundMessage, request: InboxRequest) -> bool:
+        """Return True if a message is a heartbeat, and no more than this needed to be done with it."""
+        if request.kind != "heartbeat":
+            return False
+        return self._requests.notes_heartbeat(str(message.address), request.as_inbound(message.id))
+
     def is_absent(self, message: InboundMessage) -> bool:
         """Return True if the saga of a message is not stored, by a look of a moment ago."""
         return self._requests.is_absent(str(message.address))
@@ -126,9 +134,9 @@ class Applier:
 
         Return None for every start of a child: its parent has to be told.
         """
-        if request.parent is None:
+        if request.parent is None and read_claim(request.input) is None:  # an input that is stored apart is read later
             try:
-                self._registry.latest(message.saga_type).definition.input.decode(request.input)
+                self._read_input(self._registry.latest(message.saga_type), message, request)
             except UnreadableValue as error:
                 return Spoilt(message, request.input, str(error))
         return None
@@ -168,7 +176,9 @@ class Applier:
             _log.info("%s: not started: its parent does not wait for it any more", message.address)
             return
         binding = self._registry.latest(message.saga_type)
-        value = binding.definition.encode_input(await self._as_input(binding, request.input))
+        given = await self._starts.large_values.input_of(str(message.address), request.input)
+        request = msgspec.structs.replace(request, input=given)
+        value = binding.definition.encode_input(await self._as_input(binding, message, request))
         context = StartContext(
             correlation_id=request.correlation_id,
             causation_id=request.causation_id,
@@ -191,15 +201,19 @@ class Applier:
         signal = signal_of(message.id, request.signal, request.payload) if request.signal else None
         return StartTerms(message_id=message.id, id_conflict=request.id_conflict, starts_at=starts_at, signal=signal)
 
-    async def _as_input(self, binding: SagaBinding, raw: msgspec.Raw) -> object:
+    async def _as_input(self, binding: SagaBinding, message: InboundMessage, request: InboxRequest) -> object:
         """Return the input as the definition's type, so that the same input always has the same bytes and digest.
 
         Raises InvalidInput, LeftToOthers.
         """
         try:
-            return binding.definition.input.decode(raw)
+            return self._read_input(binding, message, request)
         except UnreadableValue as error:
-            raise await self._unreadable(binding.plan.saga_type, raw, str(error)) from None
+            raise await self._unreadable(binding.plan.saga_type, request.input, str(error)) from None
+
+    def _read_input(self, binding: SagaBinding, message: InboundMessage, request: InboxRequest) -> object:
+        place = input_place(message.address, request.parent)
+        return binding.payloads.read(binding.definition.input, request.input, *place)
 
     async def _unreadable(self, saga_type: str, raw: msgspec.Raw, why: str) -> InvalidInput | LeftToOthers:
         if await self._can_read_elsewhere(saga_type, raw):

@@ -34,6 +34,7 @@ from sagakit.engine import (
     encode_marker,
     sender_of,
 )
+from sagakit.engine.value_places import input_place
 from sagakit.errors import (
     AlreadyStarted,
     Conflict,
@@ -119,9 +120,11 @@ class Children:
             raise InputTooLarge(size, limit)
         if address.saga_type in self._registry.types:
             binding = self._registry.latest(address.saga_type)
-            fault = binding.cannot_read(given)
+            place = input_place(address, parent)
+            fault = binding.cannot_read(given, *place)
             if not fault:
-                await self._starts.start(binding, address.saga_id, bytes(given), context, in_line=False)
+                plain = bytes(binding.payloads.opened(given, *place))
+                await self._starts.start(binding, address.saga_id, plain, context, in_line=False)
                 return Complete()
             if not await self._can_read_elsewhere(address.saga_type, given):
                 version = binding.plan.version

@@ -16,10 +16,12 @@ from typing import TypeAlias
 import trio
 from sagakit_actors import Actor, ActorContext
 
+from sagakit.definition.payloads import Payloads
 from sagakit.errors import CallerError, NotAllowed, StoreError, TooLarge
 from sagakit.jetstream.command_stream import CommandStreams, TakenCommand
 from sagakit.jetstream.pull import Consumer
 from sagakit.messages.commands import Command, Translated, read_command, translated
+from sagakit.messages.sealing import sealed_request
 from sagakit.ration import Ration
 from sagakit.store.ports import Store
 from sagakit.system.inbound.requests import Requests
@@ -51,6 +53,7 @@ class CommandIntake(Actor[None]):
         commands: Sequence[tuple[Command, Consumer]],
         backlog: CommandBacklog,
         requests: Requests,
+        payloads: Payloads,
         *,
         worker_id: str,
         archive_ttl: float,
@@ -62,6 +65,7 @@ class CommandIntake(Actor[None]):
         self._commands = commands
         self._backlog = backlog
         self._requests = requests
+        self._payloads = payloads
         self._worker_id = worker_id
         self._archive_ttl = archive_ttl
         self._interval = interval
@@ -93,7 +97,8 @@ class CommandIntake(Actor[None]):
     async def _handle(self, command: Command, taken: TakenCommand, places: trio.Semaphore) -> None:
         try:
             message = self._read(command, taken)
-            await self._requests.send(message.address, message.id, message.request)
+            request = sealed_request(self._payloads, message.address, message.request)
+            await self._requests.send(message.address, message.id, request)
             taken.acknowledger.ack()
         except (CallerError, TooLarge, ValueError) as error:  # ValueError: text that is no Unicode
             await self._bury(command, taken, error)
@@ -105,7 +110,9 @@ class CommandIntake(Actor[None]):
 
     def _read(self, command: Command, taken: TakenCommand) -> Translated:
         position = f"{taken.stream}-{taken.position}"
-        message = translated(command, read_command(taken.subject, taken.fields, taken.payload, position=position))
+        prefix = f"{taken.subject}/" if command.stream is None else ""
+        came = read_command(taken.subject, taken.fields, taken.payload, position=position, prefix=prefix)
+        message = translated(command, came)
         if self._store.clock.now() - taken.since > self._archive_ttl:
             raise NotAllowed(
                 f"the command is older than archive_ttl, {self._archive_ttl:g} s: whether its saga has ended and begun "

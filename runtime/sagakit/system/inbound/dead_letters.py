@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from logging import DEBUG, ERROR, INFO, getLogger
 from typing import NamedTuple
@@ -30,14 +30,24 @@ class Dead(NamedTuple):
 class DeadLetters:
     """Keeps dead letters, and looks for stray messages. For tasks of the worker's trio thread.
 
-    `buried` is called with the type of each dead letter that is kept.
+    `buried` is called with the type of each dead letter that is kept. After each look `saw_dead_commands` is called
+    with how many letters of participants are kept, by service.
     """
 
-    def __init__(self, store: Store, worker_id: str, *, interval: float, buried: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        worker_id: str,
+        *,
+        interval: float,
+        buried: Callable[[str], None],
+        saw_dead_commands: Callable[[Mapping[str, int]], None],
+    ) -> None:
         self._store = store
         self._worker_id = worker_id
         self._interval = interval
         self._buried = buried
+        self._saw_dead_commands = saw_dead_commands
         self._reported: set[str] = set()
         self._told = Ration(_log)
 
@@ -64,6 +74,7 @@ class DeadLetters:
                 async with aclosing(self._store.inbox.strays()) as strays:
                     async for message in strays:
                         await self._mind_stray(message)
+                self._saw_dead_commands(await self._store.inbox.dead_commands())
             except StoreError as error:
                 level = DEBUG if isinstance(error, StreamMissing) else INFO  # the link reports a missing stream itself
                 _log.log(level, "the inbox was not searched for stray messages: %s", error)

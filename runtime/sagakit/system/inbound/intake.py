@@ -2,7 +2,7 @@
 
 The wire format is public JSON: see `InboxRequest` and docs/wire.md. A message meets one of four ends here:
 
-    applied      its effect is durable: it is acknowledged
+    applied      its effect is durable: it is acknowledged; so is a heartbeat, in any case
     parked       it cannot be applied yet (no owner, no room): a durable copy waits, and comes again
     dead letter  it can never be applied: it is kept with the reason
     given back   this worker stops, and another one has it at once; or too many wait to be buried, and it comes later
@@ -14,7 +14,7 @@ holds up anything else. A message that finds its lane full is parked. What is to
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from logging import WARNING, getLogger
 from typing import TypeAlias, TypeVar
@@ -42,8 +42,9 @@ from sagakit.system.inbound.lane import Lane
 
 _log = getLogger("sagakit.intake")
 
-AT_ONCE, WAITING = 256, 256
-"""Numbers of messages of one type and sort that are handled at the same time, and that wait in the lane."""
+AT_ONCE, WAITING = 256, 1024
+"""Numbers of messages of one type and sort that are handled at the same time, and that wait in the lane. The messages
+of one job fit in here, so that none of them is parked: that costs more than to apply it."""
 PARKED_AT_ONCE, BURIED_AT_ONCE = 128, 32
 """Numbers of messages that are parked in one group, and that are buried in one. A saga takes dozens of turns of the
 loop, and a turn takes as long as all that is done in it. So little of what nobody waits for is done in one turn: on a
@@ -91,11 +92,14 @@ class Intake(Actor[None]):
         worker_id: str,
         interval: float,
         buried: Callable[[str], None],
+        saw_dead_commands: Callable[[Mapping[str, int]], None],
     ) -> None:
         self._store = store
         self._applier = applier
         self._saga_types = saga_types
-        self._dead_letters = DeadLetters(store, worker_id, interval=interval, buried=self._count_buried)
+        self._dead_letters = DeadLetters(
+            store, worker_id, interval=interval, buried=self._count_buried, saw_dead_commands=saw_dead_commands
+        )
         self._buried = buried
         self._in_hand = InHand()
         self._ration = Ration(_log, now=trio.current_time)
@@ -139,6 +143,9 @@ class Intake(Actor[None]):
                 request = await self._hold(message)
                 if request is None:
                     continue
+                if request.kind == "heartbeat":
+                    self._take_heartbeat(message, request, others)
+                    continue
                 start = request.kind == "start"
                 if start and self._is_crowded and (spoilt := self._applier.find_spoilt(message, request)):
                     self._condemn(message, self._spoilt, spoilt)
@@ -150,6 +157,12 @@ class Intake(Actor[None]):
                     continue
                 if not (starts if start else others).offer((message, request)):
                     self._set_aside(message, start)
+
+    def _take_heartbeat(self, message: InboundMessage, request: InboxRequest, lane: _Lane) -> None:
+        """Take a heartbeat. It never waits: the next one comes soon, and says the same."""
+        done = self._applier.notes_heartbeat(message, request) or self._waits_in_vain(message)
+        if done or not lane.offer((message, request)):
+            self._in_hand.let_go(message).ack()
 
     async def _take_parked(self, saga_type: str, source: Source, lane: _Lane) -> None:
         async with self._store.inbox.receive(saga_type, source) as messages:
@@ -195,8 +208,9 @@ class Intake(Actor[None]):
 
     async def _handle(self, taken: _Taken, *, start: bool) -> None:
         message, request = taken
-        trouble = await self._apply(message, request, once=message.parked and not start)
-        if trouble is None:
+        heartbeat = request.kind == "heartbeat"
+        trouble = await self._apply(message, request, once=heartbeat or (message.parked and not start))
+        if trouble is None or heartbeat:  # what a heartbeat cannot tell now, the next one does
             self._in_hand.let_go(message).ack()
         elif is_final(trouble) or await self._is_hopeless(message, request, trouble):
             await self._refuse(message, request, trouble)
@@ -252,7 +266,7 @@ class Intake(Actor[None]):
         if request.kind == "start":
             return True
         try:
-            return not await self._store.inbox.start_waits(message)
+            return not await self._store.inbox.start_waits(message.address)
         except StoreError:
             return False
 

@@ -82,13 +82,19 @@ class Requests:
 
     async def here(self, key: str, message: Inbound) -> str | None:
         """Apply a message to a saga that is here, active or passivated. Return its verdict; None if it is not here."""
-        while (ref := self._sagas.reach(key)) is not None:
+        if message.kind == "heartbeat" and self.notes_heartbeat(key, message):
+            return "already"
+        while (ref := self._sagas.reach(key, looks=False)) is not None:
             try:
                 verdict: str = await ref.ask(lambda reply: Ask(message, reply), timeout=inf)
                 return verdict
             except (ActorDied, ActorGone):
                 await trio.lowlevel.checkpoint()
         return None
+
+    def notes_heartbeat(self, key: str, message: Inbound) -> bool:
+        """Note a heartbeat of an attempt that is minded here. Return True if that was all that it asks for."""
+        return self._sagas.signs.heard(key, message)
 
     async def anywhere(self, key: str, message: Inbound, *, sparing: bool = False) -> str | None:
         """Apply a message wherever the saga is. Return its durable verdict, or None if no owner answers.

@@ -16,6 +16,8 @@ from sagakit_actors import ActorDied, ActorGone
 from sagakit.binding.saga_binding import SagaBinding
 from sagakit.engine import EndMarker, Inbound, Limits, Record, create, decode, digest, is_started_by
 from sagakit.engine.record import END_OF_TIME
+from sagakit.engine.value_claims import LARGEST
+from sagakit.engine.value_places import input_place
 from sagakit.errors import AlreadyStarted, Conflict, InputTooLarge, InvalidInput, UnreadableValue
 from sagakit.messages.ids import new_id
 from sagakit.messages.inbox_request import IdConflict
@@ -26,6 +28,7 @@ from sagakit.store.ports import InboundMessage, Store
 from sagakit.system.active_sagas import ActiveSagas
 from sagakit.system.io.persistence import read
 from sagakit.system.io.room import Room
+from sagakit.system.large_values import LargeValues
 from sagakit.system.saga.activation import CreateRecord, Fresh
 from sagakit.system.saga.saga_messages import AskStarted
 
@@ -50,6 +53,7 @@ class Starts:
         store: Store,
         sagas: ActiveSagas,
         room: Room,
+        large_values: LargeValues,
         *,
         worker_id: str,
         now: Callable[[], float],
@@ -58,6 +62,8 @@ class Starts:
         self._store = store
         self._sagas = sagas
         self._room = room
+        self.large_values: LargeValues = large_values
+        """The large values of this worker's sagas."""
         self._worker_id = worker_id
         self._now = now
         self._limits = limits
@@ -72,7 +78,7 @@ class Starts:
         *,
         in_line: bool = True,
     ) -> Begun:
-        """Start a saga with this encoded input, with its signal if it has one; durable once this returns.
+        """Start a saga with this input, as plain JSON, with its signal if it has one; durable once this returns.
 
         If another message has started the saga, it is returned as it is, and its signal has still to be sent.
 
@@ -81,12 +87,14 @@ class Starts:
         fit), InputTooLarge, AlreadyStarted, Deleted, StoreFull (the room that is left in the bucket is kept for running
         sagas), RuntimeClosed.
         """
-        limit = input_limit(self._store.max_payload)
+        address = SagaKey(binding.plan.saga_type, new_id() if saga_id is None else saga_id)
+        place, foreign = input_place(address, context.parent), context.parent is not None
+        plain, value = value, binding.payloads.sealed(value, *place, foreign=foreign)
+        limit = LARGEST if self.large_values.on else input_limit(self._store.max_payload)
         if len(value) > limit:
             raise InputTooLarge(len(value), limit)
         if terms is not PLAIN:
             terms = self._checked(terms)
-        address = SagaKey(binding.plan.saga_type, new_id() if saga_id is None else saga_id)
         key = str(address)
         made_up = saga_id is None
         while True:
@@ -95,16 +103,22 @@ class Starts:
             if known is not None:
                 if is_started_by(known, terms.message_id):
                     return Begun(address, None)
-                _check_same(key, binding, known, value, terms.id_conflict)
+                if not isinstance(known, EndMarker) and known.input_digest != digest(value):
+                    known = await self.large_values.filled(key, known)  # equal values may differ as JSON
+                _check_same(key, binding, known, plain, terms.id_conflict)
                 return Begun(address, known)
             if terms.signal is not None:
-                self._check_signal(binding, terms.signal)
+                terms = structs.replace(terms, signal=self._taken_signal(binding, terms.signal, key))
             # a create that is acknowledged soon after the look needs no other one: no run can have come and gone in
             # between, with an end marker that has expired as well. An id that was just made needs no look at all
             not_after = inf if made_up else before + LATE
-            origin = Fresh(self._creator(binding, address, value, context, terms), not_after)
+            run = new_id()
+            values = self.large_values.of_new(run)
+            kept = msgspec.Raw(value) if values is None else values.claim(msgspec.Raw(value))
+            create = self._creator(binding, address, run, kept, "" if values is None else digest(value), context, terms)
+            origin = Fresh(create, not_after, values)
             try:
-                with await self._room.claim(key, len(value), child=context.parent is not None):
+                with await self._room.claim(key, len(memoryview(kept)), child=context.parent is not None):
                     begun = await self._sagas.begin(key, binding, origin, in_line=in_line)
                 if begun is not None:
                     return Begun(address, None)
@@ -124,29 +138,39 @@ class Starts:
             terms = structs.replace(terms, message_id=new_id())
         return terms
 
-    def _check_signal(self, binding: SagaBinding, signal: Inbound) -> None:
-        """Raise InvalidInput for a signal that a new saga would not take."""
+    def _taken_signal(self, binding: SagaBinding, signal: Inbound, key: str) -> Inbound:
+        """Return a signal as a new saga takes it. Raises InvalidInput if it would not."""
         node = binding.plan.by_name.get(signal.step)
         if node is None or node.kind != "signal":
             raise InvalidInput(f"{binding.plan.saga_type} has no signal {signal.step!r}")
-        if len(memoryview(signal.payload)) > self._limits.results:
+        taken = binding.taken(signal, key)
+        if len(memoryview(taken.payload)) > self._limits.results:
             raise InvalidInput(f"the payload of {signal.step} is too large: pass a reference to large data")
-        if why := binding.refuses(signal):
-            raise InvalidInput(why)
+        if taken.refused:
+            raise InvalidInput(taken.refused)
+        return taken
 
     def time_after(self, seconds: float, message: InboundMessage) -> float:
         """Return the time so long after the server stored a message, in seconds since the epoch."""
         return self._now() + seconds - self._store.inbox.age(message)
 
     def _creator(
-        self, binding: SagaBinding, address: SagaKey, value: bytes, context: StartContext, terms: StartTerms
+        self,
+        binding: SagaBinding,
+        address: SagaKey,
+        run: str,
+        value: msgspec.Raw,
+        input_digest: str,
+        context: StartContext,
+        terms: StartTerms,
     ) -> CreateRecord:
         plain = partial(
             create,
             binding.plan,
             saga_id=address.saga_id,
-            run=new_id(),
-            input=msgspec.Raw(value),
+            run=run,
+            input=value,
+            input_digest=input_digest,
             owner=self._worker_id,
             now=self._now(),
             correlation_id=context.correlation_id,
@@ -193,11 +217,11 @@ def _check_same(
 
 def _is_input_of(binding: SagaBinding, known: Record | EndMarker, value: bytes) -> bool:
     """Return True if a saga was started with this input. Equal values may differ as JSON: a set's order, 5 for 5.0."""
-    if known.input_digest == digest(value):
+    if known.input_digest in binding.payloads.digests(value):
         return True
     if isinstance(known, EndMarker):
         return False
     try:
-        return binding.definition.input.same(known.input, value)
+        return binding.definition.input.same(binding.values.input(known), value)
     except UnreadableValue:  # as this version has the type
         return False

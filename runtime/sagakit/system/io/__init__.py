@@ -7,4 +7,5 @@ unpublished   the events that are not in the log yet, for the metrics
 receipt       the count of a saga's published events
 room          refuses starts while the running sagas still fit
 vessels       the fill levels of buckets and account
+value_writes  stores large values, before the record that names them
 """

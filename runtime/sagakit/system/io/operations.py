@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from sagakit.engine.value_claims import ValueClaim
 from sagakit.errors import StoreError
 from sagakit.store.ports import Entry, Write
 
@@ -24,13 +25,15 @@ class Put(Write, frozen=True, kw_only=True):
     The bytes never change between resends. A create (`expected` 0) that is acknowledged after `not_after` (trio time)
     counts only if a `Confirm` says so. Ends in Conflict (a create that met another value), Deleted, Fenced,
     Overwritten, TooLarge, StoreFull or Refused, and in the errors of `Confirm`. A create ends in StoreFull at the first
-    refusal, and so does a write that `gives_way`; any other write is tried again.
+    refusal, and so does a write that `gives_way`; any other write is tried again. `values` are the large values that
+    the record names: they are stored first.
     """
 
     expected: int = 0
     done: OnSettled
     not_after: float | None = None
     gives_way: bool = False
+    values: tuple[tuple[ValueClaim, bytes], ...] = ()
 
 
 class Confirm(msgspec.Struct, frozen=True, kw_only=True):

@@ -39,6 +39,7 @@ from sagakit.errors import (
 from sagakit.ration import Ration
 from sagakit.store.ports import Deletion, Entry, KeyValue, Store, Write
 from sagakit.system.io.operations import Confirm, Load, OnSettled, PersistenceMessage, Put, Retire
+from sagakit.system.io.value_writes import save
 
 _log = getLogger("sagakit.persistence")
 
@@ -95,7 +96,10 @@ class Persistence(Actor[PersistenceMessage]):
         match message:
             case Put():
                 self._enter(message.key)
-                self._put(message)
+                if message.values:
+                    self._soon(self._save_and_put, message)
+                else:
+                    self._put(message)
             case Confirm():
                 self._enter(message.key)
                 self._soon(self._confirm, message)
@@ -112,6 +116,25 @@ class Persistence(Actor[PersistenceMessage]):
             self._nursery.start_soon(fn, *args)
 
     # ------------------------------------------------------------ records
+
+    async def _save_and_put(self, put: Put) -> None:
+        """Store the values that a record names, and then the record: no record names a value that is not stored."""
+        failures = 0
+        while True:
+            await self._store.until_connected()
+            try:
+                await save(self._store, put.key, put.values)
+                break
+            except StoreError as error:
+                starts = put.expected == 0 and not isinstance(error, Unavailable | Ambiguous)
+                if starts or (isinstance(error, StoreFull) and put.gives_way):
+                    put.done(error)
+                    self._leave(put.key)
+                    return
+                failures += 1
+                self._trouble(type(error).__name__, f"{put.key}: a large value is not stored: {error}; trying again")
+                await trio.sleep(OUTAGE_AGAIN.delay(failures))
+        self._put(structs.replace(put, values=()))
 
     def _put(self, put: Put) -> None:
         self._store.state.submit(put, partial(self._put_ended, put))

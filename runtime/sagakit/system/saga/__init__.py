@@ -17,4 +17,5 @@ alone         asks for a turn alone, for a suspect
 waiters       the callers that wait for an answer
 activation    the record, or the request for one, from which an incarnation starts
 slot          the state that all incarnations of the actor share
+values_loading  reads the large values of a record before its saga goes on
 """

@@ -10,6 +10,8 @@ import msgspec
 from sagakit.binding.saga_binding import SagaBinding
 from sagakit.engine import Loaded, Published, Record, SagaStatus
 from sagakit.engine.table import OPEN
+from sagakit.system.kept_records import KeptRecord
+from sagakit.system.large_values import SagaValues
 
 
 class CreateRecord(Protocol):
@@ -23,6 +25,7 @@ class Fresh(msgspec.Struct, frozen=True):
 
     create: CreateRecord
     not_after: float = inf
+    values: SagaValues | None = None
 
 
 class TakeOver(msgspec.Struct, frozen=True):
@@ -30,6 +33,7 @@ class TakeOver(msgspec.Struct, frozen=True):
 
     loaded: Loaded
     revision: int
+    values: SagaValues | None = None
 
 
 class Reload(msgspec.Struct, frozen=True):
@@ -43,9 +47,13 @@ class GiveUp(msgspec.Struct, frozen=True):
 
 
 class Reactivate(msgspec.Struct, frozen=True):
-    """The worker's own record of a saga that was passivated. `published` says which of its events are in the log."""
+    """The worker's own record of a saga that was passivated. `published` says which of its events are in the log.
+
+    `kept` is the record itself, if this worker has kept it and nobody can have written it since; else it is read.
+    """
 
     published: Published
+    kept: KeptRecord | None = None
 
 
 class Passivated(NamedTuple):

@@ -8,20 +8,22 @@ from functools import partial
 from sagakit_actors import ReactorContext
 
 from sagakit.binding.permit import CallPermit
-from sagakit.binding.saga_binding import REVOKED, SagaBinding, timed_out
+from sagakit.binding.saga_binding import REVOKED, timed_out
 from sagakit.engine import AttemptEnded, AttemptResult, Call, Complete, Effect, Record
 from sagakit.system.environment import Environment
 from sagakit.system.saga.saga_messages import Attempted, SagaMessage
+from sagakit.system.saga.slot import SagaSlot
 
 
 class Calls:
     """Makes and revokes calls. Belongs to one incarnation of a saga's actor."""
 
-    __slots__ = ("_binding", "_ctx", "_environment", "_permits", "_waits")
+    __slots__ = ("_binding", "_ctx", "_environment", "_permits", "_slot", "_waits")
 
-    def __init__(self, ctx: ReactorContext[SagaMessage], binding: SagaBinding, environment: Environment) -> None:
+    def __init__(self, ctx: ReactorContext[SagaMessage], environment: Environment, slot: SagaSlot) -> None:
         self._ctx = ctx
-        self._binding = binding
+        self._binding = slot.binding
+        self._slot = slot
         self._environment = environment
         self._permits: dict[str, CallPermit] = {}
         self._waits: set[str] = set()
@@ -45,7 +47,9 @@ class Calls:
         self._permits[call.step] = permit = CallPermit(call.call)
         if call.waits:
             self._waits.add(call.step)
-        environment = self._environment
+        environment, values = self._environment, self._slot.values
+        if values is not None:
+            record = values.fill(record)
         to = partial(self._attempted, call, record, environment.random(), environment.trio_time())
         perform, bound = self._binding.perform, self._binding.bound(call)
         self._ctx.pipe_to_self(to, perform, call, record, environment, permit, timeout=bound)
@@ -66,6 +70,8 @@ class Calls:
         self, call: Call, record: Record, random: float, began: float, result: AttemptResult | None
     ) -> Attempted:
         result = timed_out(call) if result is None else result
+        if isinstance(result, Complete) and self._slot.values is not None:
+            result = Complete(self._slot.values.claim(result.result))
         if result is not REVOKED:
             environment = self._environment
             environment.tally.attempted(record.saga_type, call.step, call.kind, environment.trio_time() - began)

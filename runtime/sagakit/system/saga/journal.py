@@ -31,10 +31,12 @@ from sagakit.engine import (
     stamped,
 )
 from sagakit.engine.events import with_logged
+from sagakit.engine.value_claims import marked
 from sagakit.errors import Fenced, NewerSchema, Overwritten, SagakitError, StoreError, Undecodable
 from sagakit.store.ports import Entry
 from sagakit.system.environment import Environment
 from sagakit.system.io.operations import Confirm, Load, OnSettled, PersistenceMessage, Put, Retire
+from sagakit.system.kept_records import KeptRecord
 from sagakit.system.saga.saga_messages import SagaMessage, Settled
 from sagakit.system.saga.slot import SagaSlot
 
@@ -49,7 +51,7 @@ class Journal:
     """Belongs to one incarnation of a saga's actor."""
 
     __slots__ = (
-        "_environment", "_key", "_ref", "_size", "_slot", "_then", "operation", "record", "revision", "unknown",
+        "_environment", "_key", "_ref", "_slot", "_then", "_value", "operation", "record", "revision", "unknown",
     )  # fmt: skip
 
     record: Record
@@ -64,27 +66,38 @@ class Journal:
         """The revision that the next write expects."""
         self.unknown: UnknownFields | None = None
         """Fields that a newer sagakit has put into the record. They are written back as they are."""
-        self._size = 0
-        """Bytes of the stored record; 0 before the first one is stored or loaded."""
+        self._value = b""
+        """The record as it is stored; empty before the first one is stored or loaded."""
         self.operation: PersistenceMessage | None = None
         """The operation that is under way."""
         self._then: Callable[[Result], None] | None = None
 
     # ----------------------------------------------------------------- read
 
-    def load(self, found: Callable[[Loaded, int], None], gone: Callable[[bool], None]) -> None:
-        """Read this worker's own record; call `found` with it and its revision.
+    def load(
+        self, found: Callable[[Loaded, int], None], gone: Callable[[bool], None], kept: KeptRecord | None = None
+    ) -> None:
+        """Read this worker's own record, unless it has been `kept`; call `found` with it and its revision.
 
         Otherwise call `gone`: with True if nothing is stored under the key; with False if the saga has ended, is
         another worker's, or cannot be read here.
         """
-        self._operate(Load(self._key, self._done()), partial(self._loaded, found, gone, trio.current_time()))
+        load = Load(self._key, self._done())
+        if kept is None:
+            self._operate(load, partial(self._loaded, found, gone, trio.current_time()))
+        else:
+            self.operation, self._then = load, partial(self._loaded, found, gone, kept.seen_at)
+            load.done(kept.entry)
+
+    def kept(self) -> KeptRecord | None:
+        """Return the stored record, to be kept for the next incarnation; None if it is not known as it is stored."""
+        return KeptRecord(Entry(self._key, self._value, self.revision), self._slot.seen_at) if self._value else None
 
     def _loaded(
         self, found: Callable[[Loaded, int], None], gone: Callable[[bool], None], at: float, entry: Result
     ) -> None:
         stored = entry if isinstance(entry, Entry) else None
-        self._size = 0 if stored is None else len(stored.value)
+        self._value = b"" if stored is None else stored.value
         try:
             content = None if stored is None else decode(self._key, stored.value)
         except Undecodable as error:
@@ -161,23 +174,29 @@ class Journal:
         """
         environment = self._environment
         record = stamped(record, write=environment.next_write())
+        values = self._slot.values
+        save = () if values is None else values.to_save()
+        if values is not None and values.values:
+            record = marked(record)
         value = encode(record, self.unknown)
         size = len(value)
         room = environment.room
-        if room.limited and self._size:
-            room.submitted(self._key, size - self._size)
+        if room.limited and self._value:
+            room.submitted(self._key, size - len(self._value))
         put = Put(
             key=self._key, value=value, expected=self.revision, done=self._done(), not_after=not_after,
-            gives_way=gives_way, alone=alone,
+            gives_way=gives_way, alone=alone, values=save,
         )  # fmt: skip
-        self._operate(put, partial(self._written, record, then, environment.trio_time(), size))
+        self._operate(put, partial(self._written, record, then, environment.trio_time(), value))
         return size
 
     def _written(
-        self, record: Record, then: Callable[[Record], None], sent: float, size: int, revision: Result
+        self, record: Record, then: Callable[[Record], None], sent: float, value: bytes, revision: Result
     ) -> None:
         assert isinstance(revision, int)
-        environment, self._size = self._environment, size
+        environment, self._value = self._environment, value
+        if self._slot.values is not None:
+            self._slot.values.saved()
         self.stands(record, revision)
         self._slot.seen_at = sent
         environment.tally.writes.add(environment.trio_time() - sent)
@@ -219,7 +238,7 @@ class Journal:
         self._operate(retire, partial(self._retired, then))
 
     def _retired(self, then: Callable[[], None], _: Result) -> None:
-        self._environment.room.submitted(self._key, -self._size)
+        self._environment.room.submitted(self._key, -len(self._value))
         self._environment.room.stored(self._key)
         self._slot.accounted_for = True
         then()
@@ -236,10 +255,11 @@ class Journal:
         self._environment.overwritten(error, seen_at=self._slot.seen_at)
         value = encode(last.record, last.unknown)
         put = Put(key=self._key, value=value, expected=error.revision, alone=True, done=self._done())
-        self._operate(put, partial(self._written_back, last.record, then))
+        self._operate(put, partial(self._written_back, last.record, value, then))
 
-    def _written_back(self, record: Record, then: Callable[[], None], revision: Result) -> None:
+    def _written_back(self, record: Record, value: bytes, then: Callable[[], None], revision: Result) -> None:
         assert isinstance(revision, int)
+        self._value = value
         self.stands(record, revision)
         then()
 

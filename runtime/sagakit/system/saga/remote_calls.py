@@ -11,7 +11,7 @@ import trio
 from msgspec import structs
 from sagakit_actors import Backoff, ReactorContext
 
-from sagakit.engine import CommandSent, InputEvent, Record, SendCommand, Unanswered, effects, overdue
+from sagakit.engine import CommandSent, InputEvent, MindSilence, Record, SendCommand, Unanswered, effects, overdue
 from sagakit.engine.remote import endpoint_of
 from sagakit.errors import StoreError
 from sagakit.messages.step_command import StepCommand
@@ -30,7 +30,8 @@ class RemoteCalls:
     """Sends commands and misses replies. Belongs to one incarnation of a saga's actor."""
 
     __slots__ = (
-        "_ctx", "_environment", "_key", "_look_at", "_looking", "_on_the_way", "_plan", "_reminders", "_taken",
+        "_ctx", "_environment", "_key", "_look_at", "_looking", "_on_the_way", "_plan", "_reminders", "_signs",
+        "_taken",
     )  # fmt: skip
 
     def __init__(
@@ -41,6 +42,7 @@ class RemoteCalls:
         self._key = slot.key
         self._plan = slot.binding.plan
         self._reminders = reminders
+        self._signs = environment.sagas.signs
         self._taken: set[tuple[str, int]] = set()
         """Attempts whose commands JetStream has, or that are on their way to it."""
         self._on_the_way = 0
@@ -66,23 +68,33 @@ class RemoteCalls:
             self._on_the_way += 1
             self._ctx.pipe_to_self(partial(_taken, CommandSent(*attempt)), self._hand_over, effect, record)
 
+    def mind_silence(self, asked: Sequence[MindSilence], record: Record) -> None:
+        """Mind these attempts: look for the reply once a participant has been silent for too long."""
+        self._signs.mind(self._key, record.run, asked)
+
     def heard(self, news: RemoteNews) -> Sequence[InputEvent]:
         """Return what news means for the record. Look again for the replies that are in the inbox already."""
         if news.sent is not None:
             self._on_the_way -= 1
             return [news.sent]
         self._looking = False
-        if not news.missing:
+        silent = self._signs.silent(self._key)  # else a heartbeat has come during the look, or there was an outage
+        missing = [event for event in news.missing if not event.silent or structs.replace(event, jitter=1.0) in silent]
+        if not missing:
             self._look_at = self._environment.now() + LOOK_AGAIN
             self._reminders.wake(self._look_at)
-        return news.missing
+        return missing
 
     def mind_overdue(self, record: Record) -> None:
-        """Look for the replies whose time is over. The actor gets `RemoteNews`."""
+        """Look for the replies whose time is over, or whose participants are silent. The actor gets `RemoteNews`."""
         if record.wake_at is None or self._looking:  # with an attempt out the record has a time to wake at
             return
-        now = self._environment.now()
-        if now >= self._look_at and (over := overdue(record, now)):
+        now, left = self._environment.now(), self._signs.left(self._key)
+        if left < inf:  # there is one reminder, so it is set for whichever of the two comes first
+            due = [at for at in (record.wake_at, now + left) if max(at, self._look_at) > now]
+            if due:
+                self._reminders.wake(max(min(due), self._look_at))
+        if now >= self._look_at and (over := [*overdue(record, now), *self._signs.silent(self._key)]):
             self._looking = True
             self._ctx.pipe_to_self(_missed, self._missing, over, record)
 
@@ -115,7 +127,7 @@ class RemoteCalls:
         for event in over:
             endpoint = endpoint_of(self._plan.node(event.step), record.steps[event.step])
             service = endpoint.partition(".")[0]
-            look = partial(environment.store.inbox.reply_waits, key, service)
+            look = partial(environment.store.inbox.reply_waits, key, service, or_heartbeat=event.silent)
             if not await through_outage(environment.store, look):
                 missing.append(structs.replace(event, jitter=environment.random()))
         return missing

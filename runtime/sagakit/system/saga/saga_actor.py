@@ -12,7 +12,6 @@ from __future__ import annotations
 from logging import getLogger
 from typing import assert_never
 
-from msgspec import structs
 from sagakit_actors import Down, Reactor, ReactorContext
 
 from sagakit.engine import (
@@ -25,6 +24,7 @@ from sagakit.engine import (
     InputEvent,
     Isolated,
     Loaded,
+    MindSilence,
     Orphaned,
     Publish,
     Published,
@@ -65,9 +65,11 @@ from sagakit.system.saga.saga_messages import (
     RunAlone,
     SagaMessage,
     Settled,
+    ValuesLoaded,
     Wake,
 )
 from sagakit.system.saga.slot import SagaSlot
+from sagakit.system.saga.values_loading import ValuesLoading
 from sagakit.system.saga.waiters import Waiters
 from sagakit.system.saga.writes import Writes
 
@@ -111,8 +113,10 @@ class SagaActor(Reactor[SagaMessage]):
             case TakeOver(loaded=loaded, revision=revision):
                 self._writes.promise(ctx.promise())
                 self._take_over(loaded, revision)
-            case Reload() | GiveUp() | Reactivate():
-                self._journal.load(self._loaded, self._gone)
+            case Reactivate(kept=kept):
+                self._journal.load(self._values.before(self._loaded), self._gone, kept)
+            case Reload() | GiveUp():
+                self._journal.load(self._values.before(self._loaded), self._gone)
             case _:
                 assert_never(self._activation)
 
@@ -126,7 +130,8 @@ class SagaActor(Reactor[SagaMessage]):
         self._reminders = Reminders(environment.timers, ref)
         self._passivation = Passivation(environment, slot, writes.wake, self._outbox, self._reminders)
         self._alone = Alone(environment.isolation, ref, ctx.incarnation)
-        self._calls = Calls(ctx, self._binding, environment)
+        self._calls = Calls(ctx, environment, slot)
+        self._values = ValuesLoading(ctx, environment, slot, self._phase)
         self._remote = RemoteCalls(ctx, environment, slot, self._reminders)
         self._retirement = Retirement(ctx, environment, self._outbox)
 
@@ -150,6 +155,8 @@ class SagaActor(Reactor[SagaMessage]):
                 written = self._writes.settled(message)
                 if written is not None:
                     self._written(written)
+            case ValuesLoaded():
+                self._values.take(message)
             case Attempted():
                 # the call counts as under way until this is folded, so that nothing is called twice
                 self._writes.events.append(message.ended)
@@ -159,8 +166,7 @@ class SagaActor(Reactor[SagaMessage]):
                 self._waiters.for_record(message.reply)
             case Ask():
                 self._waiters.for_verdict(message)
-                refused = self._binding.refuses(message.message)
-                self._writes.events.append(structs.replace(message.message, refused=refused))
+                self._writes.events.append(self._binding.taken(message.message, self._key))
             case Wake():
                 self._reminders.woken(message, self._environment.now())
                 self._writes.due = True
@@ -318,7 +324,7 @@ class SagaActor(Reactor[SagaMessage]):
         knows = self._retirement.parent_knows or record.status not in ENDS
         if self._passivation.may_end(record, told=told, parent_knows=knows):
             passivated = Passivated(record.wake_at, self._outbox.published, self._binding, record.status)
-            environment.sagas.passivate(self._key, passivated)
+            environment.sagas.passivate(self._key, passivated, self._journal.kept())
             self._phase.move("end")
 
     # -------------------------------------------------------------- perform
@@ -334,10 +340,11 @@ class SagaActor(Reactor[SagaMessage]):
         """Do what the durable record asks for and what is not under way yet."""
         if self._phase.now == "held back":
             return  # what the record asks for has been done, or is not this worker's to do
-        record = self._journal.record
-        asked = effects(self._plan, record)
+        record, values = self._journal.record, self._slot.values
+        asked = effects(self._plan, record if values is None else values.fill(record))
         if self._calls and not record.halted:  # a halted saga still wants the calls that wait for their turn
             self._calls.revoke_all_but(asked)
+        minded: list[MindSilence] = []
         for effect in asked:
             match effect:
                 case Publish():
@@ -352,10 +359,13 @@ class SagaActor(Reactor[SagaMessage]):
                 case SendCommand():
                     if self._may_call():
                         self._remote.send(effect, record)
+                case MindSilence():
+                    minded.append(effect)
                 case TellParent():
                     self._retirement.tell_parent(effect)
                 case _:
                     assert_never(effect)
+        self._remote.mind_silence(minded, record)
 
     def _may_call(self) -> bool:
         """Return False if the lease has lapsed since the record was seen to be this worker's: another may have it."""

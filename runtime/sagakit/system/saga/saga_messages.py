@@ -7,9 +7,10 @@ from typing import TypeAlias
 import msgspec
 from sagakit_actors import Reply
 
-from sagakit.engine import AttemptEnded, CommandSent, Inbound, Record, Unanswered
+from sagakit.engine import AttemptEnded, CommandSent, Inbound, Loaded, Record, Unanswered
 from sagakit.errors import StoreError
 from sagakit.store.ports import Entry
+from sagakit.system.large_values import SagaValues
 from sagakit.system.turns import AskAlone
 
 # ------------------------------------------------------------------------- from callers
@@ -55,6 +56,15 @@ class Settled(msgspec.Struct, frozen=True):
 
     number: int
     result: int | Entry | StoreError | None
+
+
+class ValuesLoaded(msgspec.Struct, frozen=True):
+    """The large values of a record that was loaded are here; or they are `lost`, and this says how."""
+
+    loaded: Loaded
+    revision: int
+    values: SagaValues | None
+    lost: str = ""
 
 
 class ParentTold(msgspec.Struct, frozen=True):
@@ -124,6 +134,7 @@ SagaMessage: TypeAlias = (
     | Peek
     | Attempted
     | Settled
+    | ValuesLoaded
     | ParentTold
     | ChildrenReleased
     | RemoteNews

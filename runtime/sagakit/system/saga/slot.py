@@ -8,7 +8,8 @@ from sagakit_actors import Reply
 
 from sagakit.binding.saga_binding import SagaBinding
 from sagakit.engine import Loaded, SagaStatus
-from sagakit.system.saga.activation import Activation, GiveUp, Reload
+from sagakit.system.large_values import SagaValues
+from sagakit.system.saga.activation import Activation, Fresh, GiveUp, Reload, TakeOver
 
 
 class SagaSlot:
@@ -18,6 +19,8 @@ class SagaSlot:
         self.binding: SagaBinding = binding
         self.key: str = key
         self._activation: Activation = activation
+        self.values: SagaValues | None = activation.values if isinstance(activation, Fresh | TakeOver) else None
+        """The large values of the saga; None while they are not known, or if large values are kept in the record."""
         self.begun: Reply[None] | None = None
         """The reply that the first incarnation sends when its first write is durable, or fails if the write fails."""
         self.operations: int = 0
@@ -49,6 +52,7 @@ class SagaSlot:
         last = SagaSlot(self.binding, self.key, GiveUp(error))
         # what this worker knows of the record stays, so that the new actor can still write it back if it is replaced
         last.durable, last.seen_at, last.status = self.durable, self.seen_at, self.status
+        last.values = self.values
         return last
 
     def has_begun(self) -> None:

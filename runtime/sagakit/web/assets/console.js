@@ -11,11 +11,24 @@ function busy() {
   return document.hidden || writes || String(document.getSelection()) !== "";
 }
 
+// What morphs comes with the first renewal, long after the first paint.
+function morphing() {
+  const script = Object.assign(document.createElement("script"), { src: document.body.dataset.morph });
+  return new Promise((done, fail) => {
+    script.addEventListener("load", done);
+    script.addEventListener("error", fail);
+    document.head.append(script);
+  });
+}
+
 async function refresh() {
   if (busy()) return;
-  const answer = await fetch(location.href, { headers: tag ? { "If-None-Match": tag } : {} });
+  // an answer that another page has just got will do
+  const headers = { "Cache-Control": `max-age=${Math.floor(pause / 2000)}`, ...(tag && { "If-None-Match": tag }) };
+  const answer = await fetch(location.href, { headers, cache: "no-store" });
   if (!answer.ok) return;
   const text = await answer.text();
+  if (!window.Idiomorph) await morphing();
   if (busy()) return;
   tag = answer.headers.get("ETag") || "";
   const found = new DOMParser().parseFromString(text, "text/html");

@@ -1,0 +1,1 @@
+"""Orders whose values are encrypted: keys from the environment, and a rotation of the key."""

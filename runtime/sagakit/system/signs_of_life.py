@@ -1,0 +1,103 @@
+"""The signs of life of participants: when each attempt that is minded was last heard of. In memory only.
+
+A heartbeat that is noted here costs no write, and wakes no saga. With the worker is lost when the last one came: the
+next owner begins to mind the attempt anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import inf
+
+import trio
+
+from sagakit.engine import Inbound, MindSilence, Unanswered
+from sagakit.engine.record import NOTHING
+
+GRAIN = 0.001
+"""Seconds of silence that are not waited for: less than this is lost in times that are seconds since the epoch."""
+
+
+class _Sign:
+    """The last sign of life under one key. `heard` is in trio's time; `minded` is false once the attempt is over."""
+
+    __slots__ = ("heard", "minded", "run", "watch")
+
+    def __init__(self, watch: MindSilence, run: str, heard: float) -> None:
+        self.watch = watch
+        self.run = run
+        self.heard = heard
+        self.minded = True
+
+
+class SignsOfLife:
+    """The signs of life in the attempts of this worker's sagas, active or passivated. For tasks of the trio thread.
+
+    `steady_since` returns the moment, in trio's time, since which heartbeats have been able to come without a break:
+    silence in an outage is not the participant's. It is infinite while they may not come.
+    """
+
+    def __init__(self, steady_since: Callable[[], float]) -> None:
+        self._steady_since = steady_since
+        self._signs: dict[str, dict[str, _Sign]] = {}
+
+    def mind(self, key: str, run: str, asked: Sequence[MindSilence]) -> None:
+        """Mind these attempts of the saga under `key`, and no other ones. The time of those that are new begins now."""
+        signs = self._signs.get(key)
+        if signs is None:
+            if not asked:
+                return
+            signs = self._signs[key] = {}
+        for sign in signs.values():
+            sign.minded = False
+        for watch in asked:
+            known = signs.get(watch.key)
+            if known is None or known.watch.attempt != watch.attempt or known.run != run:
+                signs[watch.key] = _Sign(watch, run, trio.current_time())
+            else:
+                known.watch, known.minded = watch, True
+
+    def heard(self, key: str, message: Inbound) -> bool:
+        """Note a heartbeat. Return True if no more needs to be done: the record would not change by it.
+
+        False is for the first one of an attempt, one that says how far the work has come, and one of which nothing is
+        known here.
+        """
+        sign = self._signs.get(key, {}).get(message.key)
+        if sign is None or sign.run != message.run or message.attempt > sign.watch.attempt:
+            return False
+        if message.attempt == sign.watch.attempt:
+            sign.heard = trio.current_time()
+            return message.payload is NOTHING
+        return True
+
+    def left(self, key: str) -> float:
+        """Return the seconds until an attempt of a saga has been silent for too long; 0 or less once one has.
+
+        Infinite if none is minded.
+        """
+        signs = self._signs.get(key)
+        if signs is None:
+            return inf
+        steady = self._steady()
+        return min((_left(sign, steady) for sign in signs.values() if sign.minded), default=inf)
+
+    def silent(self, key: str) -> list[Unanswered]:
+        """Return the attempts of a saga that have been silent for too long."""
+        steady = self._steady()
+        return [
+            Unanswered(sign.watch.step, sign.watch.attempt, silent=True)
+            for sign in self._signs.get(key, {}).values()
+            if sign.minded and _left(sign, steady) <= 0
+        ]
+
+    def forget(self, key: str) -> None:
+        """Forget a saga that has left this worker."""
+        self._signs.pop(key, None)
+
+    def _steady(self) -> float:
+        return min(self._steady_since(), trio.current_time())
+
+
+def _left(sign: _Sign, steady: float) -> float:
+    return max(sign.heard, steady) + sign.watch.heartbeat - trio.current_time() - GRAIN

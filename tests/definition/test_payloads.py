@@ -1,0 +1,181 @@
+"""Payload codecs: what is sealed comes back, is bound to its place, and does not show; digests are of plain JSON."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+from sagakit import Compressed, PayloadPlace, Sealed
+from sagakit.client.shown_values import ShownValues
+from sagakit.definition.payloads import Payloads, digest_of, is_sealed
+from sagakit.encryption import Encrypted
+from sagakit.errors import InvalidConfig, UnreadableValue, Unwritable
+from sagakit.naming import SagaKey
+
+K1, K2 = b"1" * 32, b"2" * 32
+
+
+def codec(*keys: str) -> Encrypted:
+    """Return a codec with these keys; the first one is current."""
+    all_keys = {"k1": K1, "k2": K2}
+    return Encrypted({key: all_keys[key] for key in keys}, current=keys[0])
+
+
+def test_a_digest_is_that_of_the_plain_json_and_needs_a_key_to_be_guessed() -> None:
+    saga, value = SagaKey("Order", "1"), b'"yes"'
+    one, rotated = Payloads(codec("k1")), Payloads(codec("k2", "k1"))
+    sealed = [digest_of(one.sealed(value, saga, "input")) for _ in range(2)]
+    assert sealed[0] == sealed[1] != digest_of(value)
+    assert sealed[0] in rotated.digests(value)
+    assert rotated.digests(value)[0] != sealed[0]
+    assert digest_of(value) in one.digests(value)  # of a saga that was started before there was a codec
+    assert digest_of(Payloads(Compressed(above=0)).sealed(b'"%b"' % (b"a" * 99), saga, "input")) == digest_of(
+        b'"%b"' % (b"a" * 99)
+    )
+
+
+def test_a_sealed_value_is_bound_to_its_saga_and_its_part() -> None:
+    payloads = Payloads(codec("k1"))
+    here = SagaKey("Order", "1")
+    sealed = payloads.sealed(b'"paid"', here, "result/charge")
+    assert payloads.opened(sealed, here, "result/charge") == b'"paid"'
+    elsewhere = [
+        (SagaKey("Order", "2"), "result/charge"), (SagaKey("Offer", "1"), "result/charge"), (here, "result/ship"),
+        (here, "input"),
+    ]  # fmt: skip
+    for saga, part in elsewhere:
+        with pytest.raises(UnreadableValue, match="does not belong to"):
+            payloads.opened(sealed, saga, part)
+    other_digest = sealed.replace(digest_of(sealed).encode(), b"0" * 16)
+    with pytest.raises(UnreadableValue):
+        payloads.opened(other_digest, here, "result/charge")
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        b'{"$sealed":[],"digest":"","data":""}', b'{"$sealed":["aes-gcm/k1"]}', b'{"$sealed":3}', b'{"$sealed":',
+        b'{"$sealed":["zlib"],"digest":"","data":"eA=="}', b'{"$sealed":["aes-gcm/k1"],"digest":"","data":"eA=="}',
+    ],
+)  # fmt: skip
+def test_damaged_values_are_unreadable(damaged: bytes) -> None:
+    payloads = Payloads([Compressed(), codec("k1")])
+    with pytest.raises(UnreadableValue):
+        payloads.opened(damaged, SagaKey("Order", "1"), "input")
+    digest_of(damaged)  # and telling inputs apart does not fail
+
+
+# ------------------------------------------------------------- properties
+
+JSON = some.recursive(
+    some.none() | some.booleans() | some.integers(-(2**53), 2**53) | some.text(),
+    lambda inner: some.lists(inner, max_size=4) | some.dictionaries(some.text(min_size=1), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(JSON, some.text(min_size=1), some.integers(0, 100))
+def test_any_value_comes_back_and_does_not_show(value: Any, part: str, above: int) -> None:
+    payloads, saga = Payloads([Compressed(above=above), codec("k1")]), SagaKey("Order", "1")
+    plain = msgspec.json.encode(value)
+    if is_sealed(plain):
+        with pytest.raises(Unwritable):
+            payloads.sealed(plain, saga, part)
+        return
+    sealed = payloads.sealed(plain, saga, part)
+    assert bytes(payloads.opened(sealed, saga, part)) == plain
+    assert msgspec.json.encode(msgspec.json.decode(sealed)) == sealed
+    if plain != b"null":
+        assert is_sealed(sealed)
+        assert len(plain) < 8 or plain not in sealed
+
+
+@settings(max_examples=200, deadline=None)
+@given(some.binary(min_size=1, max_size=8), some.integers(0, 300))
+def test_any_change_of_the_bytes_is_found(change: bytes, at: int) -> None:
+    payloads, saga = Payloads(codec("k1")), SagaKey("Order", "1")
+    sealed = payloads.sealed(b'{"a":1}', saga, "input")
+    at %= len(sealed)
+    damaged = sealed[:at] + change + sealed[at + len(change) :]
+    if not is_sealed(damaged):
+        return
+    with suppress(UnreadableValue):
+        assert payloads.opened(damaged, saga, "input") == b'{"a":1}'  # such as another space between fields
+
+
+def test_shown_values_never_raise_and_hide_nothing_from_who_has_the_key() -> None:
+    payloads, saga = Payloads(codec("k1")), SagaKey("Order", "1")
+    value = msgspec.json.decode(payloads.sealed(b'"paid"', saga, "result/charge"))
+    assert ShownValues(payloads).value(value, saga, "result/charge") == "paid"
+    assert ShownValues().value(value, saga, "result/charge") == "sealed with aes-gcm/k1, 34 bytes"
+    assert ShownValues().told({"a": [value]}) == {"a": ["sealed with aes-gcm/k1, 34 bytes"]}
+
+
+class Upper:
+    """A codec with a name that says nothing."""
+
+    def __init__(self, name: Any) -> None:
+        self.name = name
+
+    def encode(self, data: bytes, place: PayloadPlace) -> Sealed:
+        return Sealed(data)
+
+    def decode(self, sealed: Sealed, place: PayloadPlace) -> bytes:
+        return sealed.data
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (7, "give a PayloadCodec, or a list of several"),
+        (Compressed, "give a PayloadCodec, or a list of several"),
+        (Upper("A/b"), "has the name 'A/b'"),
+        (Upper(None), "has the name None"),
+        ([Compressed(), Compressed(3)], "two codecs have the same name"),
+    ],
+)
+def test_what_is_no_codec_is_refused(given: Any, says: str) -> None:
+    with pytest.raises(InvalidConfig, match=says):
+        Payloads(given)
+
+
+@pytest.mark.parametrize(
+    ("keys", "current", "says"),
+    [
+        ({"k1": K1}, "k2", "there is no key 'k2'"),
+        ({"k1": b"short"}, "k1", "must have 16, 24 or 32 bytes"),
+        ({"k 1": K1}, "k 1", "the key id 'k 1'"),
+        ({"k1": "1" * 32}, "k1", "must have 16, 24 or 32 bytes"),
+    ],
+)
+def test_keys_that_are_none_are_refused(keys: Any, current: str, says: str) -> None:
+    with pytest.raises(InvalidConfig, match=says):
+        Encrypted(keys, current=current)
+
+
+@pytest.mark.parametrize("above", [-1, 1.5, True, "10"])
+def test_a_size_that_is_none_is_refused(above: Any) -> None:
+    with pytest.raises(InvalidConfig, match="say a number of bytes"):
+        Compressed(above)
+
+
+def test_only_large_values_are_compressed() -> None:
+    payloads, saga = Payloads(Compressed(above=100)), SagaKey("Order", "1")
+    small, large = b'"%b"' % (b"a" * 98), b'"%b"' % (b"a" * 9998)
+    assert payloads.sealed(small, saga, "input") == small
+    assert len(payloads.sealed(large, saga, "input")) < 200
+    assert payloads.opened(payloads.sealed(large, saga, "input"), saga, "input") == large
+
+
+def test_an_interrupt_passes_through_a_codec() -> None:
+    class Stopped(Upper):
+        def encode(self, data: bytes, place: PayloadPlace) -> Sealed:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Payloads(Stopped("stopped")).sealed(b"1", SagaKey("Order", "1"), "input")

@@ -1,0 +1,129 @@
+"""A passivated saga whose record is kept takes a message without a read, and never from a record that may be old."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import trio
+import trio.testing
+from sagakit import Completed, Context, Saga, signal, step
+from sagakit.store.memory import MemoryStore
+from sagakit.store.memory_server import MemoryServer
+from sagakit.store.ports import Entry
+from sagakit.system import kept_records
+from sagakit.system.kept_records import KeptRecord, KeptRecords
+
+from tests.looks import record_of
+from tests.system.deliveries import CALM
+from tests.system.members import Member, member
+
+Clock = trio.testing.MockClock
+QUIET = CALM | {"passivate_after": 1.0}
+
+
+class Tea(Saga[str]):
+    """A saga that waits for two signals."""
+
+    water = signal(int)
+    leaves = signal(int)
+
+    @step(water, leaves, compensate=None)
+    async def brew(self, of: str, water: int, leaves: int, ctx: Context) -> None: ...
+
+
+@contextmanager
+def reads_of(store: MemoryStore) -> Iterator[list[str]]:
+    """Collect the keys that are read from the state bucket while the context is open."""
+    read: list[str] = []
+    real = store.state.get
+
+    async def get(key: str) -> Entry | None:
+        read.append(key)
+        return await real(key)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store.state, "get", get)
+        yield read
+
+
+async def waiting(running: Member, *ids: str) -> None:
+    """Start these sagas, and wait until they are passivated."""
+    for id in ids:
+        await running.runtime.start(Tea, id, "green")
+    await trio.sleep(10)
+    assert running.worker.sagas.passivated == len(ids)
+
+
+async def test_a_message_to_a_saga_that_was_passivated_a_while_ago_costs_no_read(autojump_clock: Clock) -> None:
+    async with member(MemoryServer(), Tea(), **QUIET) as running:
+        await waiting(running, "one")
+        await trio.sleep(1000)
+        with reads_of(running.store) as read:
+            await running.runtime.signal(Tea, "one", Tea.water, 1)
+            await trio.sleep(10)
+            assert running.worker.sagas.passivated == 1  # again, with the record that has the first signal
+            await running.runtime.signal(Tea, "one", Tea.leaves, 2)
+        assert read == []
+        handle = await running.runtime.get(Tea, "one")
+        assert isinstance(await handle.outcome(), Completed)
+
+
+async def test_after_a_lost_connection_a_passivated_saga_is_read_anew(autojump_clock: Clock) -> None:
+    """Another worker may have adopted it meanwhile."""
+    server = MemoryServer()
+    async with member(server, Tea(), **QUIET) as running:
+        await waiting(running, "one")
+        server.faults.begin_outage()
+        await trio.sleep(1)
+        server.faults.end_outage()
+        await trio.sleep(1)
+        with reads_of(running.store) as read:
+            await running.runtime.signal(Tea, "one", Tea.water, 1)
+        assert read == ["Tea.one"]
+
+
+async def test_p7_after_a_lapse_of_the_lease_a_message_reaches_the_new_owner(autojump_clock: Clock) -> None:
+    """The first worker was frozen for longer than its lease lasts, and its passivated saga was adopted."""
+    server = MemoryServer()
+    options = {"lease_ttl": 6.0, "scan_interval": 36000.0, "passivate_after": 1.0}
+    async with member(server, Tea(), **options) as first:
+        await waiting(first, "one")
+        async with member(server, Tea(), **options) as second:
+            first.store.freeze()
+            await trio.sleep(60)
+            assert second.worker.sagas.passivated == 1
+            await second.runtime.signal(Tea, "one", Tea.water, 1)
+            first.store.thaw()
+            await first.runtime.signal(Tea, "one", Tea.leaves, 2)
+            handle = await second.runtime.get(Tea, "one")
+            assert isinstance(await handle.outcome(), Completed)
+            assert (await record_of(handle)).epoch == 2
+    assert first.worker.environment.fenced_count == 0
+
+
+async def test_a_record_that_a_scan_has_found_changed_is_not_kept(autojump_clock: Clock) -> None:
+    async with member(MemoryServer(), Tea(), **QUIET) as running:
+        await waiting(running, "one", "two")
+        entry = await running.store.state.get("Tea.one")
+        assert entry is not None
+        running.worker.sagas.compare("Tea.one", entry.revision + 1, trio.current_time())
+        two = await running.store.state.get("Tea.two")
+        assert two is not None
+        running.worker.sagas.compare("Tea.two", two.revision, trio.current_time())
+        with reads_of(running.store) as read:
+            for id in ("one", "two"):
+                await running.runtime.signal(Tea, id, Tea.water, 1)
+        assert read == ["Tea.one"]
+
+
+def test_the_records_that_were_kept_first_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_records, "MOST_BYTES", 100)
+    kept = KeptRecords()
+    for number in range(4):
+        kept.keep(KeptRecord(Entry(f"Tea.{number}", bytes(40), 1), 0.0))
+    kept.keep(KeptRecord(Entry("Tea.3", bytes(20), 2), 0.0))  # in its own place
+    assert [kept.take(f"Tea.{number}") is not None for number in range(4)] == [False, False, True, True]
+    kept.keep(KeptRecord(Entry("Tea.5", bytes(101), 1), 0.0))
+    assert kept.take("Tea.5") is None
