@@ -221,7 +221,16 @@ class SagaBinding:
         self, call: Call, function: Function, environment: CallEnvironment, permit: CallPermit, args: tuple[Any, ...]
     ) -> Any:
         """Run the user's function in its loop or thread. Raises CallRevoked if the permit was revoked before."""
-        value = await self._called(call, function, environment, permit, args)
+        match function.runner:
+            case "trio":
+                permit.use()
+                value = await function.fn(*args)
+            case "asyncio":
+                value = await environment.call_asyncio(permit.with_coroutine(function.fn), *args)
+            case "thread":
+                (value,) = await environment.call_thread(permit.with_thread(function.fn, call.timeout), *args)
+            case _:
+                assert_never(function.runner)
         kind = type(value)
         if kind in self._plain:
             return value
@@ -230,21 +239,6 @@ class SagaBinding:
                 self._plain.add(kind)
             return value
         return await (environment.call_asyncio(_await, value) if function.backend == "asyncio" else value)
-
-    async def _called(
-        self, call: Call, function: Function, environment: CallEnvironment, permit: CallPermit, args: tuple[Any, ...]
-    ) -> Any:
-        match function.runner:
-            case "trio":
-                permit.use()
-                return await function.fn(*args)
-            case "asyncio":
-                return await environment.call_asyncio(permit.with_coroutine(function.fn), *args)
-            case "thread":
-                (value,) = await environment.call_thread(permit.with_thread(function.fn, call.timeout), *args)
-                return value
-            case _:
-                assert_never(function.runner)
 
     # ------------------------------------------------------------- messages
 
