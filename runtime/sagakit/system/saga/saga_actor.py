@@ -113,10 +113,9 @@ class SagaActor(Reactor[SagaMessage]):
             case TakeOver(loaded=loaded, revision=revision):
                 self._writes.promise(ctx.promise())
                 self._take_over(loaded, revision)
-            case Reactivate(kept=kept):
+            case Reactivate() | Reload() | GiveUp() as again:
+                kept = again.kept if isinstance(again, Reactivate) else None
                 self._journal.load(self._values.before(self._loaded), self._gone, kept)
-            case Reload() | GiveUp():
-                self._journal.load(self._values.before(self._loaded), self._gone)
             case _:
                 assert_never(self._activation)
 
@@ -152,8 +151,7 @@ class SagaActor(Reactor[SagaMessage]):
     def _take(self, message: SagaMessage | Down) -> None:
         match message:
             case Settled():
-                written = self._writes.settled(message)
-                if written is not None:
+                if (written := self._writes.settled(message)) is not None:
                     self._written(written)
             case ValuesLoaded():
                 self._values.take(message)
