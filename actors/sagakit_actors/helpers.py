@@ -137,9 +137,10 @@ class Helpers:
         # own open, closing this one raises, and the error is charged to that piece.
         work: Work | None = None
         result: Any = None
-        deadline = inf
+        # The scope begins with the deadline of the first piece, which then need not set it.
+        deadline = self._now() + self._queue[0].timeout
         try:
-            with trio.CancelScope() as scope:
+            with trio.CancelScope(deadline=deadline) as scope:
                 for _ in range(min(TURN, len(self._queue))):
                     work, result = self._queue.popleft(), None
                     if not work.cancelled:

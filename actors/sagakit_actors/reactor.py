@@ -169,7 +169,7 @@ class ReactorCell(Cell[M], Generic[M]):
             self._reactor = self._make()
             self._reactor.begin(ReactorContext(self))
         except Exception as error:  # a crash of this incarnation: the supervisor decides
-            self._over(error)
+            self.crash(error)
         else:
             self.mailbox.on_mail(partial(self._schedule, self))
 
@@ -206,7 +206,6 @@ class ReactorCell(Cell[M], Generic[M]):
         self._ended = Exit(crash, stopped=self.mailbox.stopping)
         for piped in self._beside:
             piped.cancel()
-        self._schedule(self)
 
     # ----------------------------------------------------------- side work
 
@@ -222,9 +221,10 @@ class ReactorCell(Cell[M], Generic[M]):
             self.mailbox.put_signal(message)
 
     def crash(self, error: Exception) -> None:
-        """End the incarnation because its side work has crashed. The supervisor decides."""
+        """End the incarnation outside of `step`, which is to report it. The supervisor decides."""
         if self._ended is None:
             self._over(error)
+            self._schedule(self)
 
     def done_beside(self, piped: Piped) -> None:
         """Note that a piece of side work has ended."""

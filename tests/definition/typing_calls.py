@@ -41,6 +41,7 @@ from sagakit import (
 )
 from sagakit.asyncio import AsyncioRuntime
 from sagakit.client.metrics import MetricReading
+from sagakit.definition.payloads import Payloads
 from sagakit.encryption import Encrypted
 from sagakit.engine import Record
 from sagakit.repository.listing import History
@@ -192,7 +193,16 @@ async def an_asyncio_program(config: Config, tracing: Tracing) -> None:
         assert_type(runtime, AsyncioRuntime)
 
 
+def of_a_codec(codec: PayloadCodec, place: PayloadPlace) -> None:
+    assert_type(codec.name, str)
+    sealed = codec.encode(b"1", place)
+    assert_type(sealed, Sealed | None)
+    if sealed is not None:
+        assert_type(codec.decode(sealed, place), bytes)
+
+
 async def calls(sagas: F, order: Order) -> None:
+    assert_type(sagas.payloads, Payloads)
     handle = await sagas.start(
         Ship,
         "1",

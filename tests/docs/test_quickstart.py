@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sagakit import Completed, Failed, open_runtime
-from sagakit.cli import command_options
+from sagakit import Completed, Failed, extras, open_runtime
 from sagakit.cli.app import app
 from sagakit.cli.console_commands import dev
 from trio.testing import MockClock
@@ -54,7 +53,7 @@ def test_the_address_of_the_console_is_the_commands() -> None:
 
 
 def test_the_page_installs_what_the_command_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command_options, "find_spec", lambda name: None)  # as in an empty environment
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)  # as in an empty environment
     said = CliRunner().invoke(app, ["dev", "trips:sagas"]).stderr
     (needed,), (installed,) = (re.findall(r"'sagakit\[(.+)\]'", text) for text in (said, PAGE.read_text()))
     assert set(installed.split(",")) == set(needed.split(","))

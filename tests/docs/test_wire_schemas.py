@@ -262,7 +262,7 @@ def test_the_page_links_each_schema() -> None:
 
 
 def test_the_messages_on_the_page_fit_their_schemas() -> None:
-    requests, starts, command, reply, heartbeat = blocks(ROOT / "docs" / "wire.md", "json")
+    requests, starts, command, reply, heartbeat, _ = blocks(ROOT / "docs" / "wire.md", "json")
     shown = [("inbox-request", line) for line in (requests + starts).splitlines()]
     work = [("step-command", command), ("command-reply", reply)]
     work += [("heartbeat", line) for line in heartbeat.splitlines()]

@@ -96,13 +96,12 @@ async def test_a_stalled_saga_is_found_and_continues(
     passivate_after: float, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its time has passed by `stall_timeout` although its owner lives: its wake-up was lost."""
-    take = Timers._take
+    take = Timers._take_all
 
-    def forgetful(self: Timers, message: TimersMessage | Down) -> None:
-        if isinstance(message, SetTimer) and isinstance(message.message, Passivate):
-            take(self, message)
+    def forgetful(self: Timers, messages: list[TimersMessage | Down]) -> None:
+        take(self, [one for one in messages if isinstance(one, SetTimer) and isinstance(one.message, Passivate)])
 
-    monkeypatch.setattr(Timers, "_take", forgetful)
+    monkeypatch.setattr(Timers, "_take_all", forgetful)
     server = MemoryServer()
     options: dict[str, Any] = {"scan_interval": 10.0, "stall_timeout": 60.0, "passivate_after": passivate_after}
     async with member(server, Remind(), **options) as running, bounded():

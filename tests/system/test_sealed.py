@@ -30,17 +30,13 @@ from sagakit import (
     signal,
     step,
 )
-from sagakit.cli.export_rows import saga_row, step_rows
-from sagakit.cli.import_rows import ExportedRows
 from sagakit.definition.payloads import Compressed, PayloadPlace, Payloads, Sealed, is_sealed
 from sagakit.encryption import Encrypted
-from sagakit.engine.replay import replay
 from sagakit.naming import SagaKey
 from sagakit.store.memory_server import MemoryBucket, MemoryServer
 
 from tests.system.commands_taken import reply, taken
 from tests.system.members import Member, killable, member
-from tests.system.test_rebuild import rebuilt
 
 Clock = trio.testing.MockClock
 SECRET = "rosebud"
@@ -376,35 +372,3 @@ async def test_a_program_without_the_key_says_so_when_it_asks_for_the_outcome(au
     async with member(server, Slow()) as running:
         with pytest.raises(NotAllowed, match=r"output cannot be read.*'aes-gcm/k1'"):
             await (await running.runtime.get(Slow, "1")).outcome()
-
-
-# --------------------------------------------------- without being opened
-
-
-async def test_a_lost_record_comes_back_from_its_events_and_goes_on_with_the_key(autojump_clock: Clock) -> None:
-    server = MemoryServer()
-    await left_behind(server, codec("k1"))
-    server.forget("SAGA_STATE")
-    assert [one.result for one in await rebuilt(server)] == ["stuck"]
-    async with member(server, Slow(), payload_codec=codec("k1")) as running:
-        await running.runtime.start(Slow, "1", SECRET)  # it has the digest of its input again
-        handle = await running.runtime.get(Slow, "1")
-        with trio.fail_after(1000):
-            await handle.retry("it is back", by="ann")
-            assert await handle.outcome() == Completed(f"two {SECRET}")
-
-
-async def test_a_copy_and_a_replay_have_the_sealed_values(autojump_clock: Clock) -> None:
-    server = MemoryServer()
-    async with member(server, Slow(), payload_codec=codec("k1")) as running:
-        await running.runtime.execute(Slow, "1", SECRET)
-        found = await running.runtime.history(Slow, "1")
-    record, rows, encode = found.record, ExportedRows(), msgspec.json.Encoder().encode_lines
-    rows.read("sagas", encode([saga_row(record)]).splitlines())
-    rows.read("steps", encode(list(step_rows(record))).splitlines())
-    [copy] = rows.copies(now=1.0, by="ann")
-    told = list(replay(found.events))[-1].record
-    for other in (copy.record, told):
-        assert (other.input, other.input_digest) == (record.input, record.input_digest)
-        assert other.steps["two"].result == record.steps["two"].result
-    assert is_sealed(record.input)

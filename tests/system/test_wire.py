@@ -73,6 +73,7 @@ async def test_p9_keys_events_and_buckets_as_documented(server: Server, namespac
             "SAGA_INBOX",
             "SAGA_INTAKE",
             "KV_SAGA_META",
+            "KV_SAGA_VALUES",
             "KV_SAGA_STATE",
             "KV_SAGA_ARCHIVE",
             "KV_SAGA_JOBS",

@@ -118,10 +118,10 @@ def told(stuck: int) -> SagaCounts:
 
 
 def looks_of(counts: SagaCounts, groups: Store) -> Looks:
-    """Return looks that find these counts, each in 3 seconds of virtual time, and the groups."""
+    """Return looks that find these counts, each in a second of virtual time, and the groups."""
 
     async def count(client: Any) -> Looked[SagaCounts]:
-        await trio.sleep(3.0)
+        await trio.sleep(1.0)
         return Looked(counts, FEW + 1)
 
     looks = Looks()
@@ -135,7 +135,7 @@ def test_the_overview_does_not_wait_for_the_groups_where_there_are_many_sagas() 
         looks = looks_of(told(FEW + 1), Store(seconds=20.0))
         began = trio.current_time()
         sagas = await sagas_soon(looks, CLIENT)
-        assert (sagas.groups, sagas.soon, trio.current_time()) == (None, True, began + 3.0)
+        assert (sagas.groups, sagas.soon, trio.current_time()) == (None, True, began + 1.0)
         for later in sagas.later:
             await later()
         found: Any = await sagas_soon(looks, CLIENT)
@@ -162,10 +162,10 @@ def test_the_overview_does_not_wait_for_counts_that_were_told_since_its_last_ren
         assert trio.current_time() == began
         for later in sagas.later:
             await later()
-        assert trio.current_time() <= began + len(sagas.later) * (PAUSE + 3.0)
+        assert trio.current_time() <= began + len(sagas.later) * (PAUSE + 1.0)
         await trio.sleep(WHOLE + LISTED)
         began = trio.current_time()
         await sagas_soon(looks, CLIENT)
-        assert trio.current_time() == began + 3.0, "nobody has looked meanwhile"
+        assert trio.current_time() == began + 1.0, "nobody has looked meanwhile"
 
     run(main)

@@ -3,6 +3,7 @@
 registry        the bindings of one worker, by class and by type and version
 saga_binding    a saga instance with its compiled definition: calls of steps, payloads of messages
 traced_binding  the same for a worker that traces: an attempt's span is current while user code runs
+record_values   the values of a record, opened
 arguments       the arguments of a function, read from a record
 questions       conditions, items, times, inputs and outputs, computed by functions without effects
 migrate         from an older version's record to this version's plan

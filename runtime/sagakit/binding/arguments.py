@@ -6,12 +6,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from sagakit.binding.record_values import RecordValues
 from sagakit.definition import Context, Definition, Node, NodeDefinition, Saga
 from sagakit.definition.plan import ITEM, item_name
 from sagakit.engine import Call, Record
 from sagakit.engine.record import NOTHING
 from sagakit.errors import DefinitionError
-from sagakit.messages.record_values import RecordValues
 
 
 class Arguments:
@@ -29,7 +29,7 @@ class Arguments:
         _, _, number = call.step.partition(ITEM)
         item = () if not number or node.given is None else (self._given(node, record)[int(number)],)
         if call.kind == "do":
-            results = item if number else (self.result(record, name) for name in node.inputs)
+            results = item if number else [self.result(record, name) for name in node.inputs]
             return (self._saga, value, *results, ctx)
         if call.kind == "check":
             return (self._saga, value, ctx)
@@ -43,17 +43,18 @@ class Arguments:
 
     def context(self, record: Record, call: Call | None = None, beat: Callable[[], None] | None = None) -> Context:
         """Return the context of a call; without a call, that of a function without effects, which has no key."""
-        ctx = Context(
+        key, action_key, attempt = ("", "", 0) if call is None else (call.key, call.action_key, call.attempt)
+        return Context(
             saga_type=record.saga_type,
             saga_id=record.saga_id,
             run=record.run,
             epoch=record.epoch,
             results=partial(self._result_for, record),
+            key=key,
+            action_key=action_key,
+            attempt=attempt,
             beat=beat,
         )
-        if call is not None:
-            ctx.key, ctx.action_key, ctx.attempt = call.key, call.action_key, call.attempt
-        return ctx
 
     def result(self, record: Record, step: str) -> Any:
         """Return a step's result; None if it was skipped. Raises DefinitionError if the step is not done."""

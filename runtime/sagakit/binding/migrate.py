@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from sagakit.binding.classify import finished
+from sagakit.binding.record_values import RecordValues
 from sagakit.definition import Definition, OldSaga, Saga
 from sagakit.definition.payloads import Payloads
 from sagakit.definition.plan import ITEM
@@ -16,7 +17,6 @@ from sagakit.engine import Record, migrated
 from sagakit.engine.record import NOTHING
 from sagakit.engine.value_places import first_name, input_place, result_part
 from sagakit.errors import CannotMigrate
-from sagakit.messages.record_values import RecordValues
 
 
 def migrate_record(saga: Saga[Any, Any], definition: Definition, record: Record, payloads: Payloads) -> Record:

@@ -21,6 +21,7 @@ from sagakit.binding.lenders import CallEnvironment
 from sagakit.binding.migrate import migrate_record
 from sagakit.binding.permit import CallPermit, CallRevoked
 from sagakit.binding.questions import Questions
+from sagakit.binding.record_values import RecordValues
 from sagakit.definition import (
     Codec,
     Definition,
@@ -52,7 +53,6 @@ from sagakit.engine import (
 from sagakit.engine.keys import CallKind, kind_of, step_of
 from sagakit.engine.value_claims import read_claim
 from sagakit.engine.value_places import DETAIL, first_name, input_place, progress_part, result_part
-from sagakit.messages.record_values import RecordValues
 from sagakit.naming import SagaKey
 
 _log = getLogger("sagakit.step")
@@ -221,7 +221,16 @@ class SagaBinding:
         self, call: Call, function: Function, environment: CallEnvironment, permit: CallPermit, args: tuple[Any, ...]
     ) -> Any:
         """Run the user's function in its loop or thread. Raises CallRevoked if the permit was revoked before."""
-        value = await self._called(call, function, environment, permit, args)
+        match function.runner:
+            case "trio":
+                permit.use()
+                value = await function.fn(*args)
+            case "asyncio":
+                value = await environment.call_asyncio(permit.with_coroutine(function.fn), *args)
+            case "thread":
+                (value,) = await environment.call_thread(permit.with_thread(function.fn, call.timeout), *args)
+            case _:
+                assert_never(function.runner)
         kind = type(value)
         if kind in self._plain:
             return value
@@ -230,21 +239,6 @@ class SagaBinding:
                 self._plain.add(kind)
             return value
         return await (environment.call_asyncio(_await, value) if function.backend == "asyncio" else value)
-
-    async def _called(
-        self, call: Call, function: Function, environment: CallEnvironment, permit: CallPermit, args: tuple[Any, ...]
-    ) -> Any:
-        match function.runner:
-            case "trio":
-                permit.use()
-                return await function.fn(*args)
-            case "asyncio":
-                return await environment.call_asyncio(permit.with_coroutine(function.fn), *args)
-            case "thread":
-                (value,) = await environment.call_thread(permit.with_thread(function.fn, call.timeout), *args)
-                return value
-            case _:
-                assert_never(function.runner)
 
     # ------------------------------------------------------------- messages
 

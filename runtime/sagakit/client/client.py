@@ -43,7 +43,6 @@ from sagakit.repository.wanted import wanted_of
 from sagakit.store.names import Names, SagaKey
 from sagakit.store.permissions import Grant, Role
 from sagakit.store.ports import Wire
-from sagakit.system.config import Config
 from sagakit.times import Moment
 
 D = TypeVar("D")
@@ -64,7 +63,16 @@ class Client:
     that opened the client. They wait while JetStream is away; cancelling a wait leaves the saga alone.
     """
 
-    def __init__(self, wire: Wire, names: Names, payloads: Payloads, config: Config, check: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        names: Names,
+        payloads: Payloads,
+        *,
+        ttl: float,
+        check: Callable[[], None],
+        claim_above: int | None = None,
+    ) -> None:
         self.payloads: Payloads = payloads
         """The way of values into records and messages, and back."""
         self._wire = wire
@@ -79,10 +87,10 @@ class Client:
         """The sender of commands to the runtime's own stream."""
         self._changes = Changes(wire, names)
         self._burials = Burials(wire, names)
-        self.fleet: FleetView = FleetView(wire, self._lookup, ttl=config.lease_ttl)
+        self.fleet: FleetView = FleetView(wire, self._lookup, ttl=ttl)
         """The workers, by their leases, for tools that look at many sagas."""
         self._messenger = Messenger(wire, names, self._lookup, self._changes, self._burials, self.fleet)
-        self._starts = ClientStarts(self, wire, self._lookup, self._messenger, config.claim_above)
+        self._starts = ClientStarts(self, wire, self._lookup, self._messenger, claim_above)
         self._waits = RecordWaits(wire, self._changes, self.fleet, self._starts.record)
         self._closed = False
 

@@ -45,7 +45,7 @@ async def client_on(
 ) -> Client:
     """Return a client on a connection. Raises the errors of `usable_names`."""
     names = await usable_names(wire, version, config)
-    return Client(wire, names, payloads, config, check)
+    return Client(wire, names, payloads, ttl=config.lease_ttl, check=check, claim_above=config.claim_above)
 
 
 @opened("client")

@@ -7,6 +7,7 @@ from typing import Any, Generic
 import msgspec
 from typing_extensions import TypeVar
 
+from sagakit.binding.record_values import RecordValues
 from sagakit.client.access import SagaAccess
 from sagakit.client.description import Description
 from sagakit.client.misuse import METHODS_OF_A_RUNTIME, elsewhere
@@ -17,7 +18,6 @@ from sagakit.definition.payloads import PLAIN_PAYLOADS, Payloads
 from sagakit.engine import InboundKind, Record, SagaStatus
 from sagakit.engine.record import NOTHING
 from sagakit.errors import NotAllowed, SagaFailed, UnreadableValue
-from sagakit.messages.record_values import RecordValues
 
 T = TypeVar("T")
 

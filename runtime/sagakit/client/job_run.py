@@ -38,9 +38,10 @@ from sagakit.naming import SagaKey, decode_id
 from sagakit.store.names import Names
 from sagakit.store.ports.wire_port import Wire, WireRequest
 
-AT_ONCE = 1024
-"""Sagas that have been sent the verb and have not answered, at the most: enough that a worker never waits for more.
-Workers park what is beyond their own room."""
+AT_ONCE = 512
+"""Sagas that have been sent the verb and have not answered, at the most: enough that a worker rarely waits for more.
+A worker has room for twice as many: those of a run that was killed, and of the one that resumes it. It parks what is
+beyond that, which may take longer than the timeout."""
 REFILL = 64
 """Sagas that are sent the verb together, if so many are left: one write to the socket serves them all."""
 PATIENCE = 2.0

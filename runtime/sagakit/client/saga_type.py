@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
+from sagakit.binding.record_values import RecordValues
 from sagakit.definition import Codec, Definition, Saga, compiled
 from sagakit.definition.nesting import check_nesting
 from sagakit.definition.payloads import PLAIN_PAYLOADS, Payloads
 from sagakit.engine import EndMarker, Record
 from sagakit.errors import InvalidInput, UnreadableValue, Unwritable
-from sagakit.messages.record_values import RecordValues
 from sagakit.naming import check_name
 
 _anything = Codec(Any)

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from sagakit.binding.record_values import RecordValues
 from sagakit.definition.payloads import MARK, PLAIN_PAYLOADS, Payloads, is_sealed, seal_text
 from sagakit.definition.plan import item_name
 from sagakit.engine.events import CloudEvent
@@ -16,7 +17,6 @@ from sagakit.engine.keys import step_of
 from sagakit.engine.record import Failure, Parent, Record, SagaOutcome, StepLog
 from sagakit.engine.value_places import DETAIL, given_part, input_place, result_part
 from sagakit.errors import UNREADABLE, InvalidId, UnreadableValue
-from sagakit.messages.record_values import RecordValues
 from sagakit.naming import SagaKey
 
 

@@ -159,7 +159,6 @@ class Pump:
 
     async def until_room(self) -> None:
         """Return when little enough is queued and unanswered; at once if that is so, without a turn for others."""
-        await trio.lowlevel.checkpoint_if_cancelled()
         while not self._has_room():
             if self._room is None:
                 self._room = trio.Event()

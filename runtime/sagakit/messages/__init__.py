@@ -6,7 +6,6 @@ start_context  the origin of a saga, the attributes that it can be found by, and
 channels       the kinds of messages that each channel may bring
 validation     the checks of a message before it is sent, and when it comes in
 sealing        values that come plain, sealed before they are in the inbox
-record_values  the values of a record, opened
 answered       the answer that a record has to a message
 limits         the limits that `max_payload` sets
 ids            ids that are made up

@@ -42,9 +42,9 @@ from sagakit.system.inbound.lane import Lane
 
 _log = getLogger("sagakit.intake")
 
-AT_ONCE, WAITING = 256, 1024
-"""Numbers of messages of one type and sort that are handled at the same time, and that wait in the lane. The messages
-of one job fit in here, so that none of them is parked: that costs more than to apply it."""
+AT_ONCE, WAITING, STARTS_WAITING = 256, 768, 256
+"""Numbers of messages of one type and sort that are handled at the same time, and that wait in the lane; starts may be
+large, and fewer of them wait. The messages of two jobs fit in here, so that none of them is parked."""
 PARKED_AT_ONCE, BURIED_AT_ONCE = 128, 32
 """Numbers of messages that are parked in one group, and that are buried in one. A saga takes dozens of turns of the
 loop, and a turn takes as long as all that is done in it. So little of what nobody waits for is done in one turn: on a
@@ -113,7 +113,7 @@ class Intake(Actor[None]):
         """Run until stopped; then give back the messages that are not done with."""
         self._nursery = ctx.nursery
         for saga_type in self._saga_types:
-            starts, others = self._lane(start=True), self._lane(start=False)
+            starts, others = self._lane(start=True, waiting=STARTS_WAITING), self._lane(start=False)
             parked = self._lane(start=False, at_once=RETRYING, waiting=0)
             ctx.nursery.start_soon(self._take_new, saga_type, starts, others)
             ctx.nursery.start_soon(self._take_parked, saga_type, "parked", parked)
