@@ -11,7 +11,17 @@ import trio
 from msgspec import structs
 from sagakit_actors import Backoff, ReactorContext
 
-from sagakit.engine import CommandSent, InputEvent, MindSilence, Record, SendCommand, Unanswered, effects, overdue
+from sagakit.engine import (
+    CommandSent,
+    Effect,
+    InputEvent,
+    MindSilence,
+    Record,
+    SendCommand,
+    Unanswered,
+    effects,
+    overdue,
+)
 from sagakit.engine.remote import endpoint_of
 from sagakit.errors import StoreError
 from sagakit.messages.step_command import StepCommand
@@ -68,9 +78,10 @@ class RemoteCalls:
             self._on_the_way += 1
             self._ctx.pipe_to_self(partial(_taken, CommandSent(*attempt)), self._hand_over, effect, record)
 
-    def mind_silence(self, asked: Sequence[MindSilence], record: Record) -> None:
-        """Mind these attempts: look for the reply once a participant has been silent for too long."""
-        self._signs.mind(self._key, record.run, asked)
+    def mind_silence(self, asked: Sequence[Effect], record: Record) -> None:
+        """Mind the attempts of which the record says so: look for the reply after a silence that is too long."""
+        minded = [effect for effect in asked if isinstance(effect, MindSilence)]
+        self._signs.mind(self._key, record.run, minded)
 
     def heard(self, news: RemoteNews) -> Sequence[InputEvent]:
         """Return what news means for the record. Look again for the replies that are in the inbox already."""

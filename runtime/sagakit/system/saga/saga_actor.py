@@ -305,8 +305,7 @@ class SagaActor(Reactor[SagaMessage]):
 
     def _mind_room(self) -> None:
         """While attempts are held back for want of room in the outbox: look again once half of it is in the log."""
-        seq = makes_room(self._journal.record, self._environment.limits)
-        if seq is not None:
+        if (seq := makes_room(self._journal.record, self._environment.limits)) is not None:
             self._outbox.when_confirmed(seq, self._writes.wake)
 
     def _mind_passivation(self, *, at_work: bool) -> None:
@@ -342,7 +341,6 @@ class SagaActor(Reactor[SagaMessage]):
         asked = effects(self._plan, record if values is None else values.fill(record))
         if self._calls and not record.halted:  # a halted saga still wants the calls that wait for their turn
             self._calls.revoke_all_but(asked)
-        minded: list[MindSilence] = []
         for effect in asked:
             match effect:
                 case Publish():
@@ -358,12 +356,12 @@ class SagaActor(Reactor[SagaMessage]):
                     if self._may_call():
                         self._remote.send(effect, record)
                 case MindSilence():
-                    minded.append(effect)
+                    pass  # minded below, all at once
                 case TellParent():
                     self._retirement.tell_parent(effect)
                 case _:
                     assert_never(effect)
-        self._remote.mind_silence(minded, record)
+        self._remote.mind_silence(asked, record)
 
     def _may_call(self) -> bool:
         """Return False if the lease has lapsed since the record was seen to be this worker's: another may have it."""
