@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sagakit import Completed, Failed, extras, open_runtime
+from sagakit import Completed, Failed, open_runtime
+from sagakit.cli import command_options
 from sagakit.cli.app import app
 from sagakit.cli.console_commands import dev
 from trio.testing import MockClock

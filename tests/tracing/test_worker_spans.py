@@ -23,8 +23,9 @@ from sagakit.store.memory_server import MemoryServer
 from sagakit.tracing import SagaSpan, TraceParent, parent_in, spans_between
 
 from tests.looks import record_of
+from tests.system.commands_taken import reply, taken
 from tests.system.members import killable, member
-from tests.system.test_remote import Buy, reply, taken
+from tests.system.test_remote import Buy
 from tests.tracing.exported import Exported, links_of, outcome_of, parent_id, span_id, traces_of
 
 Clock = trio.testing.MockClock
