@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from sagakit.jetstream.server_process import Sync
+
 from benchmarks import (
     actors,
     client,
@@ -115,8 +117,10 @@ def _commands(scale: float, _: Syncs) -> Plan:
 
 
 def _waiting(scale: float, syncs: Syncs) -> Plan:
-    full: dict[Mode, tuple[int, ...]] = {"relaxed": (10_000, 100_000), "always": (10_000,)}
-    sizes = {sync: tuple(_size(scale, size, least=20) for size in full[sync]) for sync in without_groups(syncs)}
+    full: dict[Sync, tuple[int, ...]] = {"relaxed": (10_000, 100_000), "always": (10_000,)}
+    sizes: dict[Sync, tuple[int, ...]] = {
+        sync: tuple(_size(scale, size, least=20) for size in full[sync]) for sync in without_groups(syncs)
+    }
     return Plan(waiting.BENCH, waiting.cases(sizes), "sagas that wait on a timer")
 
 

@@ -124,7 +124,7 @@ def test_the_help_of_the_command_loads_only_typer_and_the_list_of_commands() -> 
     assert "complete-step" in out
     ours, others = (literal_eval(f"[{part}") for part in out.rpartition("loaded: ")[2].split("[")[1:])
     assert set(ours) == {
-        *("sagakit", "sagakit.lazy_names"),
+        *("sagakit", "sagakit.extras", "sagakit.lazy_names"),
         *(f"sagakit.cli{module}" for module in ("", ".app", ".lazy_group", ".plain_options")),
     }
     assert set(others) <= {"typer", "click", "shellingham", "typing_extensions", "annotated_doc", "colorama"}

@@ -202,7 +202,7 @@ def of_a_codec(codec: PayloadCodec, place: PayloadPlace) -> None:
 
 
 async def calls(sagas: F, order: Order) -> None:
-    assert_type(sagas.payloads, Payloads)
+    _: Payloads = sagas.payloads
     handle = await sagas.start(
         Ship,
         "1",

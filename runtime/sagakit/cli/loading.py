@@ -98,11 +98,12 @@ def payloads_of(address: str | None) -> Payloads:
         return PLAIN_PAYLOADS
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
-    found = load(address, form="module:name, such as shop.keys:codec", offers=lambda module: "define it there")
+    found: Any = load(address, form="module:name, such as shop.keys:codec", offers=lambda module: "define it there")
     if callable(found) and not isinstance(found, type):
         _check_needs_nothing(found, address)
         found = found()
-    return Payloads(found)
+    codecs: Any = found
+    return Payloads(codecs)
 
 
 @asynccontextmanager

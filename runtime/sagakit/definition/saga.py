@@ -98,11 +98,11 @@ class Saga(Generic[D, T], metaclass=_SagaMeta):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(...)"
 
-    def output(self, input: D, ctx: Context) -> T:
+    def output(self, input: D, ctx: Context, /) -> T:
         """Return the saga's output once all steps are done. Has no effects. Override it if T is not None."""
         raise NotImplementedError(f"{type(self).__name__} has no output()")
 
-    def migrate(self, old: OldSaga) -> None:
+    def migrate(self, old: OldSaga, /) -> None:
         """Bring a saga of an older version to this one, when it is adopted. Has no effects. Override it to allow that.
 
         It is called only where the old version is not registered. Everything that it does not change stays as it is. If
