@@ -20,8 +20,8 @@ from sagakit.extras import named
 try:
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-except ModuleNotFoundError as error:
-    raise named(error, __name__, "crypto") from None
+except ModuleNotFoundError as _error:
+    raise named(_error, __name__, "crypto") from None
 
 NONCE = 12
 """Bytes of a nonce. They are random: one key is good for four billion values."""

@@ -28,8 +28,8 @@ try:
     from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
     from opentelemetry.sdk.trace.sampling import Decision
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-except ModuleNotFoundError as error:
-    raise named(error, __name__, "otel") from None
+except ModuleNotFoundError as _error:
+    raise named(_error, __name__, "otel") from None
 
 _given: ContextVar[SpanRef | None] = ContextVar("sagakit_span", default=None)
 """The ids of the span that is being made."""

@@ -22,8 +22,8 @@ from sagakit.system.tally import HistogramReading
 try:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
     from prometheus_client.registry import Collector
-except ModuleNotFoundError as error:
-    raise named(error, __name__, "prometheus") from None
+except ModuleNotFoundError as _error:
+    raise named(_error, __name__, "prometheus") from None
 
 PREFIX = "sagakit_"
 
