@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import msgspec
 import sagakit
 import trio
-from sagakit import Completed, Context, Saga, step
+from sagakit import Context, Saga, step
 
 from examples.encryption.keys import codec
 
@@ -56,7 +56,7 @@ async def main(url: str) -> None:
 
     os.environ["ORDER_KEYS"] = second  # once the archive has let go of what the old key has sealed
     async with sagakit.open_runtime(url, sagas=[Buy()], payload_codec=codec()) as runtime:
-        assert await (await runtime.get(Buy, "bob")).outcome() == Completed("receipt for Bob")
+        print("Bob's order:", await (await runtime.get(Buy, "bob")).outcome())
         print("Ann without her key:", (await runtime.describe(Buy, "ann")).input)
 
 

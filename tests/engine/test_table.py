@@ -13,6 +13,7 @@ from sagakit.engine import AttemptEnded, Inbound, Sender, apply, beginning, crea
 from sagakit.engine.carried import payload_of
 from sagakit.engine.codec import Loaded, decode, digest, encode
 from sagakit.engine.rebuilding import rebuilt
+from sagakit.engine.record import SCHEMA
 from sagakit.engine.results import Complete, Error
 from sagakit.engine.table import SAGA_TABLE, STEP_TABLE, SagaMove, SagaStatus, StepMove, StepState, advance
 from sagakit.errors import IllegalTransition, NewerSchema, Undecodable
@@ -170,8 +171,8 @@ def test_p11_an_end_without_an_outcome_is_refused(status: str, outcome: object, 
 
 def test_p11_a_newer_schema_is_refused(simple: Plan) -> None:
     record = create(simple, saga_id="1", run="r", input=msgspec.Raw(b"1"), owner="w", now=0.0)
-    newer = msgspec.json.encode(msgspec.json.decode(encode(record)) | {"schema": 3})
-    for value in (newer, b'{"schema": 3}'):
+    newer = msgspec.json.encode(msgspec.json.decode(encode(record)) | {"schema": SCHEMA + 1})
+    for value in (newer, b'{"schema": %d}' % (SCHEMA + 1)):
         with pytest.raises(NewerSchema, match="upgrade"):
             decode(f"{simple.saga_type}.1", value)
 

@@ -17,5 +17,6 @@ def test_a_key_is_rotated() -> None:
         "Ann's order again: Completed(output='receipt for Ann')",
         "ann is sealed with ['aes-gcm/2025']",
         "bob is sealed with ['aes-gcm/2026']",
+        "Bob's order: Completed(output='receipt for Bob')",
     ]
     assert lines[-1].startswith("Ann without her key: sealed with aes-gcm/2025, ")
