@@ -30,12 +30,19 @@ def test_a_digest_is_that_of_the_plain_json_and_needs_a_key_to_be_guessed() -> N
     one, rotated = Payloads(codec("k1")), Payloads(codec("k2", "k1"))
     sealed = [digest_of(one.sealed(value, saga, "input")) for _ in range(2)]
     assert sealed[0] == sealed[1] != digest_of(value)
-    assert sealed[0] in rotated.digests(value)
-    assert rotated.digests(value)[0] != sealed[0]
-    assert digest_of(value) in one.digests(value)  # of a saga that was started before there was a codec
+    assert sealed[0] in rotated.digests(value, saga, "input")
+    assert rotated.digests(value, saga, "input")[0] != sealed[0]
+    assert digest_of(value) in one.digests(value, saga, "input")  # of a saga that was started before there was a codec
     assert digest_of(Payloads(Compressed(above=0)).sealed(b'"%b"' % (b"a" * 99), saga, "input")) == digest_of(
         b'"%b"' % (b"a" * 99)
     )
+
+
+def test_equal_values_of_two_places_have_digests_that_differ() -> None:
+    payloads = Payloads(codec("k1"))
+    places = [("Order", "1", "input"), ("Order", "2", "input"), ("Offer", "1", "input"), ("Order", "1", "result/pay")]
+    sealed = [payloads.sealed(b'"4711"', SagaKey(saga_type, id), part) for saga_type, id, part in places]
+    assert len(set(map(digest_of, sealed))) == len(places)
 
 
 def test_a_sealed_value_is_bound_to_its_saga_and_its_part() -> None:

@@ -1,8 +1,9 @@
 """Payload codecs: how values are sealed on their way from user code into records, events and messages, and opened.
 
-A sealed value is JSON, too: `{"$sealed":["zlib","aes-gcm/2026"],"digest":"...","data":"base64"}`. The digest is that of
-the plain JSON, so that two starts with one input are the same start although no two encryptions are alike. `null` and
-absent values stay as they are: the engine tells them from others.
+A sealed value is JSON, too: `{"$sealed":["zlib","aes-gcm/2026"],"digest":"...","data":"base64"}`. The digest is taken
+before the value is sealed, so that two starts of one saga with one input are the same start although no two encryptions
+are alike. A keyed digest is of the place, too: equal values of two sagas do not show as equal. `null` and absent values
+stay as they are: the engine tells them from others.
 """
 
 from __future__ import annotations
@@ -31,12 +32,11 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 class PayloadPlace(msgspec.Struct, frozen=True):
-    """The place of a value: its saga, its part in it, and the digest of its plain JSON.
+    """The place of a value: its saga, its part in it, and the digest that was taken before it was sealed.
 
     `part` is `input`, `output`, `result/STEP` (also of signals, reports and replies), or `given/STEP` for what a node
     begins with, such as a command. The input of a child is `given/NODE` of its parent, and its output `result/NODE`.
-    The detail of a refusal, which parents take over, belongs to a family: `saga_type` is empty there, and `saga_id` is
-    the correlation id.
+    The detail of a refusal, which parents take over, belongs to no saga: `saga_type` and `saga_id` are empty there.
     """
 
     saga_type: str
@@ -64,9 +64,10 @@ class PayloadCodec(Protocol):
     value's type: a call that gives the value raises, and a saga with a value that cannot be decoded is stuck until a
     worker can decode it, and `retry`.
 
-    A codec may have one more method, `digests(data: bytes) -> Sequence[str]`: digests of the plain JSON by which starts
-    with equal inputs are found equal, that of the current key first and those of the other keys after it. Without it
-    they are plain SHA-256, from which small inputs can be guessed.
+    A codec may have one more method, `digests(data: bytes) -> Sequence[str]`: digests by which starts of one saga with
+    equal inputs are found equal, that of the current key first and those of the other keys after it. `data` is the place
+    and the plain JSON, so that the values of two sagas cannot be compared. Without the method digests are plain SHA-256
+    of the plain JSON, from which small inputs can be guessed.
     """
 
     name: str
@@ -203,7 +204,7 @@ class Payloads:
         if not self.codecs or not plain or plain == _NULL:
             return plain
         try:
-            place = PayloadPlace(saga.saga_type, saga.saga_id, part, self.digests(plain)[0])
+            place = PayloadPlace(saga.saga_type, saga.saga_id, part, self.digests(plain, saga, part)[0])
             labels, data = [], plain
             for codec in self.codecs:
                 sealed = codec.encode(data, place)
@@ -223,13 +224,14 @@ class Payloads:
             return data
         return msgspec.Raw(self.sealed(data, saga, part))
 
-    def digests(self, plain: bytes) -> Sequence[str]:
-        """Return the digests under which plain JSON may be known, the current one first."""
+    def digests(self, plain: bytes, saga: InSaga, part: str) -> Sequence[str]:
+        """Return the digests under which plain JSON may be known at its place, the current one first."""
         found: list[str] = []
+        placed = msgspec.json.encode([saga.saga_type, saga.saga_id, part]) + b"\0" + plain
         for codec in self.codecs:
             digests = getattr(codec, "digests", None)
             if digests is not None:
-                found = [*digests(plain), *found]
+                found = [*digests(placed), *found]
         return [*found, plain_digest(plain)]
 
 
@@ -239,7 +241,7 @@ def plain_digest(plain: bytes) -> str:
 
 
 def digest_of(value: bytes | msgspec.Raw) -> str:
-    """Return the digest of JSON; of a sealed value, that of its plain JSON as its sealer has noted it."""
+    """Return the digest of JSON; of a sealed value, the one that its sealer has noted."""
     data = bytes(value)
     if _BEGINS.match(data):
         try:
