@@ -38,6 +38,8 @@ class Encrypted(PayloadCodec):
     """
 
     name: str = "aes-gcm"
+    authenticates: bool = True
+    """A program with this codec opens no sealed value that was not encrypted. False for a time lets it open them."""
 
     def __init__(self, keys: Mapping[str, bytes], *, current: str) -> None:
         for id, key in keys.items():

@@ -33,6 +33,7 @@ from sagakit import (
 from sagakit.client.saga_type import SagaType
 from sagakit.definition.payloads import Compressed, PayloadPlace, Payloads, Sealed, is_sealed
 from sagakit.encryption import Encrypted
+from sagakit.engine import child_id
 from sagakit.naming import SagaKey
 from sagakit.store.memory_server import MemoryBucket, MemoryServer
 
@@ -215,10 +216,10 @@ async def test_a_childs_input_has_the_digest_of_its_parents_place(autojump_clock
     server = MemoryServer()
     async with member(server, Everything(), Part(), payload_codec=codec("k1")) as running:
         await run_all(running, server)
-        [kid] = [one async for one in running.runtime.list(Part)]
-        record, part = await running.runtime.load(Part, kid.saga_id), SagaType.of("Part", Payloads(codec("k1")))
-    assert part.same_input(b'{"of":"rosebud"}', kid.saga_id, record)
-    assert not part.same_input(b'{"of":"another"}', kid.saga_id, record)
+        kid = child_id(await running.runtime.load(Everything, "1"), "part", 1)
+        record, part = await running.runtime.load(Part, kid), SagaType.of("Part", Payloads(codec("k1")))
+    assert part.same_input(b'{"of":"rosebud"}', kid, record)
+    assert not part.same_input(b'{"of":"another"}', kid, record)
 
 
 class Broken:

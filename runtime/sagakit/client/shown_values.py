@@ -80,7 +80,7 @@ class ShownValues:
 
     def _fields(self, data: Mapping[str, Any], saga: SagaKey) -> dict[str, Any]:
         return {
-            name: value if seal_text(value) is None else self.value(value, *_place(name, data, saga))
+            name: value if seal_text(value) is None else self.value(value, *_place(name, value, data, saga))
             for name, value in data.items()
         }
 
@@ -88,9 +88,6 @@ class ShownValues:
         """Return a JSON value in Python's types, opened if it is sealed and belongs to this place, or in words."""
         if seal_text(value) is None:
             return value
-        of = value.get("of")
-        if isinstance(of, list) and len(of) == 3 and all(isinstance(word, str) for word in of):
-            saga, part = SagaKey(of[0], of[1]), of[2]
         sealed = msgspec.json.encode(value)
         try:
             return msgspec.json.decode(self._payloads.opened(sealed, saga, part))
@@ -128,14 +125,16 @@ def _holds_sealed(data: msgspec.Raw) -> bool:
     return f'"{MARK}"'.encode() in bytes(data)
 
 
-def _place(field: str, data: Mapping[str, Any], saga: SagaKey) -> tuple[SagaKey, str]:
-    """Return the place of a value that an event carries."""
+def _place(field: str, value: dict[str, Any], data: Mapping[str, Any], saga: SagaKey) -> tuple[SagaKey, str]:
+    """Return the place of a value that an event or a message carries."""
     step = str(data.get("step") or data.get("signal", ""))
+    if field in ("input", "output") and (place := _parents_place(value.get("of"), saga)) is not None:
+        return place
     match field:
         case "input":
             parent = data.get("parent")
             key, part = input_place(saga, msgspec.convert(parent, Parent) if isinstance(parent, dict) else None)
-            return SagaKey(key.saga_type, key.saga_id), part
+            return (SagaKey(key.saga_type, key.saga_id), part) if _is_child(saga, key.saga_id) else (saga, "input")
         case "detail":
             return DETAIL
         case "given":
@@ -144,6 +143,17 @@ def _place(field: str, data: Mapping[str, Any], saga: SagaKey) -> tuple[SagaKey,
             return saga, "output"
     item = data.get("item")
     return saga, result_part(item_name(step, item) if isinstance(item, int) else step)
+
+
+def _parents_place(of: Any, saga: SagaKey) -> tuple[SagaKey, str] | None:
+    """Return the place that a value names; None unless it is that of a saga's parent. Anybody may have written it."""
+    if not isinstance(of, list) or len(of) != 3 or not all(isinstance(word, str) for word in of):
+        return None
+    return (SagaKey(of[0], of[1]), of[2]) if _is_child(saga, of[1]) else None
+
+
+def _is_child(saga: SagaKey, parent_id: str) -> bool:
+    return saga.saga_id.startswith(f"{parent_id}/")
 
 
 def _shown(value: msgspec.Raw, opened: Callable[[], bytes | msgspec.Raw]) -> msgspec.Raw:

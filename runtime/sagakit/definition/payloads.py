@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MARK = "$sealed"
 """The first field of a sealed value. A value of the user's that begins with it is refused."""
-MAX_INFLATED = 256 * 1024 * 1024
+MAX_INFLATED = 32 * 1024 * 1024
 """Bytes of a decompressed value, at most: a megabyte of a stranger's could become a gigabyte."""
 _BEGINS = re.compile(rb'\s*\{\s*"\$sealed"\s*:')
 _NULL = b"null"
@@ -65,9 +65,13 @@ class PayloadCodec(Protocol):
     worker can decode it, and `retry`.
 
     A codec may have one more method, `digests(data: bytes) -> Sequence[str]`: digests by which starts of one saga with
-    equal inputs are found equal, that of the current key first and those of the other keys after it. `data` is the place
-    and the plain JSON, so that the values of two sagas cannot be compared. Without the method digests are plain SHA-256
-    of the plain JSON, from which small inputs can be guessed.
+    equal inputs are found equal, that of the current key first and those of the other keys after it. `data` is the
+    place and the plain JSON, so that the values of two sagas cannot be compared. Without the method digests are plain
+    SHA-256 of the plain JSON, from which small inputs can be guessed.
+
+    A codec that seals each value, and opens none that a stranger has made, may say so by the attribute
+    `authenticates = True`. With one, a sealed value is opened only if such a codec has sealed it last, so that nothing
+    else of a stranger's, such as compressed data, is ever decoded. Plain values are taken all the same.
     """
 
     name: str
@@ -83,7 +87,7 @@ class PayloadCodec(Protocol):
 
 
 class Compressed(PayloadCodec):
-    """A payload codec that compresses values of more than `above` bytes with zlib. Raises InvalidConfig."""
+    """A payload codec that compresses values of more than `above` bytes, and up to 32 MiB. Raises InvalidConfig."""
 
     name: str = "zlib"
 
@@ -93,8 +97,8 @@ class Compressed(PayloadCodec):
         self.above: int = above
 
     def encode(self, data: bytes, place: PayloadPlace) -> Sealed | None:
-        """Return the compressed value; None if it is not large, or would not become smaller."""
-        if len(data) <= self.above:
+        """Return the compressed value; None if it is not large, too large, or would not become smaller."""
+        if not self.above < len(data) <= MAX_INFLATED:
             return None
         packed = zlib.compress(data)
         return Sealed(packed) if len(packed) < len(data) else None
@@ -142,13 +146,14 @@ class Payloads:
     `saga` and `part` say where the value belongs, as `PayloadPlace` has it.
     """
 
-    __slots__ = ("_by_name", "codecs")
+    __slots__ = ("_authentic", "_by_name", "codecs")
 
     def __init__(self, codecs: PayloadCodec | Sequence[PayloadCodec] | None = None) -> None:
         """Take the codecs in the order in which they encode. Raises InvalidConfig."""
         self.codecs: Sequence[PayloadCodec] = _listed(codecs)
         """The codecs, in the order in which they encode."""
         self._by_name = {codec.name: codec for codec in self.codecs}
+        self._authentic = {codec.name for codec in self.codecs if getattr(codec, "authenticates", False)}
         if len(self._by_name) < len(self.codecs):
             raise InvalidConfig("payload_codec=[...]: two codecs have the same name, so that none is known by it")
 
@@ -171,6 +176,8 @@ class Payloads:
         opened, place = envelope.data, PayloadPlace(saga.saga_type, saga.saga_id, part, envelope.digest)
         if not envelope.sealed:
             raise _unreadable(part, "it does not say with what it is sealed")
+        if self._authentic and envelope.sealed[-1].partition("/")[0] not in self._authentic:
+            raise _unreadable(part, f"it is sealed with {envelope.sealed[-1][:80]!r}: a stranger may have made it")
         for label in reversed(envelope.sealed):
             opened = self._decoded(label, opened, place)
         return opened
