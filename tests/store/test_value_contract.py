@@ -65,6 +65,9 @@ async def test_a_part_that_is_missing_or_changed_is_noticed(open_store: OpenStor
         await store.values.put(part, b"something else")
         with pytest.raises(ValueLost, match="damaged"):
             await read_value(store.reading.values, "saga", KEY, claim)
+        await store.values.put(part, VALUE[number * PART :] + bytes(PART))
+        with pytest.raises(ValueLost, match="damaged"):
+            await read_value(store.reading.values, "saga", KEY, claim)
         await store.values.purge(part)
         with pytest.raises(ValueLost, match="missing"):
             await read_value(store.reading.values, "saga", KEY, claim)

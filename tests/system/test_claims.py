@@ -13,8 +13,11 @@ import trio.testing
 from sagakit import AlreadyStarted, Completed, Context, Failed, InputTooLarge, Saga, signal, step
 from sagakit.engine.value_claims import LARGEST, ValueClaim, claim_of, claims_in, read_claim
 from sagakit.errors import ValueLost
+from sagakit.messages.inbox_request import InboxRequest
+from sagakit.store.claimed_values import PART, keys_of
 from sagakit.store.faults import StoreFault, Watched
 from sagakit.store.memory_server import MemoryServer
+from sagakit.system import large_values
 
 from tests.system.members import Member, events_of, killable, member, stands, within
 from tests.system.papers import ABOVE, LARGE, Paper, Print, check_whole, records
@@ -67,6 +70,54 @@ async def test_small_values_stay_in_the_record_and_it_is_as_it_was(autojump_cloc
         assert found[0][field] == found[1][field]
     assert found[0]["schema"] == 1
     assert found[0]["outcome"]["output"] == found[1]["outcome"]["output"]
+
+
+async def test_inputs_stored_apart_are_read_a_few_at_a_time(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large_values, "INPUTS", 150_000)
+    server, value = MemoryServer(), json.dumps({"text": "a" * 60_000}).encode()
+    claim, read = claim_of(value, "sent"), large_values.read_value
+    at_once, most = 0, 0
+
+    async def counting(*args: Any) -> bytes:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await trio.sleep(0.1)
+        at_once -= 1
+        return await read(*args)
+
+    monkeypatch.setattr(large_values, "read_value", counting)
+    async with member(server, Print(), claim_above=ABOVE) as one:
+        for id in "abcdef":
+            for number, key in enumerate(keys_of("start", f"Print.{id}", claim)):
+                await one.store.values.put(key, value[number * PART :][:PART])
+            start = msgspec.json.encode(InboxRequest(kind="start", input=claim.as_value()))
+            await one.store.inbox.send("client", id=id, saga_type="Print", saga_id=id, payload=start)
+        await trio.sleep(60)
+        for id in "abcdef":
+            assert await one.runtime.ended(f"Print.{id}")
+    assert most == 2, "three would be more bytes than there may be"
+
+
+async def test_a_budget_of_bytes_is_had_in_turn_and_given_back(autojump_clock: Clock) -> None:
+    budget, order = large_values.ByteBudget(10), list[int]()
+
+    async def spend(size: int) -> None:
+        async with budget.spend(size):
+            order.append(size)
+            await trio.sleep(1)
+
+    async with trio.open_nursery() as nursery:
+        for size in (6, 7, 1, 99):
+            nursery.start_soon(spend, size)
+            await trio.testing.wait_all_tasks_blocked()
+        with trio.move_on_after(0.5):
+            await spend(3)
+    assert order == [6, 7, 1, 99], "a small one does not overtake a large one, and more than all is all"
+    with trio.fail_after(60):
+        await spend(10)
 
 
 async def test_without_the_option_a_large_input_is_refused(autojump_clock: Clock) -> None:

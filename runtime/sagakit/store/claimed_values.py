@@ -77,6 +77,8 @@ async def read_value(values: StreamReading, place: ValuePlace, key: str, claim: 
         parts = await values.get_each(keys[start : start + AT_ONCE])
         if None in parts:
             raise ValueLost(key, f"a value of {claim.size:,} bytes is missing, {place}.{key}.{claim.name}")
+        if any(part is not None and len(part.value) > PART for part in parts):
+            raise ValueLost(key, f"a value of {claim.size:,} bytes is damaged, {place}.{key}.{claim.name}")
         found += [part.value for part in parts if part is not None]
     value = b"".join(found)
     if not claim.fits(value):

@@ -6,12 +6,14 @@ value which is missing or damaged is like one that cannot be read: it is reporte
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from math import inf
 from typing import NamedTuple
 
 import msgspec
+import trio
 
 from sagakit.engine import Record
 from sagakit.engine.events import CloudEvent
@@ -34,6 +36,9 @@ from sagakit.store.claimed_values import read_value
 from sagakit.store.ports import Store
 from sagakit.system.io.persistence import through_outage
 from sagakit.system.io.value_writes import save
+
+INPUTS = 4 * LARGEST
+"""Bytes of inputs stored apart that a worker reads at once: many starts of a few bytes may name inputs of many."""
 
 
 class SagaWithClaims(NamedTuple):
@@ -91,6 +96,30 @@ class SagaValues:
             self._unsaved.pop(name, None)
 
 
+class ByteBudget:
+    """A budget of bytes, in which those that come first are first. Who wants more than there is waits for all of it."""
+
+    def __init__(self, size: int) -> None:
+        self._size = self._left = size
+        self._turn = trio.Lock()
+        self._given_back = trio.Event()
+
+    @asynccontextmanager
+    async def spend(self, size: int) -> AsyncIterator[None]:
+        """Wait until so many bytes are left, and have them within the block."""
+        size = min(size, self._size)
+        async with self._turn:
+            while self._left < size:
+                self._given_back = trio.Event()
+                await self._given_back.wait()
+            self._left -= size
+        try:
+            yield
+        finally:
+            self._left += size
+            self._given_back.set()
+
+
 class LargeValues:
     """The claims of one worker's sagas. `above` is the largest size, in bytes, of a value in a record; None is off."""
 
@@ -99,6 +128,7 @@ class LargeValues:
         self._limit: float = inf if above is None else min(above, input_limit(store.max_payload))
         self.on: bool = above is not None
         """True if large values are claimed. LargeValues that there are already are filled in anyway."""
+        self._inputs = ByteBudget(INPUTS)
 
     def of_new(self, run: str) -> SagaValues | None:
         """Return the values of a new saga; None if nothing is claimed."""
@@ -133,6 +163,16 @@ class LargeValues:
         record, events = claimed(record, values.claim), [claimed_event(event, values.claim) for event in events]
         await save(self._store, key, values.to_save())
         return SagaWithClaims(marked(record) if values.values else record, events)
+
+    @asynccontextmanager
+    async def room_for_input(self, value: msgspec.Raw) -> AsyncIterator[None]:
+        """Wait until an input that is stored apart may be read, and have room for it within the block."""
+        claim = read_claim(value)
+        if claim is None or claim.size > LARGEST:  # which is refused
+            yield
+            return
+        async with self._inputs.spend(claim.size):
+            yield
 
     async def input_of(self, key: str, value: msgspec.Raw) -> msgspec.Raw:
         """Return the input of a start, which is a claim if its sender has stored it. Raises InvalidInput."""

@@ -175,6 +175,10 @@ class Applier:
         if request.parent is not None and not await self._is_awaited(request.parent):
             _log.info("%s: not started: its parent does not wait for it any more", message.address)
             return
+        async with self._starts.large_values.room_for_input(request.input):
+            await self._begin(message, request)
+
+    async def _begin(self, message: InboundMessage, request: InboxRequest) -> None:
         binding = self._registry.latest(message.saga_type)
         given = await self._starts.large_values.input_of(str(message.address), request.input)
         request = msgspec.structs.replace(request, input=given)
