@@ -14,7 +14,7 @@ from sagakit import AlreadyStarted, Completed, Context, Failed, InputTooLarge, S
 from sagakit.engine.value_claims import LARGEST, ValueClaim, claim_of, claims_in, read_claim
 from sagakit.errors import ValueLost
 from sagakit.messages.inbox_request import InboxRequest
-from sagakit.store.claimed_values import PART, keys_of
+from sagakit.store.claimed_values import PART, keys_of, read_value
 from sagakit.store.faults import StoreFault, Watched
 from sagakit.store.memory_server import MemoryServer
 from sagakit.system import large_values
@@ -77,7 +77,7 @@ async def test_inputs_stored_apart_are_read_a_few_at_a_time(
 ) -> None:
     monkeypatch.setattr(large_values, "INPUTS", 150_000)
     server, value = MemoryServer(), json.dumps({"text": "a" * 60_000}).encode()
-    claim, read = claim_of(value, "sent"), large_values.read_value
+    claim, read = claim_of(value, "sent"), read_value
     at_once, most = 0, 0
 
     async def counting(*args: Any) -> bytes:
