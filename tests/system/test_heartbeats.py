@@ -9,6 +9,7 @@ import trio
 import trio.testing
 from msgspec import structs
 from sagakit import Completed, RetryPolicy, Saga, remote
+from sagakit.engine import Inbound
 from sagakit.messages.step_command import StepCommand
 from sagakit.store.memory_inbox import MemoryInbox
 from sagakit.store.memory_server import MemoryServer
@@ -16,7 +17,7 @@ from sagakit.store.names import SagaKey
 
 from tests.looks import record_of
 from tests.system.commands_taken import beat, reply, taken
-from tests.system.members import Member, killable, member, until_taken, within
+from tests.system.members import Member, killable, member, reads_of, until_taken, within
 
 Clock = trio.testing.MockClock
 HOUR = 3_600.0
@@ -50,6 +51,10 @@ async def begun(running: Member, server: MemoryServer, saga: type[Saga[int]] = P
     beat(server, command)
     await until_taken(server)
     return command
+
+
+def heartbeat_of(command: StepCommand) -> Inbound:
+    return Inbound(id="seq-1", kind="heartbeat", run=command.run, key=command.key, attempt=command.attempt)
 
 
 async def version_of(running: Member, saga: type[Saga[int]] = Print) -> int:
@@ -170,6 +175,32 @@ async def test_the_next_owner_grants_the_whole_time_and_then_finds_silence(autoj
             assert (await taken(server, "press.print")).attempt == 2
 
 
+@pytest.mark.parametrize("passivate_after", [5.0, WAITS])
+async def test_a_worker_that_lost_a_saga_passes_its_heartbeats_on(
+    autojump_clock: Clock, passivate_after: float
+) -> None:
+    """The first worker was blocked for longer than its lease lasts, and kept its connection."""
+    server = MemoryServer()
+    options = {"lease_ttl": 6.0, "scan_interval": 36000.0, "passivate_after": passivate_after}
+    async with member(server, Print(), **options) as first:
+        command = await begun(first, server)
+        await trio.sleep(10)
+        async with member(server, Print(), **options) as second:
+            first.store.freeze()
+            handle = await second.runtime.get(Print, "1")
+            with within(60, "the saga is not adopted"):
+                while (await record_of(handle)).epoch == 1:  # noqa: ASYNC110  # virtual time
+                    await trio.sleep(0.5)
+            first.store.thaw()
+            await trio.sleep(5)
+            assert first.worker.sagas.has("Print.1"), "it knows already, and the test shows nothing"
+            for _ in range(10):
+                await first.worker.requests.anywhere("Print.1", heartbeat_of(command))
+                await trio.sleep(20)
+            book = (await record_of(handle)).steps["book"]
+            assert (book.calls, book.error) == (1, None)
+
+
 async def test_time_stands_still_in_an_outage(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with member(server, Print()) as running:
@@ -181,6 +212,29 @@ async def test_time_stands_still_in_an_outage(autojump_clock: Clock) -> None:
         with within(HOUR, "silence is not found"):
             assert (await taken(server, "press.print")).attempt == 2
         assert trio.current_time() - over >= 30
+
+
+@pytest.mark.parametrize("passivate_after", [5.0, WAITS])
+async def test_after_an_outage_heartbeats_cost_one_read_at_the_most(
+    autojump_clock: Clock, passivate_after: float
+) -> None:
+    """The scan after the outage has shown an active saga to be this worker's; a passivated one looks once."""
+    server = MemoryServer()
+    async with member(server, Print(), passivate_after=passivate_after, scan_interval=36000.0) as running:
+        command = await begun(running, server)
+        await trio.sleep(10)
+        server.faults.begin_outage()
+        await trio.sleep(1)
+        server.faults.end_outage()
+        await trio.sleep(1)
+        with reads_of(running.store) as read:
+            for _ in range(10):
+                beat(server, command)
+                await until_taken(server)
+                await trio.sleep(20)
+        assert read == ([] if passivate_after == WAITS else ["Print.1"])
+        assert running.worker.requests.notes_heartbeat("Print.1", heartbeat_of(command)), "its actor is told of each"
+        assert not server.commands
 
 
 async def test_a_passivated_saga_is_not_woken_by_heartbeats_and_finds_silence(autojump_clock: Clock) -> None:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 import trio
 import trio.testing
 from sagakit import Completed, Context, Saga, signal, step
-from sagakit.store.memory import MemoryStore
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Entry
 from sagakit.system import kept_records
@@ -17,7 +13,7 @@ from sagakit.system.kept_records import KeptRecord, KeptRecords
 
 from tests.looks import record_of
 from tests.system.deliveries import CALM
-from tests.system.members import Member, member
+from tests.system.members import Member, member, reads_of
 
 Clock = trio.testing.MockClock
 QUIET = CALM | {"passivate_after": 1.0}
@@ -31,21 +27,6 @@ class Tea(Saga[str]):
 
     @step(water, leaves, compensate=None)
     async def brew(self, of: str, water: int, leaves: int, ctx: Context) -> None: ...
-
-
-@contextmanager
-def reads_of(store: MemoryStore) -> Iterator[list[str]]:
-    """Collect the keys that are read from the state bucket while the context is open."""
-    read: list[str] = []
-    real = store.state.get
-
-    async def get(key: str) -> Entry | None:
-        read.append(key)
-        return await real(key)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store.state, "get", get)
-        yield read
 
 
 async def waiting(running: Member, *ids: str) -> None:
