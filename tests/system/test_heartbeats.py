@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import trio
@@ -14,6 +15,8 @@ from sagakit.messages.step_command import StepCommand
 from sagakit.store.memory_inbox import MemoryInbox
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey
+from sagakit.system.active_sagas import ActiveSagas
+from sagakit.system.timers import SetAlarm
 
 from tests.looks import record_of
 from tests.system.commands_taken import beat, reply, taken
@@ -249,6 +252,51 @@ async def test_a_passivated_saga_is_not_woken_by_heartbeats_and_finds_silence(au
             assert running.runtime.passivated == 1
         assert not server.inbox
         with within(HOUR, "silence is not found"):
+            assert (await taken(server, "press.print")).attempt == 2
+
+
+async def test_a_saga_has_one_alarm_however_often_it_was_passivated(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rings: list[str] = []
+    ring = ActiveSagas.ring
+
+    def counted(self: ActiveSagas, key: str) -> None:
+        rings.append(key)
+        ring(self, key)
+
+    monkeypatch.setattr(ActiveSagas, "ring", counted)
+    server = MemoryServer()
+    async with member(server, Print(), passivate_after=5.0) as running:
+        command = await begun(running, server)
+        for number in range(20):
+            beat(server, command, payload=number)  # wakes the saga
+            await trio.sleep(20)
+            assert running.runtime.passivated == 1
+        rings.clear()
+        for _ in range(20):
+            beat(server, command)
+            await trio.sleep(20)
+        assert 10 <= len(rings) <= 30
+        with within(40, "silence is not found"):
+            assert (await taken(server, "press.print")).attempt == 2
+
+
+async def test_a_loss_of_the_timers_costs_no_alarm(autojump_clock: Clock) -> None:
+    server = MemoryServer()
+    async with member(server, Print(), passivate_after=5.0, scan_interval=36000.0) as running:
+        command = await begun(running, server)
+        await trio.sleep(20)
+        beat(server, command)
+        await until_taken(server)
+        no_time: Any = "never"
+        running.worker.environment.timers.tell_nowait(SetAlarm("Print.1", no_time))  # the actor crashes
+        await trio.sleep(20)
+        beat(server, command)
+        await until_taken(server)
+        assert not server.commands
+        assert running.runtime.passivated == 1
+        with within(35, "silence is not found"):
             assert (await taken(server, "press.print")).attempt == 2
 
 
