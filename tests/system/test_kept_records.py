@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import trio
 import trio.testing
+from msgspec import Raw
 from sagakit import Completed, Context, Saga, signal, step
+from sagakit.engine import Inbound
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Entry
 from sagakit.system import kept_records
@@ -99,12 +101,26 @@ async def test_a_record_that_a_scan_has_found_changed_is_not_kept(autojump_clock
         assert read == ["Tea.one"]
 
 
+async def test_a_message_to_another_run_is_not_judged_by_a_kept_record(autojump_clock: Clock) -> None:
+    """The saga was removed from outside, and its id started again on another worker."""
+    server = MemoryServer()
+    options = CALM | {"passivate_after": 1.0, "scan_interval": 36000.0}
+    async with member(server, Tea(), **options) as first:
+        await waiting(first, "one")
+        async with member(server, Tea(), **options) as second:
+            await second.store.state.purge("Tea.one")
+            record = await record_of(await second.runtime.start(Tea, "one", "black"))
+            water = Inbound(id="w", kind="signal", run=record.run, step="water", payload=Raw(b"1"))
+            assert await first.worker.requests.anywhere("Tea.one", water) == "accepted"
+            assert not first.worker.sagas.has("Tea.one")
+
+
 def test_the_records_that_were_kept_first_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept_records, "MOST_BYTES", 100)
     kept = KeptRecords()
     for number in range(4):
-        kept.keep(KeptRecord(Entry(f"Tea.{number}", bytes(40), 1), 0.0))
-    kept.keep(KeptRecord(Entry("Tea.3", bytes(20), 2), 0.0))  # in its own place
+        kept.keep(KeptRecord(Entry(f"Tea.{number}", bytes(40), 1), 0.0, "a run"))
+    kept.keep(KeptRecord(Entry("Tea.3", bytes(20), 2), 0.0, "a run"))  # in its own place
     assert [kept.take(f"Tea.{number}") is not None for number in range(4)] == [False, False, True, True]
-    kept.keep(KeptRecord(Entry("Tea.5", bytes(101), 1), 0.0))
+    kept.keep(KeptRecord(Entry("Tea.5", bytes(101), 1), 0.0, "a run"))
     assert kept.take("Tea.5") is None

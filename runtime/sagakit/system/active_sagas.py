@@ -159,24 +159,27 @@ class ActiveSagas:
         elif self.signs.left(key) < inf and self._alarms.get(key, 0.0) <= now:
             self._set_alarm(key, passivated)
 
-    def reach(self, key: str, *, looks: bool = True) -> Ref[SagaMessage] | None:
+    def reach(self, key: str, *, looks: bool = True, run: str = "") -> Ref[SagaMessage] | None:
         """Return the actor of the saga under `key`; wake the saga if it is passivated. None if the saga is not here.
 
         A saga that is woken looks at its stored record first, and so finds out if it was removed from outside. Without
-        `looks`, for what leads to a write, the write finds that out. The actor needs no place for this: a message to a
-        saga is applied at once.
+        `looks`, for what leads to a write, the write finds that out; but not for a message to another `run` than the
+        one that is known here, which leads to none. The actor needs no place for this: a message to a saga is applied
+        at once.
         """
         # a saga that is both active and passivated has an actor that is about to exit: callers get ActorGone from it,
         # and reach the next actor then
         if key not in self._active and key in self._passivated:
-            self._wake(key, looks=looks)
+            self._wake(key, looks=looks, run=run)
         return self._active.get(key)
 
-    def _wake(self, key: str, *, looks: bool) -> None:
+    def _wake(self, key: str, *, looks: bool, run: str = "") -> None:
         passivated = self._passivated.pop(key)
         self._alarms.pop(key, None)
         kept = self._records.take(key)
-        if kept is not None and (looks or not self._environment.is_ours_since(kept.seen_at)):
+        if kept is not None and (
+            looks or run not in ("", kept.run) or not self._environment.is_ours_since(kept.seen_at)
+        ):
             kept = None
         slot = SagaSlot(passivated.binding, key, Reactivate(passivated.published, kept))
         slot.status = passivated.status
