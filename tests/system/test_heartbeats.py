@@ -16,6 +16,7 @@ from sagakit.store.memory_inbox import MemoryInbox
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey
 from sagakit.system.active_sagas import ActiveSagas
+from sagakit.system.saga.remote_calls import LOOK_AGAIN
 from sagakit.system.timers import SetAlarm
 
 from tests.looks import record_of
@@ -44,6 +45,12 @@ class Look(Saga[int]):
         "press.print", int, send=lambda pages, ctx: pages, compensate="press.pulp", heartbeat=timedelta(seconds=30),
         timeout=timedelta(seconds=HOUR), check="press.printed", on_unknown="check",
     )  # fmt: skip
+
+
+class Timed(Saga[int]):
+    """As `Print`, but it has 30 seconds and shows no life."""
+
+    book = remote("press.print", int, send=lambda pages, ctx: pages, compensate=None, timeout=timedelta(seconds=30))
 
 
 async def begun(running: Member, server: MemoryServer, saga: type[Saga[int]] = Print) -> StepCommand:
@@ -138,6 +145,37 @@ async def test_a_heartbeat_in_the_inbox_is_found_before_silence_is_believed(auto
         assert not server.commands
         with within(60, "silence after that heartbeat is not found"):
             assert (await taken(server, "press.print")).attempt == 2
+
+
+@pytest.mark.parametrize("saga", [Print, Timed])
+async def test_sagas_that_wait_for_one_place_do_not_look_without_a_pause(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch, saga: type[Saga[int]]
+) -> None:
+    looks = 0
+    waits = MemoryInbox.reply_waits
+
+    async def counted(self: MemoryInbox, key: SagaKey, service: str, *, or_heartbeat: bool = False) -> bool:
+        nonlocal looks
+        looks += 1
+        await trio.sleep(0.01)
+        return await waits(self, key, service, or_heartbeat=or_heartbeat)
+
+    monkeypatch.setattr(MemoryInbox, "reply_waits", counted)
+    server = MemoryServer()
+    async with member(server, saga(), passivate_after=5.0, max_active=1) as running:
+        commands: list[StepCommand] = []
+        for number in range(2):
+            await running.runtime.start(saga, str(number), 7)
+            commands.append(await taken(server, "press.print"))
+            beat(server, commands[-1])
+            await until_taken(server)
+        await trio.sleep(20)
+        for command in commands:
+            reply(server, command, "done", payload=7)
+            server.inbox[-1].again_at = trio.current_time() + 40  # until then a worker that was lost has it in hand
+        await trio.sleep(38)
+        assert 20 <= looks <= 2 * 38 / LOOK_AGAIN
+        assert not server.commands
 
 
 async def test_a_heartbeat_that_comes_during_the_look_counts(

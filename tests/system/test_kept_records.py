@@ -42,9 +42,11 @@ async def waiting(running: Member, *ids: str) -> None:
 async def test_a_message_to_a_saga_that_was_passivated_a_while_ago_costs_no_read(autojump_clock: Clock) -> None:
     async with member(MemoryServer(), Tea(), **QUIET) as running:
         await waiting(running, "one")
+        run = (await record_of(await running.runtime.get(Tea, "one"))).run
         await trio.sleep(1000)
         with reads_of(running.store) as read:
-            await running.runtime.signal(Tea, "one", Tea.water, 1)
+            water = Inbound(id="w", kind="signal", run=run, step="water", payload=Raw(b"1"))
+            assert await running.worker.requests.anywhere("Tea.one", water) == "accepted"
             await trio.sleep(10)
             assert running.worker.sagas.passivated == 1  # again, with the record that has the first signal
             await running.runtime.signal(Tea, "one", Tea.leaves, 2)

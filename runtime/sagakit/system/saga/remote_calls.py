@@ -63,8 +63,8 @@ class RemoteCalls:
 
     @property
     def busy(self) -> bool:
-        """True while a command is on its way to JetStream, or replies are looked for."""
-        return self._on_the_way > 0 or self._looking
+        """True while a command is on its way to JetStream, or replies are looked for, now or again in a moment."""
+        return self._on_the_way > 0 or self._looking or self._look_at > self._environment.now()
 
     def known(self, record: Record) -> None:
         """Note that JetStream has all commands that the record asks for: the saga was passivated with them out."""
