@@ -16,6 +16,7 @@ from sagakit.store.memory_inbox import MemoryInbox
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey
 from sagakit.system.active_sagas import ActiveSagas
+from sagakit.system.inbound.lane import Lane
 from sagakit.system.saga.remote_calls import LOOK_AGAIN
 from sagakit.system.timers import SetAlarm
 
@@ -360,6 +361,28 @@ async def test_heartbeats_that_are_late_or_foreign_leave_no_trace(autojump_clock
         beat(server, structs.replace(second, reply_to="sagareply.press.Print.nobody"))
         await until_taken(server)
         assert not server.dead
+
+
+async def test_a_heartbeat_that_finds_its_lane_full_comes_again_unless_nobody_waits_for_it(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = MemoryServer()
+    async with member(server, Print()) as running:
+        await running.runtime.start(Print, "1", 7)
+        command = await taken(server, "press.print")
+        nobodys = structs.replace(command, reply_to="sagareply.press.Print.nobody")
+        beat(server, nobodys)
+        await until_taken(server)
+        with monkeypatch.context() as patch:
+            patch.setattr(Lane, "offer", lambda self, item: False)
+            beat(server, command)
+            beat(server, nobodys)
+            server.inbox[-1].since -= 100  # so old that it does not wait for its saga any more
+            await trio.sleep(2)
+            assert [queued.saga_id for queued in server.inbox] == ["1"]
+        with within(1, "it does not come again"):
+            await until_taken(server)
+        assert (await record_of(await running.runtime.get(Print, "1"))).steps["book"].alive
 
 
 async def test_the_heartbeat_of_a_step_that_asks_for_none_changes_nothing(autojump_clock: Clock) -> None:
