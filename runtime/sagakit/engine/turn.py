@@ -9,7 +9,7 @@ from msgspec import structs
 
 from sagakit.definition.plan import ITEM, NodePlan, Plan, Retries
 from sagakit.definition.raised import shorten as shorten
-from sagakit.engine.carried import carried, filled
+from sagakit.engine.carried import outbox_kept
 from sagakit.engine.details import fitting_detail
 from sagakit.engine.events import make_event
 from sagakit.engine.record import NOTHING, Failure, Record, StepLog
@@ -235,10 +235,7 @@ class Turn:
         before = structs.replace(self.record)
         for name, value in fields.items():
             setattr(self.record, name, value)
-        self.record.outbox = [
-            event if carried(self.record, event) == carried(before, event) else filled(before, event)
-            for event in before.outbox
-        ]
+        self.record.outbox = outbox_kept(before, self.record)
 
     def trim_items(self) -> None:
         """Cut the errors, codes and details of the items that this turn has changed, so that all items fit."""
