@@ -34,7 +34,7 @@ from sagakit.engine import (
     encode_marker,
     sender_of,
 )
-from sagakit.engine.value_places import input_place
+from sagakit.engine.value_places import first_name, input_place
 from sagakit.errors import (
     AlreadyStarted,
     Conflict,
@@ -107,7 +107,7 @@ class Children:
         return Error(error=": ".join([f"timeout after {call.timeout:g} s", *waits_for[-1:]]))
 
     async def _start(self, address: SagaKey, call: Call, record: Record) -> AttemptResult:
-        parent = Parent(str(SagaKey(record.saga_type, record.saga_id)), record.run, call.step)
+        parent = Parent(str(SagaKey(record.saga_type, record.saga_id)), record.run, first_name(record, call.step))
         context = StartContext(
             correlation_id=record.correlation_id or record.saga_id,
             causation_id=record.run,
