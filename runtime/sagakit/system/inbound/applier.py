@@ -55,7 +55,7 @@ class Spoilt(NamedTuple):
     """A start whose input cannot be read here, and why."""
 
     message: InboundMessage
-    input: msgspec.Raw
+    request: InboxRequest
     why: str
 
 
@@ -139,13 +139,13 @@ class Applier:
             try:
                 self._read_input(self._registry.latest(message.saga_type), message, request)
             except UnreadableValue as error:
-                return Spoilt(message, request.input, str(error))
+                return Spoilt(message, request, str(error))
         return None
 
     async def judge(self, spoilt: Spoilt) -> SagakitError:
         """Return InvalidInput for a start that nobody can read, LeftToOthers or StoreError for one that has to wait."""
         try:
-            return await self._unreadable(spoilt.message.saga_type, spoilt.input, spoilt.why)
+            return await self._unreadable(spoilt)
         except StoreError as error:
             return error
 
@@ -210,14 +210,16 @@ class Applier:
         try:
             return self._read_input(binding, message, request)
         except UnreadableValue as error:
-            raise await self._unreadable(binding.plan.saga_type, request.input, str(error)) from None
+            raise await self._unreadable(Spoilt(message, request, str(error))) from None
 
     def _read_input(self, binding: SagaBinding, message: InboundMessage, request: InboxRequest) -> object:
         place = input_place(message.address, request.parent)
         return binding.payloads.read(binding.definition.input, request.input, *place)
 
-    async def _unreadable(self, saga_type: str, raw: msgspec.Raw, why: str) -> InvalidInput | LeftToOthers:
-        if await self._can_read_elsewhere(saga_type, raw):
+    async def _unreadable(self, spoilt: Spoilt) -> InvalidInput | LeftToOthers:
+        message, request, why = spoilt
+        plain = self._registry.payloads.plain(request.input, *input_place(message.address, request.parent))
+        if plain is not None and await self._can_read_elsewhere(message.saga_type, plain):
             return LeftToOthers(why)
         return InvalidInput(f"the input is not what the saga takes: {why}")
 
