@@ -201,7 +201,8 @@ class Turn:
     def emit_of(self, node: NodePlan, suffix: str = "", carries: str = "", /, **data: object) -> None:
         """Put one event about a node into the outbox; the event of an item has its number.
 
-        `carries` is the field of the node's value that the event carries. A key group other than the first is told.
+        `carries` is the field of the node's value that the event carries. A key group other than the first is told, and
+        the name in the keys of a node that was renamed.
         """
         if node.of:
             item = node.name.rpartition(ITEM)[2]
@@ -211,6 +212,8 @@ class Turn:
         group = log.undo_group if suffix.startswith(".und") else log.group
         if group > 1:
             data["group"] = group
+        if log.named:
+            data["named"] = log.named.partition(ITEM)[0]
         self.emit(f"step.{node.step}{suffix}", carries, step=node.step, **data, **self._took(node.name))
 
     def _took(self, step: str | None) -> dict[str, float]:
