@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import trio
 import trio.testing
 from msgspec import structs
 from sagakit import Completed, RetryPolicy, Saga, remote
+from sagakit.engine import Inbound
 from sagakit.messages.step_command import StepCommand
 from sagakit.store.memory_inbox import MemoryInbox
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey
+from sagakit.system.active_sagas import ActiveSagas
+from sagakit.system.inbound.lane import Lane
+from sagakit.system.saga.remote_calls import LOOK_AGAIN
+from sagakit.system.timers import SetAlarm
 
 from tests.looks import record_of
 from tests.system.commands_taken import beat, reply, taken
-from tests.system.members import Member, killable, member, until_taken, within
+from tests.system.members import Member, killable, member, reads_of, until_taken, within
 
 Clock = trio.testing.MockClock
 HOUR = 3_600.0
@@ -42,6 +48,12 @@ class Look(Saga[int]):
     )  # fmt: skip
 
 
+class Timed(Saga[int]):
+    """As `Print`, but it has 30 seconds and shows no life."""
+
+    book = remote("press.print", int, send=lambda pages, ctx: pages, compensate=None, timeout=timedelta(seconds=30))
+
+
 async def begun(running: Member, server: MemoryServer, saga: type[Saga[int]] = Print) -> StepCommand:
     """Start a saga, and return its command; the participant has shown life once."""
     await running.runtime.start(saga, "1", 7)
@@ -50,6 +62,10 @@ async def begun(running: Member, server: MemoryServer, saga: type[Saga[int]] = P
     beat(server, command)
     await until_taken(server)
     return command
+
+
+def heartbeat_of(command: StepCommand) -> Inbound:
+    return Inbound(id="seq-1", kind="heartbeat", run=command.run, key=command.key, attempt=command.attempt)
 
 
 async def version_of(running: Member, saga: type[Saga[int]] = Print) -> int:
@@ -132,6 +148,37 @@ async def test_a_heartbeat_in_the_inbox_is_found_before_silence_is_believed(auto
             assert (await taken(server, "press.print")).attempt == 2
 
 
+@pytest.mark.parametrize("saga", [Print, Timed])
+async def test_sagas_that_wait_for_one_place_do_not_look_without_a_pause(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch, saga: type[Saga[int]]
+) -> None:
+    looks = 0
+    waits = MemoryInbox.reply_waits
+
+    async def counted(self: MemoryInbox, key: SagaKey, service: str, *, or_heartbeat: bool = False) -> bool:
+        nonlocal looks
+        looks += 1
+        await trio.sleep(0.01)
+        return await waits(self, key, service, or_heartbeat=or_heartbeat)
+
+    monkeypatch.setattr(MemoryInbox, "reply_waits", counted)
+    server = MemoryServer()
+    async with member(server, saga(), passivate_after=5.0, max_active=1) as running:
+        commands: list[StepCommand] = []
+        for number in range(2):
+            await running.runtime.start(saga, str(number), 7)
+            commands.append(await taken(server, "press.print"))
+            beat(server, commands[-1])
+            await until_taken(server)
+        await trio.sleep(20)
+        for command in commands:
+            reply(server, command, "done", payload=7)
+            server.inbox[-1].again_at = trio.current_time() + 40  # until then a worker that was lost has it in hand
+        await trio.sleep(38)
+        assert 20 <= looks <= 2 * 38 / LOOK_AGAIN
+        assert not server.commands
+
+
 async def test_a_heartbeat_that_comes_during_the_look_counts(
     autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,6 +217,32 @@ async def test_the_next_owner_grants_the_whole_time_and_then_finds_silence(autoj
             assert (await taken(server, "press.print")).attempt == 2
 
 
+@pytest.mark.parametrize("passivate_after", [5.0, WAITS])
+async def test_a_worker_that_lost_a_saga_passes_its_heartbeats_on(
+    autojump_clock: Clock, passivate_after: float
+) -> None:
+    """The first worker was blocked for longer than its lease lasts, and kept its connection."""
+    server = MemoryServer()
+    options = {"lease_ttl": 6.0, "scan_interval": 36000.0, "passivate_after": passivate_after}
+    async with member(server, Print(), **options) as first:
+        command = await begun(first, server)
+        await trio.sleep(10)
+        async with member(server, Print(), **options) as second:
+            first.store.freeze()
+            handle = await second.runtime.get(Print, "1")
+            with within(60, "the saga is not adopted"):
+                while (await record_of(handle)).epoch == 1:  # noqa: ASYNC110  # virtual time
+                    await trio.sleep(0.5)
+            first.store.thaw()
+            await trio.sleep(5)
+            assert first.worker.sagas.has("Print.1"), "it knows already, and the test shows nothing"
+            for _ in range(10):
+                await first.worker.requests.anywhere("Print.1", heartbeat_of(command))
+                await trio.sleep(20)
+            book = (await record_of(handle)).steps["book"]
+            assert (book.calls, book.error) == (1, None)
+
+
 async def test_time_stands_still_in_an_outage(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with member(server, Print()) as running:
@@ -181,6 +254,29 @@ async def test_time_stands_still_in_an_outage(autojump_clock: Clock) -> None:
         with within(HOUR, "silence is not found"):
             assert (await taken(server, "press.print")).attempt == 2
         assert trio.current_time() - over >= 30
+
+
+@pytest.mark.parametrize("passivate_after", [5.0, WAITS])
+async def test_after_an_outage_heartbeats_cost_one_read_at_the_most(
+    autojump_clock: Clock, passivate_after: float
+) -> None:
+    """The scan after the outage has shown an active saga to be this worker's; a passivated one looks once."""
+    server = MemoryServer()
+    async with member(server, Print(), passivate_after=passivate_after, scan_interval=36000.0) as running:
+        command = await begun(running, server)
+        await trio.sleep(10)
+        server.faults.begin_outage()
+        await trio.sleep(1)
+        server.faults.end_outage()
+        await trio.sleep(1)
+        with reads_of(running.store) as read:
+            for _ in range(10):
+                beat(server, command)
+                await until_taken(server)
+                await trio.sleep(20)
+        assert read == ([] if passivate_after == WAITS else ["Print.1"])
+        assert running.worker.requests.notes_heartbeat("Print.1", heartbeat_of(command)), "its actor is told of each"
+        assert not server.commands
 
 
 async def test_a_passivated_saga_is_not_woken_by_heartbeats_and_finds_silence(autojump_clock: Clock) -> None:
@@ -195,6 +291,51 @@ async def test_a_passivated_saga_is_not_woken_by_heartbeats_and_finds_silence(au
             assert running.runtime.passivated == 1
         assert not server.inbox
         with within(HOUR, "silence is not found"):
+            assert (await taken(server, "press.print")).attempt == 2
+
+
+async def test_a_saga_has_one_alarm_however_often_it_was_passivated(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rings: list[str] = []
+    ring = ActiveSagas.ring
+
+    def counted(self: ActiveSagas, key: str) -> None:
+        rings.append(key)
+        ring(self, key)
+
+    monkeypatch.setattr(ActiveSagas, "ring", counted)
+    server = MemoryServer()
+    async with member(server, Print(), passivate_after=5.0) as running:
+        command = await begun(running, server)
+        for number in range(20):
+            beat(server, command, payload=number)  # wakes the saga
+            await trio.sleep(20)
+            assert running.runtime.passivated == 1
+        rings.clear()
+        for _ in range(20):
+            beat(server, command)
+            await trio.sleep(20)
+        assert 10 <= len(rings) <= 30
+        with within(40, "silence is not found"):
+            assert (await taken(server, "press.print")).attempt == 2
+
+
+async def test_a_loss_of_the_timers_costs_no_alarm(autojump_clock: Clock) -> None:
+    server = MemoryServer()
+    async with member(server, Print(), passivate_after=5.0, scan_interval=36000.0) as running:
+        command = await begun(running, server)
+        await trio.sleep(20)
+        beat(server, command)
+        await until_taken(server)
+        no_time: Any = "never"
+        running.worker.environment.timers.tell_nowait(SetAlarm("Print.1", no_time))  # the actor crashes
+        await trio.sleep(20)
+        beat(server, command)
+        await until_taken(server)
+        assert not server.commands
+        assert running.runtime.passivated == 1
+        with within(35, "silence is not found"):
             assert (await taken(server, "press.print")).attempt == 2
 
 
@@ -220,6 +361,28 @@ async def test_heartbeats_that_are_late_or_foreign_leave_no_trace(autojump_clock
         beat(server, structs.replace(second, reply_to="sagareply.press.Print.nobody"))
         await until_taken(server)
         assert not server.dead
+
+
+async def test_a_heartbeat_that_finds_its_lane_full_comes_again_unless_nobody_waits_for_it(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = MemoryServer()
+    async with member(server, Print()) as running:
+        await running.runtime.start(Print, "1", 7)
+        command = await taken(server, "press.print")
+        nobodys = structs.replace(command, reply_to="sagareply.press.Print.nobody")
+        beat(server, nobodys)
+        await until_taken(server)
+        with monkeypatch.context() as patch:
+            patch.setattr(Lane, "offer", lambda self, item: False)
+            beat(server, command)
+            beat(server, nobodys)
+            server.inbox[-1].since -= 100  # so old that it does not wait for its saga any more
+            await trio.sleep(2)
+            assert [queued.saga_id for queued in server.inbox] == ["1"]
+        with within(1, "it does not come again"):
+            await until_taken(server)
+        assert (await record_of(await running.runtime.get(Print, "1"))).steps["book"].alive
 
 
 async def test_the_heartbeat_of_a_step_that_asks_for_none_changes_nothing(autojump_clock: Clock) -> None:
