@@ -80,7 +80,7 @@ class ShownValues:
 
     def _fields(self, data: Mapping[str, Any], saga: SagaKey) -> dict[str, Any]:
         return {
-            name: value if seal_text(value) is None else self._opened(value, _places(name, data, saga))
+            name: value if seal_text(value) is None else self._opened(value, _places(name, value, data, saga))
             for name, value in data.items()
         }
 
@@ -90,9 +90,6 @@ class ShownValues:
 
     def _opened(self, value: Any, places: Iterable[tuple[SagaKey, str]]) -> Any:
         """Return a sealed value, opened if it belongs to one of these places, or in words."""
-        of = value.get("of")
-        if isinstance(of, list) and len(of) == 3 and all(isinstance(word, str) for word in of):
-            places = [(SagaKey(of[0], of[1]), of[2])]
         sealed = msgspec.json.encode(value)
         for saga, part in places:
             with suppress(UnreadableValue):
@@ -130,15 +127,17 @@ def _holds_sealed(data: msgspec.Raw) -> bool:
     return f'"{MARK}"'.encode() in bytes(data)
 
 
-def _places(field: str, data: Mapping[str, Any], saga: SagaKey) -> Iterable[tuple[SagaKey, str]]:
-    """Return the places where a value that an event carries may belong."""
+def _places(field: str, value: dict[str, Any], data: Mapping[str, Any], saga: SagaKey) -> Iterable[tuple[SagaKey, str]]:
+    """Return the places where a value that an event or a message carries may belong."""
     step = str(data.get("step") or data.get("signal", ""))
     named = str(data.get("named") or step)
+    if field in ("input", "output") and (place := _parents_place(value.get("of"), saga)) is not None:
+        return [place]
     match field:
         case "input":
             parent = data.get("parent")
             key, part = input_place(saga, msgspec.convert(parent, Parent) if isinstance(parent, dict) else None)
-            return [(SagaKey(key.saga_type, key.saga_id), part)]
+            return [(SagaKey(key.saga_type, key.saga_id), part) if _is_child(saga, key.saga_id) else (saga, "input")]
         case "detail":
             return [DETAIL]
         case "given":
@@ -148,6 +147,17 @@ def _places(field: str, data: Mapping[str, Any], saga: SagaKey) -> Iterable[tupl
     item = data.get("item")
     names = dict.fromkeys([named, step])  # the sender of a signal or a report may have had the new name
     return [(saga, result_part(item_name(name, item) if isinstance(item, int) else name)) for name in names]
+
+
+def _parents_place(of: Any, saga: SagaKey) -> tuple[SagaKey, str] | None:
+    """Return the place that a value names; None unless it is that of a saga's parent. Anybody may have written it."""
+    if not isinstance(of, list) or len(of) != 3 or not all(isinstance(word, str) for word in of):
+        return None
+    return (SagaKey(of[0], of[1]), of[2]) if _is_child(saga, of[1]) else None
+
+
+def _is_child(saga: SagaKey, parent_id: str) -> bool:
+    return saga.saga_id.startswith(f"{parent_id}/")
 
 
 def _shown(value: msgspec.Raw, opened: Callable[[], bytes | msgspec.Raw]) -> msgspec.Raw:
