@@ -33,10 +33,13 @@ class Encrypted(PayloadCodec):
 
     `keys` are by their ids, which are stored in the clear with each value; a key has 16, 24 or 32 random bytes.
     `current` is the id of the key that encrypts. A value is bound to its place: moved to another saga or step, it
-    cannot be decrypted. Digests of inputs are keyed, so that nobody without the keys can guess an input from them.
+    cannot be decrypted. Digests are keyed, and of the place, too: nobody without the keys can guess a value from its
+    digest, or find equal values of two sagas.
     """
 
     name: str = "aes-gcm"
+    authenticates: bool = True
+    """A program with this codec opens no sealed value that was not encrypted. False for a time lets it open them."""
 
     def __init__(self, keys: Mapping[str, bytes], *, current: str) -> None:
         for id, key in keys.items():
@@ -71,7 +74,7 @@ class Encrypted(PayloadCodec):
             ) from None
 
     def digests(self, data: bytes) -> Sequence[str]:
-        """Return the keyed digests of a value, that of the current key first."""
+        """Return the keyed digests of a place and its value, that of the current key first."""
         return [hmac.digest(key, data, "sha256").hex()[:16] for key in self._digest_keys]
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
+from base64 import b64encode
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -11,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from sagakit import Compressed, PayloadPlace, Sealed
 from sagakit.client.shown_values import ShownValues
-from sagakit.definition.payloads import Payloads, digest_of, is_sealed
+from sagakit.definition.payloads import MAX_INFLATED, Payloads, digest_of, is_sealed
 from sagakit.encryption import Encrypted
+from sagakit.engine.events import CloudEvent
+from sagakit.engine.value_claims import LARGEST
 from sagakit.errors import InvalidConfig, UnreadableValue, Unwritable
 from sagakit.naming import SagaKey
 
@@ -30,12 +35,19 @@ def test_a_digest_is_that_of_the_plain_json_and_needs_a_key_to_be_guessed() -> N
     one, rotated = Payloads(codec("k1")), Payloads(codec("k2", "k1"))
     sealed = [digest_of(one.sealed(value, saga, "input")) for _ in range(2)]
     assert sealed[0] == sealed[1] != digest_of(value)
-    assert sealed[0] in rotated.digests(value)
-    assert rotated.digests(value)[0] != sealed[0]
-    assert digest_of(value) in one.digests(value)  # of a saga that was started before there was a codec
+    assert sealed[0] in rotated.digests(value, saga, "input")
+    assert rotated.digests(value, saga, "input")[0] != sealed[0]
+    assert digest_of(value) in one.digests(value, saga, "input")  # of a saga that was started before there was a codec
     assert digest_of(Payloads(Compressed(above=0)).sealed(b'"%b"' % (b"a" * 99), saga, "input")) == digest_of(
         b'"%b"' % (b"a" * 99)
     )
+
+
+def test_equal_values_of_two_places_have_digests_that_differ() -> None:
+    payloads = Payloads(codec("k1"))
+    places = [("Order", "1", "input"), ("Order", "2", "input"), ("Offer", "1", "input"), ("Order", "1", "result/pay")]
+    sealed = [payloads.sealed(b'"4711"', SagaKey(saga_type, id), part) for saga_type, id, part in places]
+    assert len(set(map(digest_of, sealed))) == len(places)
 
 
 def test_a_sealed_value_is_bound_to_its_saga_and_its_part() -> None:
@@ -67,6 +79,29 @@ def test_damaged_values_are_unreadable(damaged: bytes) -> None:
     with pytest.raises(UnreadableValue):
         payloads.opened(damaged, SagaKey("Order", "1"), "input")
     digest_of(damaged)  # and telling inputs apart does not fail
+
+
+def test_a_program_that_encrypts_opens_nothing_that_was_only_compressed() -> None:
+    saga, text = SagaKey("Order", "1"), b'"%b"' % (b"a" * 9998)
+    of_a_stranger = Payloads(Compressed()).sealed(text, saga, "input")
+    both = Payloads([Compressed(), codec("k1")])
+    with pytest.raises(UnreadableValue, match="sealed with 'zlib': a stranger may have made it"):
+        both.opened(of_a_stranger, saga, "input")
+    assert both.opened(both.sealed(text, saga, "input"), saga, "input") == text
+    moving = codec("k1")
+    moving.authenticates = False  # as long as sagas are left that were begun without encryption
+    assert Payloads([Compressed(), moving]).opened(of_a_stranger, saga, "input") == text
+
+
+def test_what_is_compressed_is_never_larger_than_a_value_may_be() -> None:
+    payloads, saga = Payloads(Compressed()), SagaKey("Order", "1")
+    assert MAX_INFLATED <= LARGEST
+    largest, larger = (b'"%b"' % (b"a" * (MAX_INFLATED - more)) for more in (2, 1))
+    assert payloads.opened(payloads.sealed(largest, saga, "input"), saga, "input") == largest
+    assert payloads.sealed(larger, saga, "input") == larger
+    data = b64encode(zlib.compress(larger)).decode()
+    with pytest.raises(UnreadableValue, match="larger than any value may be"):
+        payloads.opened(msgspec.json.encode({"$sealed": ["zlib"], "digest": "", "data": data}), saga, "input")
 
 
 # ------------------------------------------------------------- properties
@@ -114,6 +149,32 @@ def test_shown_values_never_raise_and_hide_nothing_from_who_has_the_key() -> Non
     assert ShownValues(payloads).value(value, saga, "result/charge") == "paid"
     assert ShownValues().value(value, saga, "result/charge") == "sealed with aes-gcm/k1, 34 bytes"
     assert ShownValues().told({"a": [value]}) == {"a": ["sealed with aes-gcm/k1, 34 bytes"]}
+
+
+@pytest.mark.parametrize(
+    ("saga_id", "field", "shown"),
+    [("ann/r/kid/1", "output", True), ("ann/r/kid/1", "input", True), ("ann/r/kid/1", "result", False),
+     ("eve", "output", False), ("annette", "input", False)],
+)  # fmt: skip
+def test_a_value_of_the_parent_is_shown_as_a_childs_input_and_output_only(
+    saga_id: str, field: str, shown: bool
+) -> None:
+    payloads = Payloads(codec("k1"))
+    value = msgspec.json.decode(payloads.sealed(b'"4711"', SagaKey("Pay", "ann"), "result/pin", foreign=True))
+    event = CloudEvent(
+        specversion="1.0", id="1", source="/sagas/Kid", type="x", subject=saga_id, run="r", sequence=1,
+        time=datetime.now(UTC), datacontenttype="application/json", data={"step": "pin", field: value},
+    )  # fmt: skip
+    assert (ShownValues(payloads).event(event).data[field] == "4711") == shown
+
+
+def test_a_start_is_not_shown_with_a_value_of_another_saga_whatever_it_says_of_its_parent() -> None:
+    payloads = Payloads(codec("k1"))
+    value = msgspec.json.decode(payloads.sealed(b'"4711"', SagaKey("Pay", "ann"), "given/pin"))
+    start = {"kind": "start", "input": value, "parent": {"key": "Pay.ann", "node": "pin", "run": "r"}}
+    for saga_id, shown in (("eve", False), ("ann=2Fr=2Fkid=2F1", True)):
+        message = ShownValues(payloads).message(msgspec.json.encode(start), f"SAGA.in.Kid.{saga_id}")
+        assert (b"4711" in bytes(message)) == shown
 
 
 class Upper:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import trio
+from sagakit.jetstream.stored import StreamReader
+from sagakit.naming import SagaKey
 from sagakit.store.ports import InboundMessage, Parking, Source
 
 from tests.store.conftest import OpenStore
@@ -116,6 +119,36 @@ async def test_a_start_waits_wherever_it_is_in_the_inbox(open_store: OpenStore) 
             assert not await store.inbox.start_waits(found[3].address)
             await store.inbox.park([Parking(found[2], start=True)])
             assert await store.inbox.start_waits(found[0].address)
+
+
+async def test_a_start_behind_many_messages_is_found_if_it_is_looked_for_anywhere(open_store: OpenStore) -> None:
+    async with open_store() as store:
+        key = SagaKey("Trip", "a")
+        for number in range(20):
+            await store.inbox.send(
+                "client", id=f"m{number}", saga_type="Trip", saga_id="a", payload=b'{"kind":"cancel"}'
+            )
+        assert not await store.inbox.start_waits(key, anywhere=True)
+        await store.inbox.send("client", id="start", saga_type="Trip", saga_id="a", payload=b'{"kind":"start"}')
+        assert await store.inbox.start_waits(key, anywhere=True)
+
+
+async def test_a_start_that_is_parked_during_the_look_is_found(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_store() as store:
+        await store.inbox.send("client", id="start", saga_type="Trip", saga_id="a", payload=b'{"kind":"start"}')
+        async with store.inbox.receive("Trip", "new") as messages:
+            message, look, parked = await taken(messages), StreamReader.next, list[object]()
+
+            async def parking(self: StreamReader, subject: str, **more: Any) -> Any:
+                found = await look(self, subject, **more)
+                if not parked:
+                    parked.extend(await store.inbox.park([Parking(message, start=True)]))
+                return found
+
+            monkeypatch.setattr(StreamReader, "next", parking)
+            assert await store.inbox.start_waits(message.address, anywhere=True)
 
 
 async def test_any_start_of_a_type_is_found_behind_other_messages_and_where_it_is_parked(open_store: OpenStore) -> None:

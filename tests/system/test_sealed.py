@@ -30,8 +30,10 @@ from sagakit import (
     signal,
     step,
 )
+from sagakit.client.saga_type import SagaType
 from sagakit.definition.payloads import Compressed, PayloadPlace, Payloads, Sealed, is_sealed
 from sagakit.encryption import Encrypted
+from sagakit.engine import child_id
 from sagakit.naming import SagaKey
 from sagakit.store.memory_server import MemoryBucket, MemoryServer
 
@@ -199,7 +201,7 @@ async def test_the_same_start_is_the_same_saga_although_no_two_encryptions_are_a
     server = MemoryServer()
     async with member(server, Everything(), Part(), payload_codec=codec("k1")) as running:
         first = await running.runtime.start(Everything, "1", SECRET)
-        digests = Payloads(codec("k1")).digests(b'"rosebud"')
+        digests = Payloads(codec("k1")).digests(b'"rosebud"', SagaKey("Everything", "1"), "input")
         assert (await running.runtime.load(Everything, "1")).input_digest == digests[0]
         assert (await running.runtime.start(Everything, "1", SECRET)).key == first.key
         with pytest.raises(AlreadyStarted):
@@ -208,6 +210,16 @@ async def test_the_same_start_is_the_same_saga_although_no_two_encryptions_are_a
         await running.runtime.start(Everything, "1", SECRET)
         with pytest.raises(AlreadyStarted):
             await running.runtime.start(Everything, "1", "another")
+
+
+async def test_a_childs_input_has_the_digest_of_its_parents_place(autojump_clock: Clock) -> None:
+    server = MemoryServer()
+    async with member(server, Everything(), Part(), payload_codec=codec("k1")) as running:
+        await run_all(running, server)
+        kid = child_id(await running.runtime.load(Everything, "1"), "part", 1)
+        record, part = await running.runtime.load(Part, kid), SagaType.of("Part", Payloads(codec("k1")))
+    assert part.same_input(b'{"of":"rosebud"}', kid, record)
+    assert not part.same_input(b'{"of":"another"}', kid, record)
 
 
 class Broken:

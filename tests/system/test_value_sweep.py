@@ -11,11 +11,12 @@ import trio
 import trio.testing
 from sagakit import Completed
 from sagakit.cluster import value_sweep
-from sagakit.cluster.value_sweep import sweep, take_turn
+from sagakit.cluster.value_sweep import NOTE, TURN, sweep, take_turn
 from sagakit.engine.value_claims import claim_of
+from sagakit.errors import StoreFull
 from sagakit.messages.inbox_request import InboxRequest
-from sagakit.store.claimed_values import keys_of
-from sagakit.store.memory import MemoryStore, open_memory
+from sagakit.store.claimed_values import PART, keys_of, read_value
+from sagakit.store.memory import MemoryKeyValue, MemoryStore, open_memory
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import Names
 
@@ -38,7 +39,12 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 def kept(server: MemoryServer) -> set[str]:
     """Return the places and runs of the values that are stored."""
     keys = [entry.key.split(".") for entry in server.bucket("SAGA_VALUES").entries("")]
-    return {f"{key[0]} {key[3]}" for key in keys if len(key) > 1}
+    return {f"{key[0]} {key[3]}" for key in keys if key[0] in ("saga", "start")}
+
+
+def notes(server: MemoryServer) -> list[str]:
+    """Return the keys of the notes of values that are not needed."""
+    return [entry.key for entry in server.bucket("SAGA_VALUES").entries(NOTE)]
 
 
 async def test_values_go_once_the_archive_has_let_go_of_their_saga(autojump_clock: Clock) -> None:
@@ -52,7 +58,11 @@ async def test_values_go_once_the_archive_has_let_go_of_their_saga(autojump_cloc
         assert await (await one.runtime.get(Print, "p")).outcome()
         await one.runtime.delete(Print, "p")
         await trio.sleep(3 * EVERY)
+        assert kept(server), "the records may have been lost: somebody may rebuild them"
+        assert notes(server)
+        await trio.sleep(SPARED + 3 * EVERY)
         assert not kept(server)
+        assert not notes(server)
 
 
 async def test_values_of_a_live_saga_stay_and_those_of_an_earlier_life_of_its_id_go(autojump_clock: Clock) -> None:
@@ -63,7 +73,7 @@ async def test_values_of_a_live_saga_stay_and_those_of_an_earlier_life_of_its_id
         await one.runtime.delete(Print, "p")
         await (await one.runtime.start(Print, "p", Paper(TEXT))).outcome()
         assert len(kept(server)) == 2
-        await trio.sleep(SPARED + 3 * EVERY)
+        await trio.sleep(SPARED + 5 * EVERY)
         run = (await one.runtime.load(Print, "p")).run
         assert kept(server) == {f"saga {run}"}
         check_whole(server)
@@ -82,6 +92,7 @@ async def test_what_a_killed_worker_has_left_is_spared_for_a_time_and_then_remov
         await sweep(store)
         assert kept(server), "the record that names them might still come"
         await trio.sleep(SPARED + 1)
+        assert notes(server)
         assert await sweep(store) == 1
         assert not kept(server)
 
@@ -91,9 +102,98 @@ async def test_a_half_of_a_value_is_removed_too(autojump_clock: Clock) -> None:
     async with open_memory(server, names=Names()) as store:
         claim = claim_of(b"x" * 100_000, "run")
         await store.values.put(keys_of("saga", "Print.p", claim)[2], b"x")
+        await sweep(store)
         await trio.sleep(SPARED + 1)
         assert await sweep(store) == 1
         assert not kept(server)
+        assert not notes(server)
+
+
+async def test_a_value_that_is_needed_again_is_spared_anew(autojump_clock: Clock) -> None:
+    """Records were lost, and somebody rebuilds them."""
+    server = MemoryServer()
+    async with member(server, Print(), claim_above=ABOVE) as one:
+        await (await one.runtime.start(Print, "p", Paper(TEXT))).outcome()
+        await one.retired()
+        archived = server.bucket("SAGA_ARCHIVE").read("Print.p")
+        assert archived is not None
+    async with open_memory(server, names=Names()) as store:
+        await trio.sleep(10 * SPARED)
+        for _ in range(2):
+            await store.archive.purge("Print.p")
+            assert await sweep(store) == 0
+            assert notes(server)
+            await store.archive.put("Print.p", archived.value)
+            await trio.sleep(SPARED + 1)
+            assert await sweep(store) == 0
+            assert not notes(server)
+        check_whole(server)
+
+
+STRAYS = (
+    "start.Print.a.b.c.d.0", "start.Print.a.b.0", "start.Print.a=.b.c.0", "start.Print.a.b.c.007",
+    f"start.Print.a.b.c.{'9' * 5000}", "start.0",
+)  # fmt: skip
+
+
+async def test_a_stray_key_of_a_client_does_not_stop_a_sweep(autojump_clock: Clock) -> None:
+    server = MemoryServer()
+    async with open_memory(server, names=Names()) as store:
+        for stray in STRAYS:
+            await store.values.put(stray, b"x")
+        for place in ("saga", "start"):
+            await store.values.put(keys_of(place, "Print.p", claim_of(b"x", "run"))[0], b"x")
+        await store.values.put(f"{NOTE}.saga.Print.q.r.s", b"1")  # of a value that is gone
+        await sweep(store)
+        await trio.sleep(SPARED + 1)
+        assert await sweep(store) == 2
+        assert {entry.key for entry in server.bucket("SAGA_VALUES").entries("")} == set(STRAYS)
+
+
+async def test_a_sweep_goes_on_in_full_storage(autojump_clock: Clock) -> None:
+    server = MemoryServer()
+    async with member(server, Print(), claim_above=ABOVE) as one:
+        values = server.bucket("SAGA_VALUES")
+        for number in range(3):
+            await one.store.values.put(keys_of("saga", f"Print.p{number}", claim_of(b"x", "run"))[0], b"x")
+        await trio.sleep(3 * EVERY)
+        values.max_bytes = 1
+        values.purge(TURN)
+        with pytest.raises(StoreFull):
+            await one.store.values.put("saga.Print.q.r.s.0", b"x")
+        await trio.sleep(SPARED + 3 * EVERY)
+        assert not kept(server)
+
+
+async def test_a_value_that_is_written_again_during_its_removal_stays_whole(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, value = MemoryServer(), b"x" * 140_000
+    claim = claim_of(value, "run")
+    async with open_memory(server, names=Names()) as store:
+
+        async def write() -> None:
+            for number in (1, 2, 0):
+                await store.values.put(keys_of("saga", "Print.p", claim)[number], value[number * PART :][:PART])
+
+        await write()
+        await sweep(store)
+        await trio.sleep(SPARED + 1)
+        await store.values.put(keys_of("saga", "Print.p", claim)[2], value[2 * PART :])  # the others are old
+        assert await sweep(store) == 0
+        await trio.sleep(SPARED + 1)
+        purge, purged = MemoryKeyValue.purge, list[str]()
+
+        async def racing(self: MemoryKeyValue, key: str, *, revision: int | None = None) -> None:
+            if not purged:
+                await write()
+            purged.append(key)
+            await purge(self, key, revision=revision)
+
+        monkeypatch.setattr(MemoryKeyValue, "purge", racing)
+        await sweep(store)
+        assert purged[0].endswith(".0"), "no reader finds a part without its beginning"
+        assert await read_value(store.reading.values, "saga", "Print.p", claim) == value
 
 
 async def upload(store: MemoryStore) -> InboxRequest:
@@ -121,7 +221,7 @@ async def test_an_input_stays_as_long_as_its_start_waits_in_the_inbox(autojump_c
     async with member(server, Print(), claim_above=ABOVE) as one:
         assert await one.runtime.ended("Print.p")
         assert await (await one.runtime.get(Print, "p")).outcome() == Completed(TEXT.upper() + "120002")
-        await trio.sleep(4 * EVERY)
+        await trio.sleep(SPARED + 4 * EVERY)
         assert "start sent" not in kept(server), "the saga has a value of its own now"
         check_whole(server)
 

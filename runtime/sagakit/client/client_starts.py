@@ -91,7 +91,7 @@ class ClientStarts:
             raise InputTooLarge(len(value), limit)
         context, terms = context_of(options), await self._terms(options, id is None, signal, payload)
         key, message_id = str(address), terms.message_id or new_id()
-        judge = partial(_judged, of, plain, message_id, terms)
+        judge = partial(_judged, of, plain, address.saga_id, message_id, terms)
         known = None if id is None else await self._lookup.known(key)
         if known is not None and may_return(key, known, judge):
             return SentStart(address, None, terms.signal)
@@ -149,7 +149,9 @@ class ClientStarts:
         return await operation()
 
 
-def _judged(of: SagaType, value: bytes, message_id: str, terms: StartTerms, known: Record | EndMarker) -> bool | None:
+def _judged(
+    of: SagaType, value: bytes, saga_id: str, message_id: str, terms: StartTerms, known: Record | EndMarker
+) -> bool | None:
     if is_started_by(known, message_id):
         return True
-    return False if terms.id_conflict == "error" else of.same_input(value, known)
+    return False if terms.id_conflict == "error" else of.same_input(value, saga_id, known)

@@ -34,7 +34,8 @@ class CommandSender:
         """Send a command; durable once this returns. A worker need not run. Waits through outages.
 
         `data` becomes JSON; it may be a CloudEvent. A command with the same `id` on the same subject is applied once.
-        Cancelled, the command may or may not have been sent.
+        Cancelled, the command may or may not have been sent. No payload codec seals the data: it lies plain in
+        SAGA_INTAKE until a worker takes it, and in its dead letter if there is one.
 
         Raises InvalidInput (the subject has wildcards or blanks, the data cannot be JSON, or the id is blank or too
         long), LayoutMissing, NotPermitted, TooLarge, StoreFull.

@@ -12,8 +12,9 @@ from sagakit.definition import Codec, Definition, Saga, compiled
 from sagakit.definition.nesting import check_nesting
 from sagakit.definition.payloads import PLAIN_PAYLOADS, Payloads
 from sagakit.engine import EndMarker, Record
+from sagakit.engine.value_places import known_input_place
 from sagakit.errors import InvalidInput, UnreadableValue, Unwritable
-from sagakit.naming import check_name
+from sagakit.naming import SagaKey, check_name
 
 _anything = Codec(Any)
 
@@ -51,9 +52,9 @@ class SagaType(msgspec.Struct, frozen=True):
             raise InvalidInput(f"the input of {self.name} is not JSON: {error}") from None
         return data
 
-    def same_input(self, value: bytes, known: Record | EndMarker) -> bool | None:
-        """Return True if a saga was started with this input, False if it was not; None if only a worker can tell."""
-        if known.input_digest in self.payloads.digests(value):
+    def same_input(self, value: bytes, saga_id: str, known: Record | EndMarker) -> bool | None:
+        """Return True if the saga was started with this input, False if it was not; None if only a worker can tell."""
+        if known.input_digest in self.payloads.digests(value, *known_input_place(SagaKey(self.name, saga_id), known)):
             return True
         if self.definition is None:
             return None

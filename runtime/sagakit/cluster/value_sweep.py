@@ -1,15 +1,19 @@
 """The sweep: removes large values that nothing names any more, a few at a time.
 
 The values of a run are needed as long as its record exists, live or archived. A value is stored before the record that
-names it. So a value without a record is removed only when it is older than SPARED. That is longer than any write takes,
-or any client that was cut off between the two. It leaves time, too, to notice that records were lost, and to rebuild
-them.
+names it. So a sweep that finds a value without a record only makes a note of it. A later one removes the value if all
+its parts and the note are older than SPARED. That is longer than any write takes, or any client that was cut off in
+between. It leaves time, too, to notice that records were lost, and to rebuild them. A value that is needed again loses
+its note.
 """
 
 from __future__ import annotations
 
 import random
+import re
 from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from logging import WARNING, getLogger
 
@@ -17,22 +21,27 @@ import trio
 from sagakit_actors import Actor, ActorContext
 
 from sagakit.engine import Loaded, decode
-from sagakit.errors import Conflict, StoreError, Undecodable
+from sagakit.errors import Conflict, InvalidId, StoreError, StoreFull, Undecodable
 from sagakit.ration import Ration
+from sagakit.store.claimed_values import AT_ONCE
 from sagakit.store.names import SagaKey
-from sagakit.store.ports import KeyValue, Store
+from sagakit.store.ports import KeyValue, Store, StoredValue
 from sagakit.system.io.persistence import through_outage
 
 _log = getLogger("sagakit.cluster")
 
 SPARED = 7 * 86400.0
-"""Seconds for which a value is kept in any case."""
+"""Seconds for which a value is kept after it was written, and after a sweep has first found that nothing names it."""
 EVERY = 3600.0
 """Seconds between two sweeps of the whole fleet, at the least."""
 PAUSE = 0.05
 """Seconds between two values: a sweep is no burst of work for the server."""
 TURN = "sweep"
 """The key under which the worker is written down that has swept last."""
+NOTE = "unneeded"
+"""The beginning of the key of a note, before the key of the value without the number of a part."""
+
+_NUMBER = re.compile("0|[1-9][0-9]{0,5}")
 
 
 class ValueSweeper(Actor[None]):
@@ -62,7 +71,10 @@ class ValueSweeper(Actor[None]):
 
 
 async def take_turn(store: Store, worker_id: str) -> bool:
-    """Return True if this worker is to sweep now: nobody else has begun within the last EVERY seconds."""
+    """Return True if this worker is to sweep now: nobody else has begun within the last EVERY seconds.
+
+    In full storage nothing can be written, and each worker sweeps.
+    """
     last = await store.reading.values.get(TURN)
     if last is not None and last.at > store.clock.now() - EVERY:
         return False
@@ -73,36 +85,77 @@ async def take_turn(store: Store, worker_id: str) -> bool:
             await store.values.update(TURN, worker_id.encode(), revision=last.sequence)
     except Conflict:
         return False
+    except StoreFull:
+        return True
     return True
 
 
 async def sweep(store: Store) -> int:
-    """Remove the values that nothing names, and return how many there were. Raises StoreError."""
+    """Remove the values that nothing has named for long, and return how many there were. Raises StoreError."""
     removed = 0
+    notes = {key.partition(".")[2] for key in await _keys(store, NOTE)}
     for place in ("saga", "start"):
-        parts: defaultdict[str, list[str]] = defaultdict(list)
-        for key in await through_outage(store, partial(store.reading.values.subjects, f"{place}.>")):
+        parts: defaultdict[str, list[int]] = defaultdict(list)
+        for key in await _keys(store, place):
             value, _, number = key.rpartition(".")
-            if number.isdecimal():
-                parts[value].append(key)
-        for value, keys in parts.items():
+            if _NUMBER.fullmatch(number) and _is_value(value):
+                parts[value].append(int(number))
+        for value, numbers in parts.items():
             await trio.sleep(PAUSE)
-            if not await _is_needed(store, value) and await _is_old(store, min(keys, key=_number)):
-                for key in keys:
-                    await store.values.purge(key)
-                removed += 1
+            removed += await _judge(store, value, sorted(numbers), noted=value in notes)
+        notes -= parts.keys()
+    for value in notes:  # of values that are gone
+        await store.values.purge(f"{NOTE}.{value}")
     if removed:
         _log.info("%d large values removed, which no saga needs any more", removed)
     return removed
 
 
-def _number(key: str) -> int:
-    return int(key.rpartition(".")[2])
+async def _keys(store: Store, place: str) -> Sequence[str]:
+    return list(await through_outage(store, partial(store.reading.values.subjects, f"{place}.>")))
 
 
-async def _is_old(store: Store, part: str) -> bool:
-    found = await store.reading.values.get(part)
-    return found is None or found.at < store.clock.now() - SPARED
+def _is_value(key: str) -> bool:
+    """Return True if a key has the form of a value's: a client may have written any key below `start`."""
+    words = key.split(".")
+    if len(words) != 5:
+        return False
+    key = f"{words[1]}.{words[2]}"
+    try:
+        return str(SagaKey.parse(key)) == key
+    except (ValueError, InvalidId):
+        return False
+
+
+async def _judge(store: Store, value: str, numbers: Sequence[int], *, noted: bool) -> bool:
+    """Remove a value if nothing has named it for long, and return True if so; keep its note up to date."""
+    note = f"{NOTE}.{value}"
+    if await _is_needed(store, value):
+        if noted:
+            await store.values.purge(note)
+        return False
+    if not noted:
+        with suppress(Conflict, StoreFull):  # in full storage those go that were noted before
+            await store.values.create(note, b"1")
+        return False
+    since, keys = await store.reading.values.get(note), [f"{value}.{number}" for number in numbers]
+    if since is None or since.at > store.clock.now() - SPARED:
+        return False
+    parts = await _parts(store, keys)
+    if any(part.at > store.clock.now() - SPARED for part in parts) or await _is_needed(store, value):
+        return False
+    for part in parts:  # the first part first: without it there is no value. What is written meanwhile stays
+        await store.values.purge(part.key, revision=part.sequence)
+    await store.values.purge(note, revision=since.sequence)
+    return bool(parts)
+
+
+async def _parts(store: Store, keys: Sequence[str]) -> Sequence[StoredValue]:
+    found: list[StoredValue] = []
+    for start in range(0, len(keys), AT_ONCE):
+        parts = await store.reading.values.get_each(keys[start : start + AT_ONCE])
+        found += [part._replace(value=b"") for part in parts if part is not None]
+    return found
 
 
 async def _is_needed(store: Store, value: str) -> bool:
@@ -111,7 +164,7 @@ async def _is_needed(store: Store, value: str) -> bool:
     key = f"{saga_type}.{saga_id}"
     if place == "start":
         # a message leaves the inbox only once the record is there, which names a value of its own
-        return await store.inbox.start_waits(SagaKey.parse(key))
+        return await store.inbox.start_waits(SagaKey.parse(key), anywhere=True)
     # in this order: a saga that is archived between the two looks is found by the second one
     return await _has_run(store.state, key, scope) or await _has_run(store.archive, key, scope)
 

@@ -1,8 +1,9 @@
 """Payload codecs: how values are sealed on their way from user code into records, events and messages, and opened.
 
-A sealed value is JSON, too: `{"$sealed":["zlib","aes-gcm/2026"],"digest":"...","data":"base64"}`. The digest is that of
-the plain JSON, so that two starts with one input are the same start although no two encryptions are alike. `null` and
-absent values stay as they are: the engine tells them from others.
+A sealed value is JSON, too: `{"$sealed":["zlib","aes-gcm/2026"],"digest":"...","data":"base64"}`. The digest is taken
+before the value is sealed, so that two starts of one saga with one input are the same start although no two encryptions
+are alike. A keyed digest is of the place, too: equal values of two sagas do not show as equal. `null` and absent values
+stay as they are: the engine tells them from others.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 MARK = "$sealed"
 """The first field of a sealed value. A value of the user's that begins with it is refused."""
-MAX_INFLATED = 256 * 1024 * 1024
+MAX_INFLATED = 32 * 1024 * 1024
 """Bytes of a decompressed value, at most: a megabyte of a stranger's could become a gigabyte."""
 _BEGINS = re.compile(rb'\s*\{\s*"\$sealed"\s*:')
 _NULL = b"null"
@@ -31,12 +32,11 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 class PayloadPlace(msgspec.Struct, frozen=True):
-    """The place of a value: its saga, its part in it, and the digest of its plain JSON.
+    """The place of a value: its saga, its part in it, and the digest that was taken before it was sealed.
 
     `part` is `input`, `output`, `result/STEP` (also of signals, reports and replies), or `given/STEP` for what a node
     begins with, such as a command. The input of a child is `given/NODE` of its parent, and its output `result/NODE`.
-    The detail of a refusal, which parents take over, belongs to a family: `saga_type` is empty there, and `saga_id` is
-    the correlation id.
+    The detail of a refusal, which parents take over, belongs to no saga: `saga_type` and `saga_id` are empty there.
     """
 
     saga_type: str
@@ -64,9 +64,14 @@ class PayloadCodec(Protocol):
     value's type: a call that gives the value raises, and a saga with a value that cannot be decoded is stuck until a
     worker can decode it, and `retry`.
 
-    A codec may have one more method, `digests(data: bytes) -> Sequence[str]`: digests of the plain JSON by which starts
-    with equal inputs are found equal, that of the current key first and those of the other keys after it. Without it
-    they are plain SHA-256, from which small inputs can be guessed.
+    A codec may have one more method, `digests(data: bytes) -> Sequence[str]`: digests by which starts of one saga with
+    equal inputs are found equal, that of the current key first and those of the other keys after it. `data` is the
+    place and the plain JSON, so that the values of two sagas cannot be compared. Without the method digests are plain
+    SHA-256 of the plain JSON, from which small inputs can be guessed.
+
+    A codec that seals each value, and opens none that a stranger has made, may say so by the attribute
+    `authenticates = True`. With one, a sealed value is opened only if such a codec has sealed it last, so that nothing
+    else of a stranger's, such as compressed data, is ever decoded. Plain values are taken all the same.
     """
 
     name: str
@@ -82,7 +87,7 @@ class PayloadCodec(Protocol):
 
 
 class Compressed(PayloadCodec):
-    """A payload codec that compresses values of more than `above` bytes with zlib. Raises InvalidConfig."""
+    """A payload codec that compresses values of more than `above` bytes, and up to 32 MiB. Raises InvalidConfig."""
 
     name: str = "zlib"
 
@@ -92,8 +97,8 @@ class Compressed(PayloadCodec):
         self.above: int = above
 
     def encode(self, data: bytes, place: PayloadPlace) -> Sealed | None:
-        """Return the compressed value; None if it is not large, or would not become smaller."""
-        if len(data) <= self.above:
+        """Return the compressed value; None if it is not large, too large, or would not become smaller."""
+        if not self.above < len(data) <= MAX_INFLATED:
             return None
         packed = zlib.compress(data)
         return Sealed(packed) if len(packed) < len(data) else None
@@ -141,13 +146,14 @@ class Payloads:
     `saga` and `part` say where the value belongs, as `PayloadPlace` has it.
     """
 
-    __slots__ = ("_by_name", "codecs")
+    __slots__ = ("_authentic", "_by_name", "codecs")
 
     def __init__(self, codecs: PayloadCodec | Sequence[PayloadCodec] | None = None) -> None:
         """Take the codecs in the order in which they encode. Raises InvalidConfig."""
         self.codecs: Sequence[PayloadCodec] = _listed(codecs)
         """The codecs, in the order in which they encode."""
         self._by_name = {codec.name: codec for codec in self.codecs}
+        self._authentic = {codec.name for codec in self.codecs if getattr(codec, "authenticates", False)}
         if len(self._by_name) < len(self.codecs):
             raise InvalidConfig("payload_codec=[...]: two codecs have the same name, so that none is known by it")
 
@@ -170,9 +176,18 @@ class Payloads:
         opened, place = envelope.data, PayloadPlace(saga.saga_type, saga.saga_id, part, envelope.digest)
         if not envelope.sealed:
             raise _unreadable(part, "it does not say with what it is sealed")
+        if self._authentic and envelope.sealed[-1].partition("/")[0] not in self._authentic:
+            raise _unreadable(part, f"it is sealed with {envelope.sealed[-1][:80]!r}: a stranger may have made it")
         for label in reversed(envelope.sealed):
             opened = self._decoded(label, opened, place)
         return opened
+
+    def plain(self, data: bytes | msgspec.Raw, saga: InSaga, part: str) -> bytes | msgspec.Raw | None:
+        """Return the plain JSON of a value; None if this program cannot open it."""
+        try:
+            return self.opened(data, saga, part)
+        except UnreadableValue:
+            return None
 
     def _decoded(self, label: str, data: bytes, place: PayloadPlace) -> bytes:
         name, _, key = label.partition("/")
@@ -203,7 +218,7 @@ class Payloads:
         if not self.codecs or not plain or plain == _NULL:
             return plain
         try:
-            place = PayloadPlace(saga.saga_type, saga.saga_id, part, self.digests(plain)[0])
+            place = PayloadPlace(saga.saga_type, saga.saga_id, part, self.digests(plain, saga, part)[0])
             labels, data = [], plain
             for codec in self.codecs:
                 sealed = codec.encode(data, place)
@@ -223,13 +238,14 @@ class Payloads:
             return data
         return msgspec.Raw(self.sealed(data, saga, part))
 
-    def digests(self, plain: bytes) -> Sequence[str]:
-        """Return the digests under which plain JSON may be known, the current one first."""
+    def digests(self, plain: bytes, saga: InSaga, part: str) -> Sequence[str]:
+        """Return the digests under which plain JSON may be known at its place, the current one first."""
         found: list[str] = []
+        placed = msgspec.json.encode([saga.saga_type, saga.saga_id, part]) + b"\0" + plain
         for codec in self.codecs:
             digests = getattr(codec, "digests", None)
             if digests is not None:
-                found = [*digests(plain), *found]
+                found = [*digests(placed), *found]
         return [*found, plain_digest(plain)]
 
 
@@ -239,7 +255,7 @@ def plain_digest(plain: bytes) -> str:
 
 
 def digest_of(value: bytes | msgspec.Raw) -> str:
-    """Return the digest of JSON; of a sealed value, that of its plain JSON as its sealer has noted it."""
+    """Return the digest of JSON; of a sealed value, the one that its sealer has noted."""
     data = bytes(value)
     if _BEGINS.match(data):
         try:

@@ -7,7 +7,7 @@ belongs to none.
 
 from __future__ import annotations
 
-from sagakit.engine.record import Parent, Record
+from sagakit.engine.record import EndMarker, Parent, Record
 from sagakit.naming import SagaKey
 
 OUTPUT = "output"
@@ -18,6 +18,13 @@ DETAIL: tuple[SagaKey, str] = (SagaKey("", ""), "detail")
 def input_place(saga: Record | SagaKey, parent: Parent | None) -> tuple[Record | SagaKey, str]:
     """Return the place of a saga's input."""
     return (saga, "input") if parent is None else (SagaKey.parse(parent.key), given_part(parent.node))
+
+
+def known_input_place(
+    saga: SagaKey, known: Record | EndMarker, parent: Parent | None = None
+) -> tuple[Record | SagaKey, str]:
+    """Return the place of the input of a saga that was started before. A marker does not tell the parent: say it."""
+    return input_place(saga, parent if isinstance(known, EndMarker) else known.parent)
 
 
 def output_place(record: Record) -> tuple[Record | SagaKey, str]:

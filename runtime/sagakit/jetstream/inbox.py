@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from itertools import count
 
 import msgspec
 
@@ -86,21 +87,21 @@ class StreamInbox:
         """Write the dead letters, then acknowledge the messages."""
         return await self._move([(burial.message, self._letter(burial, by)) for burial in burials])
 
-    async def start_waits(self, key: SagaKey) -> bool:
+    async def start_waits(self, key: SagaKey, *, anywhere: bool = False) -> bool:
         """Return True if a start is stored for the same saga; a start that waits for room has its own subject."""
-        names = self._names
-        if await self._stream.next(names.parked_subject(key, start=True)) is not None:
+        parked = self._names.parked_subject(key, start=True)
+        if await self._stream.next(parked) is not None:
             return True
         for channel in ("client", "system"):
             position = 0
-            for _ in range(LOOKED_AT):
-                found = await self._stream.next(names.inbound_subject(channel, key), after=position)
+            for _ in count() if anywhere else range(LOOKED_AT):
+                found = await self._stream.next(self._names.inbound_subject(channel, key), after=position)
                 if found is None:
                     break
                 if is_start(found.payload):
                     return True
                 position = found.position
-        return False
+        return anywhere and await self._stream.next(parked) is not None  # it may have been parked meanwhile
 
     async def reply_waits(self, key: SagaKey, service: str, *, or_heartbeat: bool = False) -> bool:
         """Return True if a reply is stored under its own subject, or has been parked."""

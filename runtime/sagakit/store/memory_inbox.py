@@ -80,7 +80,7 @@ class MemoryInbox:
         message.acknowledger.ack()
         return None
 
-    async def start_waits(self, key: SagaKey) -> bool:
+    async def start_waits(self, key: SagaKey, *, anywhere: bool = False) -> bool:
         """Return True if a start of the same saga is in the inbox."""
         await self._reached()
         same = [one for one in self._connection.server.inbox if SagaKey(one.saga_type, one.saga_id) == key]

@@ -129,8 +129,12 @@ class Inbox(Protocol):
         """
         ...
 
-    async def start_waits(self, key: SagaKey) -> bool:
-        """Return True if a start of a saga is still in the inbox. Raises Unavailable, Ambiguous."""
+    async def start_waits(self, key: SagaKey, *, anywhere: bool = False) -> bool:
+        """Return True if a start of a saga is still in the inbox. Raises Unavailable, Ambiguous.
+
+        A start that came after several other messages may be missed, or one that is parked just now. With `anywhere`
+        none is missed, however many messages have to be read.
+        """
         ...
 
     async def reply_waits(self, key: SagaKey, service: str, *, or_heartbeat: bool = False) -> bool:

@@ -14,10 +14,11 @@ from msgspec import structs
 from sagakit_actors import ActorDied, ActorGone
 
 from sagakit.binding.saga_binding import SagaBinding
+from sagakit.definition.payloads import InSaga
 from sagakit.engine import EndMarker, Inbound, Limits, Record, create, decode, digest, is_started_by
 from sagakit.engine.record import END_OF_TIME
 from sagakit.engine.value_claims import LARGEST
-from sagakit.engine.value_places import input_place
+from sagakit.engine.value_places import input_place, known_input_place
 from sagakit.errors import AlreadyStarted, Conflict, InputTooLarge, InvalidInput, UnreadableValue
 from sagakit.messages.ids import new_id
 from sagakit.messages.inbox_request import IdConflict
@@ -105,7 +106,8 @@ class Starts:
                     return Begun(address, None)
                 if not isinstance(known, EndMarker) and known.input_digest != digest(value):
                     known = await self.large_values.filled(key, known)  # equal values may differ as JSON
-                _check_same(key, binding, known, plain, terms.id_conflict)
+                place = known_input_place(address, known, context.parent)
+                _check_same(key, binding, known, plain, place, terms.id_conflict)
                 return Begun(address, known)
             if terms.signal is not None:
                 terms = structs.replace(terms, signal=self._taken_signal(binding, terms.signal, key))
@@ -202,22 +204,27 @@ class Starts:
 
 
 def _check_same(
-    key: str, binding: SagaBinding, known: Record | EndMarker, value: bytes, id_conflict: IdConflict
+    key: str,
+    binding: SagaBinding,
+    known: Record | EndMarker,
+    value: bytes,
+    place: tuple[InSaga, str],
+    id_conflict: IdConflict,
 ) -> None:
     """Raise AlreadyStarted if a start is in conflict with the one that is known, by another message."""
     if id_conflict == "error":
         raise AlreadyStarted(
             f'{key} was started before: use another id, get() the one there is, or say id_conflict="return"'
         )
-    if not _is_input_of(binding, known, value):
+    if not _is_input_of(binding, known, value, place):
         raise AlreadyStarted(
             f"{key} was started before with a different input: use another id, or get() the one there is"
         )
 
 
-def _is_input_of(binding: SagaBinding, known: Record | EndMarker, value: bytes) -> bool:
+def _is_input_of(binding: SagaBinding, known: Record | EndMarker, value: bytes, place: tuple[InSaga, str]) -> bool:
     """Return True if a saga was started with this input. Equal values may differ as JSON: a set's order, 5 for 5.0."""
-    if known.input_digest in binding.payloads.digests(value):
+    if known.input_digest in binding.payloads.digests(value, *place):
         return True
     if isinstance(known, EndMarker):
         return False
