@@ -23,6 +23,7 @@ from sagakit.engine import (
     apply,
     create,
     effects,
+    migrated,
 )
 from sagakit.engine.carried import payload_of
 from sagakit.engine.events import CloudEvent, decode_event
@@ -272,3 +273,17 @@ def test_a_signal_that_was_given_a_second_chance_is_awaited_again() -> None:
     assert (back.status, back.steps["said"].state) == ("running", "awaiting")
     come = Inbound(id="s", kind="signal", step="said", payload=msgspec.Raw(b"1"))
     assert apply(plan, back, [come], 9003.0).status == "completed"
+
+
+def test_signals_that_a_migration_renames_in_a_circle_are_told_under_their_new_names() -> None:
+    plan = Plan(saga_type="Trip", nodes=tuple(NodePlan(name=name, kind="signal") for name in "abcd"))
+    record = create(plan, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=1.0)
+    told = [Inbound(id=step, kind="signal", step=step, payload=msgspec.Raw(b'"%b"' % step.encode())) for step in "abc"]
+    record = apply(plan, record, told, 2.0)
+    names: dict[str, str | None] = {"a": "b", "b": "a", "c": "c"}
+    record = migrated(plan, record, input=msgspec.Raw(b"[]"), names=names, results={})
+    events = [decode_event(payload_of(record, event)) for event in record.outbox]
+    steps = list(replay([event for event in events if event is not None]))[-1].record.steps
+    assert {name: (bytes(log.result), log.named) for name, log in steps.items()} == {
+        "a": (b'"b"', "b"), "b": (b'"a"', "a"), "c": (b'"c"', ""),
+    }  # fmt: skip

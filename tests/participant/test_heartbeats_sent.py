@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 import sagakit.asyncio
 import trio
+import trio.testing
 from sagakit import Completed, Compressed, Context, PayloadCodec, Saga, open_runtime, remote
 from sagakit.definition.payloads import is_sealed
 from sagakit.participant import CommandContext, MemoryKeys, Service, open_asyncio_participant, open_participant
+from sagakit.participant.server_time import ServerTime
+from sagakit.participant.serving import Serving
 
 from tests.looks import record_of
 from tests.servers import Server
@@ -121,6 +124,45 @@ async def test_a_participant_that_closes_shows_life_until_its_last_command_is_an
 
                 nursery.start_soon(serve)
                 while not (await record_of(handle)).steps["book"].alive:  # noqa: ASYNC110  # it is drained meanwhile
+                    await trio.sleep(0.05)
+                go_on.set()
+            assert await handle.outcome() == Completed("a book")
+
+
+async def test_a_command_that_is_begun_after_the_close_shows_life_too(
+    server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The participant is closed while the command waits for the server's time."""
+    asks, answer, stopped, go_on = trio.Event(), trio.Event(), trio.Event(), trio.Event()
+    now, stop = ServerTime.now, Serving.stop
+
+    async def slow(self: ServerTime) -> float:
+        asks.set()
+        await answer.wait()
+        return await now(self)
+
+    def told(self: Serving) -> None:
+        stop(self)
+        stopped.set()
+
+    monkeypatch.setattr(ServerTime, "now", slow)
+    monkeypatch.setattr(Serving, "stop", told)
+    keys = MemoryKeys(horizon=3600.0)
+    async with open_runtime(server.url, sagas=[Print()], namespace=namespace) as runtime:
+        with trio.fail_after(BOUND):
+            handle = await runtime.start(Print, "1", 7)
+            async with trio.open_nursery() as nursery:
+
+                async def serve() -> None:
+                    service = press(go_on.wait, trio.to_thread.run_sync)
+                    async with open_participant(server.url, service, keys=keys, namespace=namespace, micro=False):
+                        await asks.wait()
+
+                nursery.start_soon(serve)
+                await stopped.wait()
+                await trio.testing.wait_all_tasks_blocked()
+                answer.set()
+                while not (await record_of(handle)).steps["book"].alive:  # noqa: ASYNC110
                     await trio.sleep(0.05)
                 go_on.set()
             assert await handle.outcome() == Completed("a book")

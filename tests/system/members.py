@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+import pytest
 import trio
 from sagakit import Config, Runtime, Saga
 from sagakit.binding.traced_binding import registry_of
@@ -16,7 +17,7 @@ from sagakit.definition.payloads import Payloads
 from sagakit.store.memory import MemoryStore, open_memory
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import Names
-from sagakit.store.ports import Write
+from sagakit.store.ports import Entry, Write
 from sagakit.testing.simulation import call_in_place
 from sagakit.tracing import Tracing
 
@@ -120,6 +121,21 @@ def within(seconds: float, says: str) -> Iterator[None]:
     with trio.move_on_after(seconds) as scope:
         yield
     assert not scope.cancelled_caught, says
+
+
+@contextmanager
+def reads_of(store: MemoryStore) -> Iterator[list[str]]:
+    """Collect the keys that are read from the state bucket while the context is open."""
+    read: list[str] = []
+    real = store.state.get
+
+    async def get(key: str) -> Entry | None:
+        read.append(key)
+        return await real(key)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store.state, "get", get)
+        yield read
 
 
 def events_of(server: MemoryServer, saga_id: str) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from sagakit.store.names import Names
 from sagakit.store.ports import Write
 
 from tests.system.members import EPOCH, killable, member, stands, within
-from tests.system.papers import ABOVE, Paper, Print, check_whole, records
+from tests.system.papers import ABOVE, LARGE, Paper, Print, check_whole, records
 
 Clock = trio.testing.MockClock
 pytestmark = pytest.mark.timeout(60)
@@ -157,6 +157,31 @@ async def test_a_saga_moves_to_another_version_with_its_values(autojump_clock: C
             outcome = await (await two.runtime.get(DraftTwo, "d")).outcome()
         assert not isinstance(outcome, Failed)
         assert outcome == Completed(f"{len(TEXT)} {len(TEXT) + 1}")
+    check_whole(server)
+
+
+async def test_p9_an_event_that_is_not_out_when_its_saga_moves_carries_the_value_of_before(
+    autojump_clock: Clock,
+) -> None:
+    """The value has another form in the new version; as a part of the outbox it would not fit into the record."""
+    server, text = MemoryServer(), "a" * LARGE
+    async with killable() as start:
+        one = await start(server, DraftOne(), claim_above=ABOVE)
+        server.faults.before_write = lambda write: (
+            one.kill() if write.where == "events" and b"step.write" in write.value else None
+        )
+        with trio.move_on_after(20):
+            await one.runtime.start(DraftOne, "d", text)
+            await trio.sleep(10)
+        server.faults.before_write = None
+        assert [event.carries for event in records(server)[0].record.outbox] == ["start", "result"]
+        two = await start(server, DraftTwo(), claim_above=ABOVE)
+        with within(1000, "it does not end"):
+            outcome = await (await two.runtime.get(DraftTwo, "d")).outcome()
+        assert outcome == Completed(f"{LARGE} {LARGE + 1}")
+        history = await PlainAccess(two.worker).history("Draft.d")
+    [written] = [event for event in history.events if event.type.endswith("step.write")]
+    assert written.data["result"] == text.upper()
     check_whole(server)
 
 

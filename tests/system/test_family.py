@@ -11,9 +11,10 @@ from sagakit.engine import Parent
 from sagakit.errors import InvalidInput
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey
+from sagakit.system.inbound.applier import Applier
 
 from tests.looks import record_of, settled
-from tests.system.members import killable, member, stands, until_ended
+from tests.system.members import killable, member, stands, until_ended, until_taken
 from tests.system.quotes import CALM, Order, Quote, begun, number, told
 
 Clock = trio.testing.MockClock
@@ -138,8 +139,29 @@ async def test_a_child_is_released_when_another_saga_has_its_parents_id(autojump
         assert (other.steps["quote"].state, other.inbound) == ("awaiting", [])
 
 
-async def test_a_saga_that_only_claims_to_be_a_child_is_released(autojump_clock: Clock) -> None:
+async def test_a_saga_that_only_claims_to_be_a_child_is_not_started(autojump_clock: Clock) -> None:
+    """The node that it names waits for another child. The one of an earlier group is not awaited either."""
+    server = MemoryServer()
+    async with member(server, Quote(), Order(), **CALM) as running:
+        await begun(running)
+        run = (await running.runtime.load(Order, "one")).run
+        parent = msgspec.to_builtins(Parent("Order.one", run, "quote"))
+        for id in ("false", f"one/{run}/quote/0"):
+            false = SagaKey("Quote", id)
+            await told(running, false, f"s{id}", {"kind": "start", "input": "x", "parent": parent})
+            await until_taken(server)
+            assert stands(server, "SAGA_STATE", str(false)) is None
+
+
+async def test_a_saga_that_only_claims_to_be_a_child_is_released(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The parent that it names does not know it."""
+
+    async def is_awaited(self: Applier, child: SagaKey, parent: Parent) -> bool:
+        return True
+
+    monkeypatch.setattr(Applier, "_is_awaited", is_awaited)
     server = MemoryServer()
     async with member(server, Quote(), Order(), **CALM) as running:
         await begun(running)

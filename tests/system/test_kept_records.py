@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 import trio
 import trio.testing
+from msgspec import Raw
 from sagakit import Completed, Context, Saga, signal, step
-from sagakit.store.memory import MemoryStore
+from sagakit.engine import Inbound
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Entry
 from sagakit.system import kept_records
@@ -17,7 +15,7 @@ from sagakit.system.kept_records import KeptRecord, KeptRecords
 
 from tests.looks import record_of
 from tests.system.deliveries import CALM
-from tests.system.members import Member, member
+from tests.system.members import Member, member, reads_of
 
 Clock = trio.testing.MockClock
 QUIET = CALM | {"passivate_after": 1.0}
@@ -33,21 +31,6 @@ class Tea(Saga[str]):
     async def brew(self, of: str, water: int, leaves: int, ctx: Context) -> None: ...
 
 
-@contextmanager
-def reads_of(store: MemoryStore) -> Iterator[list[str]]:
-    """Collect the keys that are read from the state bucket while the context is open."""
-    read: list[str] = []
-    real = store.state.get
-
-    async def get(key: str) -> Entry | None:
-        read.append(key)
-        return await real(key)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store.state, "get", get)
-        yield read
-
-
 async def waiting(running: Member, *ids: str) -> None:
     """Start these sagas, and wait until they are passivated."""
     for id in ids:
@@ -59,9 +42,11 @@ async def waiting(running: Member, *ids: str) -> None:
 async def test_a_message_to_a_saga_that_was_passivated_a_while_ago_costs_no_read(autojump_clock: Clock) -> None:
     async with member(MemoryServer(), Tea(), **QUIET) as running:
         await waiting(running, "one")
+        run = (await record_of(await running.runtime.get(Tea, "one"))).run
         await trio.sleep(1000)
         with reads_of(running.store) as read:
-            await running.runtime.signal(Tea, "one", Tea.water, 1)
+            water = Inbound(id="w", kind="signal", run=run, step="water", payload=Raw(b"1"))
+            assert await running.worker.requests.anywhere("Tea.one", water) == "accepted"
             await trio.sleep(10)
             assert running.worker.sagas.passivated == 1  # again, with the record that has the first signal
             await running.runtime.signal(Tea, "one", Tea.leaves, 2)
@@ -118,12 +103,26 @@ async def test_a_record_that_a_scan_has_found_changed_is_not_kept(autojump_clock
         assert read == ["Tea.one"]
 
 
+async def test_a_message_to_another_run_is_not_judged_by_a_kept_record(autojump_clock: Clock) -> None:
+    """The saga was removed from outside, and its id started again on another worker."""
+    server = MemoryServer()
+    options = CALM | {"passivate_after": 1.0, "scan_interval": 36000.0}
+    async with member(server, Tea(), **options) as first:
+        await waiting(first, "one")
+        async with member(server, Tea(), **options) as second:
+            await second.store.state.purge("Tea.one")
+            record = await record_of(await second.runtime.start(Tea, "one", "black"))
+            water = Inbound(id="w", kind="signal", run=record.run, step="water", payload=Raw(b"1"))
+            assert await first.worker.requests.anywhere("Tea.one", water) == "accepted"
+            assert not first.worker.sagas.has("Tea.one")
+
+
 def test_the_records_that_were_kept_first_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept_records, "MOST_BYTES", 100)
     kept = KeptRecords()
     for number in range(4):
-        kept.keep(KeptRecord(Entry(f"Tea.{number}", bytes(40), 1), 0.0))
-    kept.keep(KeptRecord(Entry("Tea.3", bytes(20), 2), 0.0))  # in its own place
+        kept.keep(KeptRecord(Entry(f"Tea.{number}", bytes(40), 1), 0.0, "a run"))
+    kept.keep(KeptRecord(Entry("Tea.3", bytes(20), 2), 0.0, "a run"))  # in its own place
     assert [kept.take(f"Tea.{number}") is not None for number in range(4)] == [False, False, True, True]
-    kept.keep(KeptRecord(Entry("Tea.5", bytes(101), 1), 0.0))
+    kept.keep(KeptRecord(Entry("Tea.5", bytes(101), 1), 0.0, "a run"))
     assert kept.take("Tea.5") is None

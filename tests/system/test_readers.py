@@ -16,12 +16,15 @@ from sagakit.cluster.lease import read_leases
 from sagakit.cluster.lease_value import Lease, lease_of
 from sagakit.cluster.schema_check import others_can_read
 from sagakit.definition import compiled, schema_digest
+from sagakit.definition.payloads import Payloads
 from sagakit.naming import SagaKey
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Store
+from sagakit.system.inbound.intake import Intake
 
 from tests.looks import record_of, settled
 from tests.system.members import Member, killable, member, stands
+from tests.system.test_sealed import codec
 from tests.system.typed_orders import NEW, order, record_type
 
 Clock = trio.testing.MockClock
@@ -130,6 +133,18 @@ class Offer(Saga[BowType], version=2):
     go = signal(int)
 
 
+class OldAnything(Saga[dict[str, Any]], name="Offer"):
+    """A version whose schema even accepts a sealed value."""
+
+    go = signal(int)
+
+
+class Anything(Saga[dict[str, Any] | None], name="Offer", version=2):
+    """Another one."""
+
+    go = signal(int)
+
+
 BOW = RAW(b'{"ref": ["of a newer kind"], "currency": "EUR"}')
 
 
@@ -140,12 +155,21 @@ async def until_started(server: MemoryServer, *keys: str) -> None:
                 await trio.sleep(0.1)
 
 
-async def test_starts_that_only_newer_workers_can_read_go_to_them(autojump_clock: Clock) -> None:
+sealed_or_not = pytest.mark.parametrize("options", [{}, {"payload_codec": codec("k1")}], ids=["plain", "sealed"])
+
+
+@sealed_or_not
+@pytest.mark.parametrize("crowded", [True, False])
+async def test_starts_that_only_newer_workers_can_read_go_to_them(
+    options: dict[str, Any], crowded: bool, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Intake, "_is_crowded", crowded)
     server = MemoryServer()
     async with killable() as start:
-        old, _ = await start(server, OldOffer()), await start(server, Offer())
+        old, _ = await start(server, OldOffer(), **options), await start(server, Offer(), **options)
         for number in range(20):
-            await send_start(old, "Offer", str(number), BOW)
+            value = Payloads(options.get("payload_codec")).sealed(BOW, SagaKey("Offer", str(number)), "input")
+            await send_start(old, "Offer", str(number), RAW(value))
         await until_started(server, *(f"Offer.{number}" for number in range(20)))
         assert server.dead == []
 
@@ -162,7 +186,28 @@ async def test_a_start_that_no_worker_can_read_is_a_dead_letter_with_the_reason(
     assert "missing required field `ref`" in letter.reason
 
 
-async def test_a_child_that_only_a_newer_worker_can_start_is_left_to_it(autojump_clock: Clock) -> None:
+@pytest.mark.parametrize("crowded", [True, False])
+async def test_a_start_that_no_worker_can_open_is_a_dead_letter_with_the_reason(
+    crowded: bool, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that cannot see the value must not leave it to the next one, which would leave it to the first."""
+    monkeypatch.setattr(Intake, "_is_crowded", crowded)
+    server = MemoryServer()
+    async with killable() as start:
+        old, _ = await start(server, OldAnything()), await start(server, Anything())
+        sealed = Payloads(codec("k1")).sealed(BOW, SagaKey("Offer", "1"), "input")
+        await send_start(old, "Offer", "1", RAW(sealed))
+        with trio.fail_after(60):
+            while not server.dead:  # noqa: ASYNC110  # virtual time
+                await trio.sleep(0.1)
+    [letter] = server.dead
+    assert "this program has no codec" in letter.reason
+
+
+@sealed_or_not
+async def test_a_child_that_only_a_newer_worker_can_start_is_left_to_it(
+    options: dict[str, Any], autojump_clock: Clock
+) -> None:
     """An older worker runs the parent."""
 
     class Family(Saga[str]):
@@ -170,7 +215,7 @@ async def test_a_child_that_only_a_newer_worker_can_start_is_left_to_it(autojump
 
     server = MemoryServer()
     async with killable() as start:
-        old, _ = await start(server, Family(), OldOffer()), await start(server, Offer())
+        old, _ = await start(server, Family(), OldOffer(), **options), await start(server, Offer(), **options)
         handle = await old.runtime.start(Family, "1", "g")
         with trio.fail_after(60):
             while not server.bucket("SAGA_STATE").entries("Offer"):  # noqa: ASYNC110  # virtual time

@@ -189,6 +189,16 @@ def test_a_node_that_migrate_does_not_name_stays_as_it_is() -> None:
     assert effects(binding.plan, after)
 
 
+class _Counting(Saga[str], name="Job", version=2):
+    @step(compensate=None)
+    async def count(self, job: str, ctx: Context) -> int: ...  # type: ignore[empty-body]
+
+    wanted = signal(int)
+
+    def migrate(self, old: OldSaga) -> None:
+        old.names["first"] = "count"
+
+
 class Refusals:
     def _refused(self, new: Saga[Any, Any], record: Record, words: str) -> None:
         before = msgspec.json.encode(record)
@@ -251,6 +261,68 @@ class TestRefusedMigrations(Refusals):
             def migrate(self, old: OldSaga) -> None: ...
 
         self._refused(New(), _at(FIRST_DONE), "wanted is awaiting, and a step now")
+
+    @pytest.mark.parametrize("dropped", [True, False])
+    def test_p2_a_new_node_with_the_first_name_of_a_step_that_was_called_is_refused(self, dropped: bool) -> None:
+        """The new node would have the keys of the old one: its participant would answer with that one's reply."""
+
+        class New(Saga[str], name="Job", version=2):
+            if not dropped:
+
+                @step(compensate=None)
+                async def count(self, job: str, ctx: Context) -> int: ...  # type: ignore[empty-body]
+
+            wanted = signal(int)
+
+            @step(wanted, compensate=None)
+            async def first(self, job: str, number: int, ctx: Context) -> int: ...  # type: ignore[empty-body]
+
+            def migrate(self, old: OldSaga) -> None:
+                old.names["first"] = None if dropped else "count"
+
+        self._refused(New(), _at(FIRST_DONE), "^first is the name in the idempotency keys of another step")
+
+    def test_p2_the_first_name_is_also_taken_some_versions_later(self) -> None:
+        class New(Saga[str], name="Job", version=3):
+            @step(compensate=None)
+            async def sum(self, job: str, ctx: Context) -> int: ...  # type: ignore[empty-body]
+
+            wanted = signal(int)
+
+            @step(wanted, compensate=None)
+            async def first(self, job: str, number: int, ctx: Context) -> int: ...  # type: ignore[empty-body]
+
+            def migrate(self, old: OldSaga) -> None:
+                old.names["count"] = "sum"
+
+        record = SagaBinding(_Counting()).migrate(_at(FIRST_DONE))
+        self._refused(New(), record, "^first is the name in the idempotency keys")
+
+    def test_a_step_may_have_its_first_name_again(self) -> None:
+        class New(Saga[str], name="Job", version=3):
+            @step(compensate=None)
+            async def first(self, job: str, ctx: Context) -> int: ...  # type: ignore[empty-body]
+
+            wanted = signal(int)
+
+            def migrate(self, old: OldSaga) -> None:
+                old.names["count"] = "first"
+
+        record = SagaBinding(_Counting()).migrate(_at(FIRST_DONE))
+        assert set(SagaBinding(New()).migrate(record).steps) == {"first", "wanted"}
+
+    def test_a_node_that_was_never_called_leaves_its_name_to_another(self) -> None:
+        class New(Saga[str], name="Job", version=2):
+            @step(compensate=None)
+            async def first(self, job: str, ctx: Context) -> int: ...  # type: ignore[empty-body]
+
+            @step(first, compensate=None)
+            async def wanted(self, job: str, number: int, ctx: Context) -> None: ...
+
+            def migrate(self, old: OldSaga) -> None:
+                old.drop("wanted")
+
+        assert set(SagaBinding(New()).migrate(_at(FIRST_DONE)).steps) == {"first"}
 
     def test_an_error_of_migrate_is_refused(self) -> None:
         class New(Saga[str], name="Job", version=2):

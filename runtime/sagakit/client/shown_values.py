@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -80,19 +80,21 @@ class ShownValues:
 
     def _fields(self, data: Mapping[str, Any], saga: SagaKey) -> dict[str, Any]:
         return {
-            name: value if seal_text(value) is None else self.value(value, *_place(name, value, data, saga))
+            name: value if seal_text(value) is None else self._opened(value, _places(name, value, data, saga))
             for name, value in data.items()
         }
 
     def value(self, value: Any, saga: SagaKey, part: str) -> Any:
         """Return a JSON value in Python's types, opened if it is sealed and belongs to this place, or in words."""
-        if seal_text(value) is None:
-            return value
+        return value if seal_text(value) is None else self._opened(value, [(saga, part)])
+
+    def _opened(self, value: Any, places: Iterable[tuple[SagaKey, str]]) -> Any:
+        """Return a sealed value, opened if it belongs to one of these places, or in words."""
         sealed = msgspec.json.encode(value)
-        try:
-            return msgspec.json.decode(self._payloads.opened(sealed, saga, part))
-        except UnreadableValue:
-            return seal_text(value) if self._words else value
+        for saga, part in places:
+            with suppress(UnreadableValue):
+                return msgspec.json.decode(self._payloads.opened(sealed, saga, part))
+        return seal_text(value) if self._words else value
 
     def message(self, payload: bytes, subject: str) -> msgspec.Raw:
         """Return a message to a saga with plain values. The subject ends with the saga's type and id."""
@@ -125,24 +127,26 @@ def _holds_sealed(data: msgspec.Raw) -> bool:
     return f'"{MARK}"'.encode() in bytes(data)
 
 
-def _place(field: str, value: dict[str, Any], data: Mapping[str, Any], saga: SagaKey) -> tuple[SagaKey, str]:
-    """Return the place of a value that an event or a message carries."""
+def _places(field: str, value: dict[str, Any], data: Mapping[str, Any], saga: SagaKey) -> Iterable[tuple[SagaKey, str]]:
+    """Return the places where a value that an event or a message carries may belong."""
     step = str(data.get("step") or data.get("signal", ""))
+    named = str(data.get("named") or step)
     if field in ("input", "output") and (place := _parents_place(value.get("of"), saga)) is not None:
-        return place
+        return [place]
     match field:
         case "input":
             parent = data.get("parent")
             key, part = input_place(saga, msgspec.convert(parent, Parent) if isinstance(parent, dict) else None)
-            return (SagaKey(key.saga_type, key.saga_id), part) if _is_child(saga, key.saga_id) else (saga, "input")
+            return [(SagaKey(key.saga_type, key.saga_id), part) if _is_child(saga, key.saga_id) else (saga, "input")]
         case "detail":
-            return DETAIL
+            return [DETAIL]
         case "given":
-            return saga, given_part(step)
+            return [(saga, given_part(named))]
         case "output":
-            return saga, "output"
+            return [(saga, "output")]
     item = data.get("item")
-    return saga, result_part(item_name(step, item) if isinstance(item, int) else step)
+    names = dict.fromkeys([named, step])  # the sender of a signal or a report may have had the new name
+    return [(saga, result_part(item_name(name, item) if isinstance(item, int) else name)) for name in names]
 
 
 def _parents_place(of: Any, saga: SagaKey) -> tuple[SagaKey, str] | None:

@@ -149,7 +149,9 @@ class Adoption:
             return None
         try:
             migrated = target.migrate(record)
-            return target, Loaded(migrated if values is None else values.claim_again(migrated), loaded.unknown)
+            return target, Loaded(
+                migrated if values is None else values.claim_again(loaded.record, migrated), loaded.unknown
+            )
         except CannotMigrate as error:
             self._reports.left_alone(key, f"cannot be moved to version {target.plan.version}: {error}: left alone")
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from math import inf
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from sagakit.messages.limits import limits_for
 from sagakit.store.ports import Store
 from sagakit.system.active_sagas import ActiveSagas
 from sagakit.system.config import Config
-from sagakit.system.environment import Environment
+from sagakit.system.environment import Environment, no_other_since
 from sagakit.system.inbound.children import Children
 from sagakit.system.inbound.requests import Requests
 from sagakit.system.inbound.starts import Starts
@@ -74,7 +75,10 @@ class Parts:
         self.unpublished: Unpublished = Unpublished()
         self.gate: Gate = Gate()
         self.room: Room = Room(store, interval=config.scan_interval)
-        signs = SignsOfLife(lambda: max(store.reconnected_at, lease_status.steady_since) if store.connected else inf)
+        signs = SignsOfLife(
+            lambda: max(store.reconnected_at, lease_status.steady_since) if store.connected else inf,
+            partial(no_other_since, lease_status, store),
+        )
         self.sagas: ActiveSagas = ActiveSagas(config, signs)
         self.large_values: LargeValues = LargeValues(store, config.claim_above)
         self.starts: Starts = Starts(

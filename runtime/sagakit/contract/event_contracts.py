@@ -28,7 +28,7 @@ _FAMILY: Mapping[str, Schema] = {
     "parent": _OBJECT,
     "start_id": _TEXT,
 }
-_NODE: Mapping[str, Schema] = {"step": _TEXT, "item": _WHOLE, "group": _WHOLE, "took": _NUMBER}
+_NODE: Mapping[str, Schema] = {"step": _TEXT, "named": _TEXT, "item": _WHOLE, "group": _WHOLE, "took": _NUMBER}
 _ATTEMPT: Mapping[str, Schema] = {"attempt": _WHOLE, "error": _MAYBE, "unknown": _YES, "delay": _NUMBER}
 
 _PLAIN: Mapping[str, tuple[str, Mapping[str, Schema]]] = {
@@ -100,7 +100,7 @@ class _Events:
             spread = {**_NODE, "items": _WHOLE, **given}
             yield self._event(f"step.{plan.name}.spread", f"The items of {plan.name} begin.", spread)
         if plan.kind == "signal":
-            signal = {"signal": _TEXT, "message": _TEXT, "payload": result["result"]}
+            signal = {"signal": _TEXT, "named": _TEXT, "message": _TEXT, "payload": result["result"]}
             yield self._event(f"signalled.{plan.name}", f"The signal {plan.name} has come.", signal)
 
     def of_attempts(self) -> Iterator[SubjectContract]:

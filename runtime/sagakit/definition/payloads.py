@@ -182,6 +182,13 @@ class Payloads:
             opened = self._decoded(label, opened, place)
         return opened
 
+    def plain(self, data: bytes | msgspec.Raw, saga: InSaga, part: str) -> bytes | msgspec.Raw | None:
+        """Return the plain JSON of a value; None if this program cannot open it."""
+        try:
+            return self.opened(data, saga, part)
+        except UnreadableValue:
+            return None
+
     def _decoded(self, label: str, data: bytes, place: PayloadPlace) -> bytes:
         name, _, key = label.partition("/")
         codec = self._by_name.get(name)

@@ -51,6 +51,17 @@ def filled(record: Record, event: OutboxEvent) -> OutboxEvent:
     return structs.replace(event, data=_joined(event.data, fields), carries="") if fields else event
 
 
+def outbox_kept(before: Record, after: Record) -> list[OutboxEvent]:
+    """Return the outbox of a record whose values were replaced, with the events that it has beyond those of `before`.
+
+    An event that carries a value which is lost is given it, as `before` has it: its bytes stay (P9).
+    """
+    kept = [
+        event if carried(after, event) == carried(before, event) else filled(before, event) for event in before.outbox
+    ]
+    return [*kept, *after.outbox[len(before.outbox) :]]
+
+
 def _joined(data: msgspec.Raw, fields: bytes) -> msgspec.Raw:
     """Return the JSON object `data` with more fields at its end."""
     head = bytes(data)[:-1]

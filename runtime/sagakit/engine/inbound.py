@@ -103,7 +103,8 @@ def _signal(turn: Turn, message: Inbound) -> VerdictText:
         return "too large"
     log = turn.edit(node.name)
     log.arrived, log.result = True, message.payload
-    turn.emit(f"signalled.{node.name}", "payload", signal=node.name, message=hash_of(message))
+    named = {"named": log.named} if log.named else {}
+    turn.emit(f"signalled.{node.name}", "payload", signal=node.name, message=hash_of(message), **named)
     if log.state == "awaiting":
         arrived(turn, node)
     return "accepted"

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 from sagakit.definition.plan import NodePlan, Plan
 from sagakit.engine.inputs import Sender
 from sagakit.engine.record import Record, StepLog
+from sagakit.engine.table import AWAITED
 
 CallKind = Literal["do", "check", "undo"]
 
@@ -43,6 +44,14 @@ def step_of(key: str) -> str:
 def child_id(record: Record, step: str, group: int) -> str:
     """Return the id of the child that a node starts under this group: the same at each try, so that it starts once."""
     return f"{record.saga_id}/{record.run}/{record.steps[step].named or step}/{group}"
+
+
+def awaits_child(record: Record, id: str) -> bool:
+    """Return True if a node waits for the child with this id.
+
+    As in `started_child`, the id is compared. It tells the child of an earlier group, too, which is not awaited.
+    """
+    return any(log.state in AWAITED and child_id(record, name, log.group) == id for name, log in record.steps.items())
 
 
 def sender_of(record: Record) -> Sender:

@@ -25,9 +25,12 @@ def migrated(
     `results` has new results, by the old names of their steps.
     """
     steps: dict[str, StepLog] = {}
+    called: dict[str, str | None] = {}
     for old, log in record.steps.items():
         each, mark, number = old.partition(ITEM)
         name = names.get(each, each)
+        if log.calls:
+            called[(log.named or old).partition(ITEM)[0]] = name
         if name is None:
             continue
         moved = copy(log)
@@ -36,6 +39,7 @@ def migrated(
             moved.result = results[each]
         steps[f"{name}{mark}{number}"] = moved
     _check(plan, record, steps)
+    _check_keys(plan, called)
     turn = Turn(plan, record, now=record.updated_at, limits=Limits())
     turn.touch()
     turn.replace(steps=steps, input=input, definition_version=plan.version, plan_digest=plan.digest)
@@ -61,3 +65,13 @@ def _check(plan: Plan, record: Record, steps: dict[str, StepLog]) -> None:
         kinds = _BEGUN_KINDS.get(log.state, begun)
         if node.kind not in kinds:
             raise CannotMigrate(f"{name} is {log.state}, and a {node.kind} now")
+
+
+def _check_keys(plan: Plan, called: dict[str, str | None]) -> None:
+    """Raise CannotMigrate if two steps would have the same keys. `called` has names now, by those in the keys."""
+    taken = sorted(first for first, name in called.items() if first != name and first in plan.by_name)
+    if taken:
+        raise CannotMigrate(
+            f"{', '.join(taken)} is the name in the idempotency keys of another step, which has been called: "
+            "give the new node another name"
+        )

@@ -133,7 +133,7 @@ class SagaOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Parent(msgspec.Struct, frozen=True):
-    """The saga that a child belongs to: its key, its run, and the node that started the child."""
+    """The saga that a child belongs to: its key, its run, and the node that started the child, as its keys name it."""
 
     key: str
     run: str

@@ -310,11 +310,14 @@ def _migrated(record: Record, data: EventData, at: float) -> None:
     record.definition_version = data.version or record.definition_version
     if data.input is not NOTHING:
         record.input = data.input
-    for old, new in data.names.items():
-        for name in [name for name in record.steps if name.partition(ITEM)[0] == old]:
-            log = record.steps.pop(name)
-            if new is not None:
-                record.steps[f"{new}{name[len(old) :]}"] = msgspec.structs.replace(log, named=log.named or name)
+    moved: dict[str, StepLog] = {}
+    for name, log in record.steps.items():
+        old, mark, number = name.partition(ITEM)
+        new = data.names.get(old, old)
+        if new is not None:
+            named = log.named or ("" if new == old else name)
+            moved[f"{new}{mark}{number}"] = msgspec.structs.replace(log, named=named)
+    record.steps = moved
 
 
 _SAGA: Mapping[str, Callable[[Record, EventData, float], None]] = {

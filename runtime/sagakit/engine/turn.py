@@ -9,7 +9,7 @@ from msgspec import structs
 
 from sagakit.definition.plan import ITEM, NodePlan, Plan, Retries
 from sagakit.definition.raised import shorten as shorten
-from sagakit.engine.carried import carried, filled
+from sagakit.engine.carried import outbox_kept
 from sagakit.engine.details import fitting_detail
 from sagakit.engine.events import make_event
 from sagakit.engine.record import NOTHING, Failure, Record, StepLog
@@ -201,7 +201,8 @@ class Turn:
     def emit_of(self, node: NodePlan, suffix: str = "", carries: str = "", /, **data: object) -> None:
         """Put one event about a node into the outbox; the event of an item has its number.
 
-        `carries` is the field of the node's value that the event carries. A key group other than the first is told.
+        `carries` is the field of the node's value that the event carries. A key group other than the first is told, and
+        the name in the keys of a node that was renamed.
         """
         if node.of:
             item = node.name.rpartition(ITEM)[2]
@@ -211,6 +212,8 @@ class Turn:
         group = log.undo_group if suffix.startswith(".und") else log.group
         if group > 1:
             data["group"] = group
+        if log.named:
+            data["named"] = log.named.partition(ITEM)[0]
         self.emit(f"step.{node.step}{suffix}", carries, step=node.step, **data, **self._took(node.name))
 
     def _took(self, step: str | None) -> dict[str, float]:
@@ -235,10 +238,7 @@ class Turn:
         before = structs.replace(self.record)
         for name, value in fields.items():
             setattr(self.record, name, value)
-        self.record.outbox = [
-            event if carried(self.record, event) == carried(before, event) else filled(before, event)
-            for event in before.outbox
-        ]
+        self.record.outbox = outbox_kept(before, self.record)
 
     def trim_items(self) -> None:
         """Cut the errors, codes and details of the items that this turn has changed, so that all items fit."""

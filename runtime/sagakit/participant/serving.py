@@ -122,7 +122,7 @@ class Serving:
 
     async def _show_signs(self) -> None:
         """Tell of the commands in hand, until the last one is answered."""
-        while self._at_work or not self._stopped.is_set():
+        while not self._stopped.is_set() or any(intake.is_at_work for intake in self._intakes):
             if self._stopped.is_set():
                 await self._wire.sleep(TICK / 4)
             else:
@@ -232,9 +232,15 @@ class _Intake:
         self._come: deque[WireMessage] = deque()
         """Commands for which there was no slot: a request that counted as lost was answered all the same."""
         self._in_hand: set[str] = set()
+        """The subjects to answer on for the commands that are worked on, or about to be."""
         self._owed = 0
         self._heard = 0
         self._stopped = wire.event()
+
+    @property
+    def is_at_work(self) -> bool:
+        """True while a command is in hand that is not answered."""
+        return bool(self._in_hand)
 
     async def run(self) -> None:
         self._inbox = self._wire.new_inbox()
@@ -319,6 +325,7 @@ class _Intake:
         elif self._idle:
             slot = self._idle.popleft()
             slot.message = message
+            self._in_hand.add(message.reply)
             slot.filled.set()
         else:
             self._come.append(message)
@@ -326,7 +333,7 @@ class _Intake:
     async def _mind(self) -> None:
         """Show that handlers live, and ask anew when the server has fallen silent."""
         silent_since, heard = self._wire.now(), self._heard
-        while self._in_hand or not self._stopped.is_set():
+        while self.is_at_work or not self._stopped.is_set():
             if self._stopped.is_set():
                 await self._wire.sleep(AGAIN / 4)
             else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from logging import getLogger
@@ -69,6 +69,8 @@ class ActiveSagas:
         self._slots: dict[str, SagaSlot] = {}
         self._given_up: set[str] = set()
         self._passivated: dict[str, Passivated] = {}
+        self._alarms: dict[str, float] = {}
+        """Times, in seconds since the epoch, of the alarms that were set last for passivated sagas."""
         self._records = KeptRecords()
         """Records of passivated sagas."""
         self.lost_sight: bool = False
@@ -110,6 +112,7 @@ class ActiveSagas:
     def _set_alarm(self, key: str, passivated: Passivated) -> None:
         at = self._due(key, passivated)
         if at < inf:
+            self._alarms[key] = at
             self._environment.timers.tell_nowait(SetAlarm(key, at))
 
     def _due(self, key: str, passivated: Passivated) -> float:
@@ -122,8 +125,12 @@ class ActiveSagas:
         """Note that an actor leaves its saga to the next owner."""
         self.left = True
 
-    def alarms(self) -> Iterator[tuple[str, float]]:
-        """Return the keys of the passivated sagas that wait for a time, and those times in seconds since the epoch."""
+    def alarms(self) -> Iterable[tuple[str, float]]:
+        """Return the alarms of passivated sagas, for timers that have lost them: keys, and seconds since the epoch."""
+        self._alarms = dict(self._waiting_for_a_time())
+        return self._alarms.items()
+
+    def _waiting_for_a_time(self) -> Iterator[tuple[str, float]]:
         due = ((key, self._due(key, passivated)) for key, passivated in self._passivated.items())
         return ((key, at) for key, at in due if at < inf)
 
@@ -140,33 +147,39 @@ class ActiveSagas:
     def ring(self, key: str) -> None:
         """Wake a passivated saga whose time has come, as soon as there is a place for it.
 
-        An alarm that is out of date does nothing, or is set again if a participant has shown life since.
+        An alarm that is out of date does nothing. The one that was set last is set again if a participant has shown
+        life since.
         """
         passivated = self._passivated.get(key)
         if passivated is None:
             return
-        if self._due(key, passivated) <= self._environment.now():
+        now = self._environment.now()
+        if self._due(key, passivated) <= now:
             self.places.ask(key)
-        elif self.signs.left(key) < inf:
+        elif self.signs.left(key) < inf and self._alarms.get(key, 0.0) <= now:
             self._set_alarm(key, passivated)
 
-    def reach(self, key: str, *, looks: bool = True) -> Ref[SagaMessage] | None:
+    def reach(self, key: str, *, looks: bool = True, run: str = "") -> Ref[SagaMessage] | None:
         """Return the actor of the saga under `key`; wake the saga if it is passivated. None if the saga is not here.
 
         A saga that is woken looks at its stored record first, and so finds out if it was removed from outside. Without
-        `looks`, for what leads to a write, the write finds that out. The actor needs no place for this: a message to a
-        saga is applied at once.
+        `looks`, for what leads to a write, the write finds that out; but not for a message to another `run` than the
+        one that is known here, which leads to none. The actor needs no place for this: a message to a saga is applied
+        at once.
         """
         # a saga that is both active and passivated has an actor that is about to exit: callers get ActorGone from it,
         # and reach the next actor then
         if key not in self._active and key in self._passivated:
-            self._wake(key, looks=looks)
+            self._wake(key, looks=looks, run=run)
         return self._active.get(key)
 
-    def _wake(self, key: str, *, looks: bool) -> None:
+    def _wake(self, key: str, *, looks: bool, run: str = "") -> None:
         passivated = self._passivated.pop(key)
+        self._alarms.pop(key, None)
         kept = self._records.take(key)
-        if kept is not None and (looks or not self._environment.is_ours_since(kept.seen_at)):
+        if kept is not None and (
+            looks or run not in ("", kept.run) or not self._environment.is_ours_since(kept.seen_at)
+        ):
             kept = None
         slot = SagaSlot(passivated.binding, key, Reactivate(passivated.published, kept))
         slot.status = passivated.status
@@ -217,13 +230,14 @@ class ActiveSagas:
 
     def _forget(self, key: str, passivated: Passivated) -> None:
         """Note that a saga which is not passivated any more leaves the census, unless its last actor still counts."""
+        self._alarms.pop(key, None)
         self.signs.forget(key)
         if key not in self._active:
             self.census.moved(passivated.binding.plan.saga_type, passivated.status, None)
 
     def wake_stalled(self, before: float) -> None:
         """Wake the sagas that were due before `before` (seconds since the epoch) and did not wake by themselves."""
-        for key in [key for key, at in self.alarms() if at < before]:
+        for key in [key for key, at in self._waiting_for_a_time() if at < before]:
             self.ring(key)
         for key, slot in self._slots.items():
             if slot.wake_at < before:

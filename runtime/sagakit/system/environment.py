@@ -160,9 +160,7 @@ class Environment:
 
         `seen_at` is in trio's time.
         """
-        # another worker adopts a saga only if this one is dead to it: by silence, which takes a lease that has lapsed,
-        # or by absence, which takes a lost connection
-        return self.lease_status.covers(seen_at) and self.store.reconnected_at <= seen_at
+        return no_other_since(self.lease_status, self.store, seen_at)
 
     def overwritten(self, error: Overwritten, *, seen_at: float) -> None:
         """Count and log that something has replaced a record which this worker is about to write back.
@@ -177,3 +175,10 @@ class Environment:
             return
         self._alarms.say(CRITICAL, "%s; left alone: the saga may be another worker's by now", error)
         raise Fenced(error.key, "its record was replaced, and another worker may have adopted the saga before that")
+
+
+def no_other_since(lease_status: LeaseStatus, store: Store, seen_at: float) -> bool:
+    """Return True if no other worker can have adopted a saga of this one since `seen_at`, in trio's time."""
+    # another worker adopts a saga only if this one is dead to it: by silence, which takes a lease that has lapsed,
+    # or by absence, which takes a lost connection
+    return lease_status.covers(seen_at) and store.reconnected_at <= seen_at

@@ -11,10 +11,11 @@ MOST_BYTES = 16 * 2**20
 
 
 class KeptRecord(NamedTuple):
-    """A record as it is stored, and the trio time at which it was last seen to be this worker's."""
+    """A record as it is stored, the trio time at which it was last seen to be this worker's, and its run."""
 
     entry: Entry
     seen_at: float
+    run: str
 
 
 class KeptRecords:

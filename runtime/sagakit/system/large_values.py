@@ -14,8 +14,10 @@ from typing import NamedTuple
 
 import msgspec
 import trio
+from msgspec import structs
 
 from sagakit.engine import Record
+from sagakit.engine.carried import outbox_kept
 from sagakit.engine.events import CloudEvent
 from sagakit.engine.value_claims import (
     LARGEST,
@@ -73,10 +75,14 @@ class SagaValues:
             self._unsaved[claim.name] = claim
         return claim.as_value()
 
-    def claim_again(self, record: Record) -> Record:
-        """Return a record that was filled in, and changed, with claims of its large values."""
+    def claim_again(self, before: Record, record: Record) -> Record:
+        """Return a record that was filled in, and changed, with claims of its large values.
+
+        Its events carry what they did in the record `before`, as it is stored: claims, too.
+        """
         self._limit = min([self._limit, *(len(value) - 1 for value in self.values.values())])
-        return claimed(record, self.claim)
+        after = claimed(record, self.claim)
+        return structs.replace(after, outbox=outbox_kept(before, after))
 
     def fill(self, record: Record) -> Record:
         """Return the record with its values."""

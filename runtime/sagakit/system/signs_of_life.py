@@ -34,20 +34,28 @@ class SignsOfLife:
     """The signs of life in the attempts of this worker's sagas, active or passivated. For tasks of the trio thread.
 
     `steady_since` returns the moment, in trio's time, since which heartbeats have been able to come without a break:
-    silence in an outage is not the participant's. It is infinite while they may not come.
+    silence in an outage is not the participant's. It is infinite while they may not come. `is_ours_since` returns False
+    if another worker may have adopted a saga since the given moment, in trio's time.
     """
 
-    def __init__(self, steady_since: Callable[[], float]) -> None:
+    def __init__(self, steady_since: Callable[[], float], is_ours_since: Callable[[float], bool]) -> None:
         self._steady_since = steady_since
+        self._is_ours_since = is_ours_since
+        self._seen_at: dict[str, float] = {}
+        """Trio time, by key, at which a saga was last seen to be this worker's."""
         self._signs: dict[str, dict[str, _Sign]] = {}
 
-    def mind(self, key: str, run: str, asked: Sequence[MindSilence]) -> None:
-        """Mind these attempts of the saga under `key`, and no other ones. The time of those that are new begins now."""
+    def mind(self, key: str, run: str, asked: Sequence[MindSilence], *, seen_at: float) -> None:
+        """Mind these attempts of the saga under `key`, and no other ones. The time of those that are new begins now.
+
+        `seen_at` is the trio time at which the saga was last seen to be this worker's.
+        """
         signs = self._signs.get(key)
         if signs is None:
             if not asked:
                 return
             signs = self._signs[key] = {}
+        self._seen_at[key] = seen_at
         for sign in signs.values():
             sign.minded = False
         for watch in asked:
@@ -57,19 +65,25 @@ class SignsOfLife:
             else:
                 known.watch, known.minded = watch, True
 
+    def seen(self, key: str, at: float) -> None:
+        """Note that a saga was seen to be this worker's at `at`, in trio's time."""
+        if key in self._signs:
+            self._seen_at[key] = at
+
     def heard(self, key: str, message: Inbound) -> bool:
         """Note a heartbeat. Return True if no more needs to be done: the record would not change by it.
 
         False is for the first one of an attempt, one that says how far the work has come, and one of which nothing is
-        known here.
+        known here; and for all of a saga that another worker may have by now, which then has to hear of them.
         """
         sign = self._signs.get(key, {}).get(message.key)
         if sign is None or sign.run != message.run or message.attempt > sign.watch.attempt:
             return False
-        if message.attempt == sign.watch.attempt:
+        is_known = message.attempt < sign.watch.attempt
+        if not is_known:
             sign.heard = trio.current_time()
-            return message.payload is NOTHING
-        return True
+            is_known = message.payload is NOTHING
+        return is_known and self._is_ours_since(self._seen_at[key])
 
     def left(self, key: str) -> float:
         """Return the seconds until an attempt of a saga has been silent for too long; 0 or less once one has.
@@ -94,6 +108,7 @@ class SignsOfLife:
     def forget(self, key: str) -> None:
         """Forget a saga that has left this worker."""
         self._signs.pop(key, None)
+        self._seen_at.pop(key, None)
 
     def _steady(self) -> float:
         return min(self._steady_since(), trio.current_time())

@@ -10,7 +10,7 @@ import msgspec
 from sagakit.binding.registry import CanRead, Registry
 from sagakit.binding.saga_binding import SagaBinding
 from sagakit.engine import ENDS, EndMarker, Inbound, Parent, tells_news
-from sagakit.engine.table import AWAITED
+from sagakit.engine.keys import awaits_child
 from sagakit.engine.value_claims import read_claim
 from sagakit.engine.value_places import input_place
 from sagakit.errors import (
@@ -32,6 +32,7 @@ from sagakit.messages.channels import check_channel
 from sagakit.messages.inbox_request import InboxRequest
 from sagakit.messages.start_context import PLAIN, StartContext, StartTerms
 from sagakit.messages.validation import check_id, checked_context, checked_message, checked_message_id, signal_of
+from sagakit.naming import SagaKey
 from sagakit.store.ports import InboundMessage
 from sagakit.system.inbound.children import Children
 from sagakit.system.inbound.requests import Requests
@@ -54,7 +55,7 @@ class Spoilt(NamedTuple):
     """A start whose input cannot be read here, and why."""
 
     message: InboundMessage
-    input: msgspec.Raw
+    request: InboxRequest
     why: str
 
 
@@ -138,13 +139,13 @@ class Applier:
             try:
                 self._read_input(self._registry.latest(message.saga_type), message, request)
             except UnreadableValue as error:
-                return Spoilt(message, request.input, str(error))
+                return Spoilt(message, request, str(error))
         return None
 
     async def judge(self, spoilt: Spoilt) -> SagakitError:
         """Return InvalidInput for a start that nobody can read, LeftToOthers or StoreError for one that has to wait."""
         try:
-            return await self._unreadable(spoilt.message.saga_type, spoilt.input, spoilt.why)
+            return await self._unreadable(spoilt)
         except StoreError as error:
             return error
 
@@ -172,7 +173,7 @@ class Applier:
         return await self._requests.unknown(str(message.address)) if isinstance(error, UnknownSaga) else error
 
     async def _start(self, message: InboundMessage, request: InboxRequest) -> None:
-        if request.parent is not None and not await self._is_awaited(request.parent):
+        if request.parent is not None and not await self._is_awaited(message.address, request.parent):
             _log.info("%s: not started: its parent does not wait for it any more", message.address)
             return
         async with self._starts.large_values.room_for_input(request.input):
@@ -213,19 +214,21 @@ class Applier:
         try:
             return self._read_input(binding, message, request)
         except UnreadableValue as error:
-            raise await self._unreadable(binding.plan.saga_type, request.input, str(error)) from None
+            raise await self._unreadable(Spoilt(message, request, str(error))) from None
 
     def _read_input(self, binding: SagaBinding, message: InboundMessage, request: InboxRequest) -> object:
         place = input_place(message.address, request.parent)
         return binding.payloads.read(binding.definition.input, request.input, *place)
 
-    async def _unreadable(self, saga_type: str, raw: msgspec.Raw, why: str) -> InvalidInput | LeftToOthers:
-        if await self._can_read_elsewhere(saga_type, raw):
+    async def _unreadable(self, spoilt: Spoilt) -> InvalidInput | LeftToOthers:
+        message, request, why = spoilt
+        plain = self._registry.payloads.plain(request.input, *input_place(message.address, request.parent))
+        if plain is not None and await self._can_read_elsewhere(message.saga_type, plain):
             return LeftToOthers(why)
         return InvalidInput(f"the input is not what the saga takes: {why}")
 
-    async def _is_awaited(self, parent: Parent) -> bool:
-        """Return True if a parent still waits for its child."""
+    async def _is_awaited(self, child: SagaKey, parent: Parent) -> bool:
+        """Return True if a parent still waits for a child."""
         # the start may have been in the inbox for longer than the end marker lasts by which an undo forestalls the
         # child: without this question the child would start although its parent has undone it (P4)
         try:
@@ -234,5 +237,4 @@ class Applier:
             return False
         except Undecodable:  # written by a newer worker, most likely: the child itself asks that one
             return True
-        log = record.steps.get(parent.node)
-        return record.run == parent.run and record.status not in ENDS and log is not None and log.state in AWAITED
+        return record.run == parent.run and record.status not in ENDS and awaits_child(record, child.saga_id)

@@ -34,7 +34,7 @@ from sagakit.engine import (
     encode_marker,
     sender_of,
 )
-from sagakit.engine.value_places import input_place
+from sagakit.engine.value_places import first_name, input_place
 from sagakit.errors import (
     AlreadyStarted,
     Conflict,
@@ -107,7 +107,7 @@ class Children:
         return Error(error=": ".join([f"timeout after {call.timeout:g} s", *waits_for[-1:]]))
 
     async def _start(self, address: SagaKey, call: Call, record: Record) -> AttemptResult:
-        parent = Parent(str(SagaKey(record.saga_type, record.saga_id)), record.run, call.step)
+        parent = Parent(str(SagaKey(record.saga_type, record.saga_id)), record.run, first_name(record, call.step))
         context = StartContext(
             correlation_id=record.correlation_id or record.saga_id,
             causation_id=record.run,
@@ -121,12 +121,11 @@ class Children:
         if address.saga_type in self._registry.types:
             binding = self._registry.latest(address.saga_type)
             place = input_place(address, parent)
-            fault = binding.cannot_read(given, *place)
-            if not fault:
-                plain = bytes(binding.payloads.opened(given, *place))
-                await self._starts.start(binding, address.saga_id, plain, context, in_line=False)
+            fault, plain = binding.cannot_read(given, *place), binding.payloads.plain(given, *place)
+            if plain is not None and not fault:
+                await self._starts.start(binding, address.saga_id, bytes(plain), context, in_line=False)
                 return Complete()
-            if not await self._can_read_elsewhere(address.saga_type, given):
+            if plain is None or not await self._can_read_elsewhere(address.saga_type, plain):
                 version = binding.plan.version
                 return ArgumentsUnreadable(
                     error=f"{address.saga_type} version {version} cannot read the child's input: {fault}"

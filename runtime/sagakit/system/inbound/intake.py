@@ -2,10 +2,11 @@
 
 The wire format is public JSON: see `InboxRequest` and docs/wire.md. A message meets one of four ends here:
 
-    applied      its effect is durable: it is acknowledged; so is a heartbeat, in any case
+    applied      its effect is durable: it is acknowledged; so is a heartbeat that was tried once
     parked       it cannot be applied yet (no owner, no room): a durable copy waits, and comes again
     dead letter  it can never be applied: it is kept with the reason
-    given back   this worker stops, and another one has it at once; or too many wait to be buried, and it comes later
+    given back   this worker stops, and another one has it at once; or too many wait to be buried, or it is a heartbeat
+                 and its lane is full, and it comes later
 
 Each type has one lane for starts and one for all other messages, so that no type, no unknown id and no flood of starts
 holds up anything else. A message that finds its lane full is parked. What is to be buried never holds up what comes in.
@@ -159,10 +160,15 @@ class Intake(Actor[None]):
                     self._set_aside(message, start)
 
     def _take_heartbeat(self, message: InboundMessage, request: InboxRequest, lane: _Lane) -> None:
-        """Take a heartbeat. It never waits: the next one comes soon, and says the same."""
+        """Take a heartbeat. It never waits for its saga, nor for room: it is given back if the lane is full."""
         done = self._applier.notes_heartbeat(message, request) or self._waits_in_vain(message)
-        if done or not lane.offer((message, request)):
-            self._in_hand.let_go(message).ack()
+        if not done and lane.offer((message, request)):
+            return
+        acknowledger = self._in_hand.let_go(message)
+        if done or self._applier.is_absent(message):
+            acknowledger.ack()
+        else:
+            acknowledger.defer(SOONEST)  # an owner that hears of none believes in silence
 
     async def _take_parked(self, saga_type: str, source: Source, lane: _Lane) -> None:
         async with self._store.inbox.receive(saga_type, source) as messages:

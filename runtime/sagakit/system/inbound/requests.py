@@ -84,7 +84,7 @@ class Requests:
         """Apply a message to a saga that is here, active or passivated. Return its verdict; None if it is not here."""
         if message.kind == "heartbeat" and self.notes_heartbeat(key, message):
             return "already"
-        while (ref := self._sagas.reach(key, looks=False)) is not None:
+        while (ref := self._sagas.reach(key, looks=False, run=message.run)) is not None:
             try:
                 verdict: str = await ref.ask(lambda reply: Ask(message, reply), timeout=inf)
                 return verdict

@@ -91,7 +91,9 @@ class Journal:
 
     def kept(self) -> KeptRecord | None:
         """Return the stored record, to be kept for the next incarnation; None if it is not known as it is stored."""
-        return KeptRecord(Entry(self._key, self._value, self.revision), self._slot.seen_at) if self._value else None
+        if not self._value:
+            return None
+        return KeptRecord(Entry(self._key, self._value, self.revision), self._slot.seen_at, self.record.run)
 
     def _loaded(
         self, found: Callable[[Loaded, int], None], gone: Callable[[bool], None], at: float, entry: Result

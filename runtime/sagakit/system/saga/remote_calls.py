@@ -40,7 +40,7 @@ class RemoteCalls:
     """Sends commands and misses replies. Belongs to one incarnation of a saga's actor."""
 
     __slots__ = (
-        "_ctx", "_environment", "_key", "_look_at", "_looking", "_on_the_way", "_plan", "_reminders", "_signs",
+        "_ctx", "_environment", "_key", "_look_at", "_looking", "_on_the_way", "_plan", "_reminders", "_signs", "_slot",
         "_taken",
     )  # fmt: skip
 
@@ -49,6 +49,7 @@ class RemoteCalls:
     ) -> None:
         self._ctx = ctx
         self._environment = environment
+        self._slot = slot
         self._key = slot.key
         self._plan = slot.binding.plan
         self._reminders = reminders
@@ -62,8 +63,8 @@ class RemoteCalls:
 
     @property
     def busy(self) -> bool:
-        """True while a command is on its way to JetStream, or replies are looked for."""
-        return self._on_the_way > 0 or self._looking
+        """True while a command is on its way to JetStream, or replies are looked for, now or again in a moment."""
+        return self._on_the_way > 0 or self._looking or self._look_at > self._environment.now()
 
     def known(self, record: Record) -> None:
         """Note that JetStream has all commands that the record asks for: the saga was passivated with them out."""
@@ -81,7 +82,7 @@ class RemoteCalls:
     def mind_silence(self, asked: Sequence[Effect], record: Record) -> None:
         """Mind the attempts of which the record says so: look for the reply after a silence that is too long."""
         minded = [effect for effect in asked if isinstance(effect, MindSilence)]
-        self._signs.mind(self._key, record.run, minded)
+        self._signs.mind(self._key, record.run, minded, seen_at=self._slot.seen_at)
 
     def heard(self, news: RemoteNews) -> Sequence[InputEvent]:
         """Return what news means for the record. Look again for the replies that are in the inbox already."""
@@ -98,6 +99,7 @@ class RemoteCalls:
 
     def mind_overdue(self, record: Record) -> None:
         """Look for the replies whose time is over, or whose participants are silent. The actor gets `RemoteNews`."""
+        self._signs.seen(self._key, self._slot.seen_at)
         if record.wake_at is None or self._looking:  # with an attempt out the record has a time to wake at
             return
         now, left = self._environment.now(), self._signs.left(self._key)

@@ -165,6 +165,8 @@ class SagaActor(Reactor[SagaMessage]):
             case Ask():
                 self._waiters.for_verdict(message)
                 self._writes.events.append(self._binding.taken(message.message, self._key))
+                if self._phase.now == "running" and not self._environment.is_ours_since(self._slot.seen_at):
+                    self._look()  # else a message that changes nothing would be lost on the saga's next owner
             case Wake():
                 self._reminders.woken(message, self._environment.now())
                 self._writes.due = True
@@ -369,7 +371,7 @@ class SagaActor(Reactor[SagaMessage]):
             return True
         if self._phase.now != "awaiting lease":
             self._phase.move("lapse")
-            self._ctx.pipe_to_self(_lease_good, self._environment.lease_status.until_good)
+            self._ctx.pipe_to_self(lambda _: LeaseGood(), self._environment.lease_status.until_good)
         return False
 
     def _look(self) -> None:
@@ -392,7 +394,3 @@ class SagaActor(Reactor[SagaMessage]):
     def _retired(self) -> None:
         self._waiters.answer(self._journal.record)
         self._phase.move("end")
-
-
-def _lease_good(_: None) -> LeaseGood:
-    return LeaseGood()
