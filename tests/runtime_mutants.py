@@ -86,7 +86,7 @@ def the_archive_is_not_read(patch: Patch) -> None:
 
 
 def inputs_as_they_are_written(patch: Patch) -> None:
-    patch.setattr(starts, "_is_input_of", lambda binding, known, value: known.input_digest == digest(value))
+    patch.setattr(starts, "_is_input_of", lambda binding, known, value, place: known.input_digest == digest(value))
 
 
 def starts_are_not_known_by_their_message(patch: Patch) -> None:
