@@ -75,16 +75,21 @@ async def version(running: Any, number: int) -> None:
             await trio.sleep(1)
 
 
+async def begun_by_a_victim(server: MemoryServer, options: dict[str, Any]) -> None:
+    """Have a saga begin under the first version, and kill its worker."""
+    async with killable() as start:
+        victim = await start(server, DadV1(), **options)
+        await victim.runtime.start(DadV1, "1", SECRET)
+        await trio.sleep(0.2)
+        victim.kill()
+
+
 @sealed_or_not
 async def test_a_start_that_waits_in_the_inbox_is_made_after_its_parent_s_node_was_renamed(
     options: dict[str, Any], autojump_clock: Clock
 ) -> None:
     server = MemoryServer()
-    async with killable() as start:
-        victim = await start(server, DadV1(), **options)  # no worker has Kid: its start waits
-        await victim.runtime.start(DadV1, "1", SECRET)
-        await trio.sleep(0.2)
-        victim.kill()
+    await begun_by_a_victim(server, options)  # no worker has Kid: its start waits
     assert len(server.inbox) == 1
     async with member(server, DadV2(), **options) as running:
         await version(running, 2)
@@ -100,11 +105,8 @@ async def test_a_child_is_started_again_after_its_node_was_renamed(
 ) -> None:
     server = MemoryServer()
     with nothing_sent(monkeypatch):
+        await begun_by_a_victim(server, options)
         async with killable() as start:
-            victim = await start(server, DadV1(), **options)
-            await victim.runtime.start(DadV1, "1", SECRET)
-            await trio.sleep(0.2)
-            victim.kill()
             second = await start(server, DadV2(), **options)
             await version(second, 2)
             await trio.sleep(10)
@@ -124,11 +126,7 @@ async def test_a_start_that_was_sent_under_the_second_name_is_made_after_the_nod
 ) -> None:
     server = MemoryServer()
     with nothing_sent(monkeypatch):
-        async with killable() as start:
-            victim = await start(server, DadV1(), **options)
-            await victim.runtime.start(DadV1, "1", SECRET)
-            await trio.sleep(0.2)
-            victim.kill()
+        await begun_by_a_victim(server, options)
     async with killable() as start:
         second = await start(server, DadV2(), **options)  # sends the start under the new name
         await version(second, 2)

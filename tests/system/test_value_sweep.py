@@ -20,7 +20,7 @@ from sagakit.store.memory import MemoryKeyValue, MemoryStore, open_memory
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import Names
 
-from tests.system.members import killable, member
+from tests.system.members import Member, killable, member
 from tests.system.papers import ABOVE, Paper, Print, check_whole
 
 Clock = trio.testing.MockClock
@@ -47,11 +47,16 @@ def notes(server: MemoryServer) -> list[str]:
     return [entry.key for entry in server.bucket("SAGA_VALUES").entries(NOTE)]
 
 
+async def printed(one: Member) -> None:
+    """Have a saga with large values end, and be archived."""
+    await (await one.runtime.start(Print, "p", Paper(TEXT))).outcome()
+    await one.retired()
+
+
 async def test_values_go_once_the_archive_has_let_go_of_their_saga(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with member(server, Print(), claim_above=ABOVE) as one:
-        await (await one.runtime.start(Print, "p", Paper(TEXT))).outcome()
-        await one.retired()
+        await printed(one)
         await trio.sleep(SPARED + EVERY)
         check_whole(server)
         assert kept(server), "the archive names them, however old they are"
@@ -68,8 +73,7 @@ async def test_values_go_once_the_archive_has_let_go_of_their_saga(autojump_cloc
 async def test_values_of_a_live_saga_stay_and_those_of_an_earlier_life_of_its_id_go(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with member(server, Print(), claim_above=ABOVE) as one:
-        await (await one.runtime.start(Print, "p", Paper(TEXT))).outcome()
-        await one.retired()
+        await printed(one)
         await one.runtime.delete(Print, "p")
         await (await one.runtime.start(Print, "p", Paper(TEXT))).outcome()
         assert len(kept(server)) == 2
@@ -113,8 +117,7 @@ async def test_a_value_that_is_needed_again_is_spared_anew(autojump_clock: Clock
     """Records were lost, and somebody rebuilds them."""
     server = MemoryServer()
     async with member(server, Print(), claim_above=ABOVE) as one:
-        await (await one.runtime.start(Print, "p", Paper(TEXT))).outcome()
-        await one.retired()
+        await printed(one)
         archived = server.bucket("SAGA_ARCHIVE").read("Print.p")
         assert archived is not None
     async with open_memory(server, names=Names()) as store:
@@ -245,8 +248,7 @@ async def test_a_saga_that_moves_between_two_looks_of_a_sweep_is_not_missed(
 ) -> None:
     server = MemoryServer()
     async with member(server, Print(), claim_above=ABOVE) as one:
-        await (await one.runtime.start(Print, "p", Paper(TEXT))).outcome()
-        await one.retired()
+        await printed(one)
         archived = server.bucket("SAGA_ARCHIVE").read("Print.p")
         assert archived is not None
     async with open_memory(server, names=Names()) as store:

@@ -1,4 +1,4 @@
-"""LargeValues: references in a record to large values, which are stored beside the records (the pattern "claim check").
+"""Claims: references in a record to large values, which are stored beside the records (the pattern "claim check").
 
 A claim is JSON of one form: `{"$sagakit.claim":"{scope}.{sha256}","size":{bytes}}`. The scope is the run of the saga,
 or, for the input of a start that is on its way, an id of the sender's. The rules of sagas never look into a value, so
@@ -84,12 +84,18 @@ def filled(record: Record, values: Mapping[str, bytes]) -> Record:
         found = None if claim is None or claim.scope != record.run else values.get(claim.name)
         return value if found is None else msgspec.Raw(found)
 
-    return _changed(record, fill) if values else record
+    return claimed(record, fill) if values else record
 
 
-def claimed(record: Record, claim: Callable[[msgspec.Raw], msgspec.Raw]) -> Record:
-    """Return the record with each value as `claim` returns it: a claim, or the value itself."""
-    return _changed(record, claim)
+def claimed(record: Record, change: Callable[[msgspec.Raw], msgspec.Raw]) -> Record:
+    """Return the record with each value as `change` returns it: a claim, or the value itself."""
+    outcome = record.outcome
+    return structs.replace(
+        record,
+        input=change(record.input),
+        steps={name: structs.replace(log, result=change(log.result)) for name, log in record.steps.items()},
+        outcome=None if outcome is None else structs.replace(outcome, output=change(outcome.output)),
+    )
 
 
 def marked(record: Record) -> Record:
@@ -104,16 +110,6 @@ def _values(record: Record) -> Iterator[msgspec.Raw]:
         yield log.result
     if record.outcome is not None:
         yield record.outcome.output
-
-
-def _changed(record: Record, change: Callable[[msgspec.Raw], msgspec.Raw]) -> Record:
-    outcome = record.outcome
-    return structs.replace(
-        record,
-        input=change(record.input),
-        steps={name: structs.replace(log, result=change(log.result)) for name, log in record.steps.items()},
-        outcome=None if outcome is None else structs.replace(outcome, output=change(outcome.output)),
-    )
 
 
 def claims_in_events(events: Iterable[CloudEvent], run: str) -> Iterator[ValueClaim]:

@@ -133,7 +133,7 @@ class LargeValues:
         self._store = store
         self._limit: float = inf if above is None else min(above, input_limit(store.max_payload))
         self.on: bool = above is not None
-        """True if large values are claimed. LargeValues that there are already are filled in anyway."""
+        """True if large values are claimed. Claims that records have already are filled in anyway."""
         self._inputs = ByteBudget(INPUTS)
 
     def of_new(self, run: str) -> SagaValues | None:
