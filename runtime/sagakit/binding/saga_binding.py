@@ -209,13 +209,7 @@ class SagaBinding:
         """Return a result with its detail as it is to be kept."""
         if not isinstance(result, Compensating):
             return result
-        return msgspec.structs.replace(result, detail=self._kept_detail(result.detail))
-
-    def _kept_detail(self, detail: msgspec.Raw) -> msgspec.Raw:
-        try:
-            return self.payloads.kept(detail, *DETAIL)
-        except errors.Unwritable as error:  # it stays a refusal
-            return msgspec.Raw(msgspec.json.encode({"not_sealed": error.reason}))
+        return msgspec.structs.replace(result, detail=self.payloads.kept_or_why(result.detail, *DETAIL))
 
     async def invoke(
         self, call: Call, function: Function, environment: CallEnvironment, permit: CallPermit, args: tuple[Any, ...]
@@ -267,7 +261,7 @@ class SagaBinding:
                     node.result.decode(plain if len(memoryview(plain)) else b"null")
                 payload = self.payloads.kept(payload, saga, part)
             else:
-                payload = self._kept_detail(payload)
+                payload = self.payloads.kept_or_why(payload, *DETAIL)
         except errors.DoesNotFit as error:
             refused = f"the payload is not what {step} takes: {error.reason}"
         return msgspec.structs.replace(message, payload=payload, refused=refused)

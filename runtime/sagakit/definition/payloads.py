@@ -238,6 +238,13 @@ class Payloads:
             return data
         return msgspec.Raw(self.sealed(data, saga, part))
 
+    def kept_or_why(self, data: msgspec.Raw, saga: InSaga, part: str) -> msgspec.Raw:
+        """Return a value as `kept` does; if it cannot be sealed, JSON that says why. A refusal stays one without it."""
+        try:
+            return self.kept(data, saga, part)
+        except Unwritable as error:
+            return msgspec.Raw(_encoder.encode({"not_sealed": error.reason}))
+
     def digests(self, plain: bytes, saga: InSaga, part: str) -> Sequence[str]:
         """Return the digests under which plain JSON may be known at its place, the current one first."""
         found: list[str] = []

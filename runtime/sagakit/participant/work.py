@@ -21,7 +21,7 @@ from sagakit.engine import ReplyAnswer
 from sagakit.engine.keys import step_of
 from sagakit.engine.record import NOTHING
 from sagakit.engine.value_places import DETAIL, given_part, result_part
-from sagakit.errors import UnreadableValue, Unwritable
+from sagakit.errors import UnreadableValue
 from sagakit.messages.step_command import StepCommand
 from sagakit.naming import SagaKey
 from sagakit.participant.key_store import Busy, KeptReply, Keys
@@ -75,11 +75,8 @@ class _Work:
         return self._payloads.write(self._endpoint.result, result, self._saga, result_part(self._step))
 
     def detail(self, error: Reject) -> msgspec.Raw:
-        """Return the detail of a refusal as it is kept and sent. A refusal stays one without its detail."""
-        try:
-            return self._payloads.kept(msgspec.Raw(_encoder.encode(error.detail)), *DETAIL)
-        except Unwritable as fault:
-            return msgspec.Raw(_encoder.encode({"not_sealed": fault.reason}))
+        """Return the detail of a refusal as it is kept and sent."""
+        return self._payloads.kept_or_why(msgspec.Raw(_encoder.encode(error.detail)), *DETAIL)
 
     def call(self, transaction: Any) -> CommandContext:
         """Return the context of a handler that works within a transaction, or within None."""
