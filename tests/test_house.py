@@ -61,8 +61,8 @@ def test_no_class_has_the_name_of_another() -> None:
     found: defaultdict[str, list[str]] = defaultdict(list)
     for path in files():
         for name in definitions(path):
-            found[name].append(dotted(path))
-    assert {name: where for name, where in found.items() if len(where) > 1 and not name.startswith("_")} == {}
+            found[name.lstrip("_")].append(dotted(path))  # `_Intake` is read as Intake, too
+    assert {name: where for name, where in found.items() if len(where) > 1} == {}
 
 
 def test_no_module_has_the_name_of_another() -> None:

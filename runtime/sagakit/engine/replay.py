@@ -74,7 +74,7 @@ class EventData(msgspec.Struct, frozen=True, kw_only=True):
     names: dict[str, str | None] = {}
 
 
-class _Told(msgspec.Struct, frozen=True):
+class _EventEnvelope(msgspec.Struct, frozen=True):
     data: EventData
 
 
@@ -86,7 +86,7 @@ class Replayed(NamedTuple):
 
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(_Told)
+_decoder = msgspec.json.Decoder(_EventEnvelope)
 
 
 def data_of(payload: bytes) -> EventData | None:

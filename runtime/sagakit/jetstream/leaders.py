@@ -29,11 +29,11 @@ ANSWERS_WITHIN = 0.5
 """Seconds that the leader gets to answer one."""
 
 
-class _Got(msgspec.Struct):
+class _LeaderAnswer(msgspec.Struct):
     error: ApiError | None = None
 
 
-_got = msgspec.json.Decoder(_Got)
+_got = msgspec.json.Decoder(_LeaderAnswer)
 
 
 _READ = "$JS.API.STREAM.MSG.GET."

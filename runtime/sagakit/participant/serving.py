@@ -57,11 +57,11 @@ class _Slot:
         self.message: WireMessage | None = None
 
 
-class _Answer(msgspec.Struct):
+class _ApiAnswer(msgspec.Struct):
     error: ApiError | None = None
 
 
-_answer = msgspec.json.Decoder(_Answer)
+_answer = msgspec.json.Decoder(_ApiAnswer)
 
 
 def endpoints_of(participant: Service) -> Mapping[str, Registered]:
@@ -101,7 +101,7 @@ class Serving:
         self._time = ServerTime(wire, names)
         endpoints = endpoints_of(participant)
         self._intakes = [
-            _Intake(wire, names, f"{participant.service}.{name}", partial(self._handle, served), at_once)
+            _EndpointIntake(wire, names, f"{participant.service}.{name}", partial(self._handle, served), at_once)
             for name, served in endpoints.items()
         ]
         self._registration = Registration(wire, names, participant, endpoints, self._time)
@@ -213,7 +213,7 @@ class Serving:
         return True
 
 
-class _Intake:
+class _EndpointIntake:
     """Takes the commands of one endpoint from its durable consumer, which all processes of the service share."""
 
     def __init__(

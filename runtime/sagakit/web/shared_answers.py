@@ -39,7 +39,7 @@ def age_for(request: Request) -> int:
     return 0 if found is None else min(int(found[1]), OLDEST)
 
 
-class _Kept:
+class _SharedAnswer:
     """The last answer to one question, when it was asked for, and for how many seconds it serves at least."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class SharedAnswers:
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._kept: OrderedDict[object, _Kept] = OrderedDict()
+        self._kept: OrderedDict[object, _SharedAnswer] = OrderedDict()
 
     async def get(self, request: Request, age: int, make: Making) -> Response:
         """Return an answer to the renewal of a page that is at most `age` seconds old: a new one if there is none.
@@ -74,14 +74,14 @@ class SharedAnswers:
                 one.lasts = min(OLDEST, SHARE * (self._clock() - began))
             return made
 
-    def _of(self, request: Request) -> _Kept:
+    def _of(self, request: Request) -> _SharedAnswer:
         """Return the place of an answer. What differs between visitors is a part of the question."""
         scope, tag = request.scope, request.headers.get("if-none-match", "")
         question = (
             scope.get("root_path", ""), scope["path"], scope["query_string"], tag, scope["sagakit.visitor"],
             chosen_zone(request),
         )  # fmt: skip
-        one = self._kept.setdefault(question, _Kept())
+        one = self._kept.setdefault(question, _SharedAnswer())
         self._kept.move_to_end(question)
         while len(self._kept) > MOST:
             self._kept.popitem(last=False)
