@@ -58,12 +58,12 @@ async def why_it_stopped_writing(monitoring: int) -> str | None:
 
 
 def _is_final(found: _HealthzError) -> bool:
-    """Without permission to write the server turns JetStream off altogether."""
+    """Return True for an error that does not pass: a server that may not write turns JetStream off altogether."""
     return "write error" in found.error or (found.type == "JETSTREAM" and "not enabled" in found.error)
 
 
 async def _get(port: int, path: str) -> bytes:
-    """The body of a page of a server that closes the connection behind it."""
+    """Return the body of a page. The server closes the connection after it."""
     async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
         await stream.send_all(f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n".encode())
         answer = b"".join([piece async for piece in stream])

@@ -96,7 +96,8 @@ async def _make_layout(link: Link, names: Names, options: StreamOptions, level: 
     base = {"storage": options.storage, "num_replicas": replicas}
     await make_bucket(link, names.meta, bucket(description="sagakit: schema, shards, plans"))
     is_new = await _check_shards(link, names)
-    # a bucket that was lost begins anew far from all that it had: the write of an old owner must not match a revision
+    # A bucket in place of a lost one begins at a random sequence far above all that the lost one had. Otherwise the
+    # write of an owner that has not noticed the loss could match a revision of the new bucket by chance (P7).
     first = None if is_new else FAR + randbelow(FAR)
     for name in names.state:
         state = bucket(description="sagakit: live sagas", max_bytes=options.state_max_bytes)

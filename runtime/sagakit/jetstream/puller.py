@@ -1,6 +1,6 @@
 """The puller: a consumer of one stream, made for one look, read a page at a time, and removed again.
 
-It stands on a `Wire`, so it serves trio and asyncio programs. Each message is parsed once, and nothing is made of it
+It awaits a `Wire` only, so it serves trio and asyncio programs. Each message is parsed once, and nothing is made of it
 but what a look wants: see docs/decisions/0002-frames.md.
 """
 

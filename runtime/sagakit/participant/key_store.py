@@ -31,9 +31,9 @@ class Busy(Exception):
 
 
 DoWork: TypeAlias = Callable[[Any], Awaitable[KeptReply]]
-"""Does the work under a key. It gets the transaction that the keys are kept in; None where there is none."""
+"""A function that does the work under a key. It gets the transaction that has the keys; None where there is none."""
 UndoWork: TypeAlias = Callable[[Any, KeptReply | None], Awaitable[None]]
-"""Undoes what was done under a key: it gets the transaction, and what was kept, if anything was."""
+"""A function that undoes what was done under a key: it gets the transaction, and what was kept, if anything was."""
 
 
 class Keys(Protocol):

@@ -1,7 +1,7 @@
 """Keys in a KV bucket of JetStream: apart from the work, so that the handlers themselves must be idempotent.
 
-An entry says that a key is held by a process that works on it, or what is kept of it. A holder renews its entry. One
-that has ended in the middle loses the key when its time is over: whoever comes next works on it again.
+An entry names the process that works on a key, or has the reply that was kept. A process renews its entry while it
+works. If it dies, the entry expires, and the process that gets the command next does the work again.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ class _HeldKey:
     async def during(self, work: Callable[[], Awaitable[KeptReply]]) -> KeptReply:
         """Work, and keep the reply. After an exception the key is as it was before.
 
-        Raises Busy if the key was lost meanwhile: then the reply of whoever has it counts, and not this one.
+        Raises Busy if another process has taken the key meanwhile: the reply of that process counts.
         """
         done: list[KeptReply] = []
         failed: list[Exception] = []

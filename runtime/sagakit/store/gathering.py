@@ -102,7 +102,7 @@ class _GatheredWrite(Generic[T]):
 
 
 class Gathering(Generic[T]):
-    """The writes to one stream of one worker."""
+    """The writes of one worker to one stream."""
 
     def __init__(self, carrier: Carrier[T], pause: Pause) -> None:
         self._carrier = carrier

@@ -66,7 +66,7 @@ class ContractCase:
 
 
 def _made(make: Callable[[], Participant]) -> Participant:
-    """A fresh participant. Raises TypeError for what is none."""
+    """Return a fresh participant. Raises TypeError for anything else."""
     if not callable(make):
         raise TypeError(f"{make!r} is not called: give what makes a fresh participant for each clause, as its class")
     made = make()

@@ -42,7 +42,7 @@ class Folding:
         return self._answered(folded, hold=hold)
 
     def must_stay(self) -> bool:
-        """True while the saga may neither ask for a place nor be passivated: the worker leaves, or a suspect runs."""
+        """Return True if the saga may not ask for a place, nor be passivated: the worker leaves, or a suspect runs."""
         return self._environment.sagas.draining or not self._environment.gate.admits(self._ref)
 
     def _holds(self) -> bool:

@@ -199,21 +199,21 @@ class Journal:
         environment, self._value = self._environment, value
         if self._slot.values is not None:
             self._slot.values.saved()
-        self.stands(record, revision)
+        self.became_durable(record, revision)
         self._slot.seen_at = sent
         environment.tally.writes.add(environment.trio_time() - sent)
         if environment.room.limited:
             environment.room.stored(self._key)
         then(record)
 
-    def stands(self, record: Record, revision: int) -> None:
+    def became_durable(self, record: Record, revision: int) -> None:
         """Note that this record is durable at this revision."""
         self.record, self.revision = record, revision
         slot = self._slot
         slot.durable = Loaded(record, self.unknown)
         if record.status != slot.status:
             self._environment.sagas.census.moved(record.saga_type, slot.status, record.status)
-            self._environment.reports.stands(self._key, record)
+            self._environment.reports.tell_if_stuck(self._key, record)
             slot.status = record.status
 
     def confirm(self, loaded: Loaded, revision: int, then: Callable[[], None]) -> None:
@@ -262,7 +262,7 @@ class Journal:
     def _written_back(self, record: Record, value: bytes, then: Callable[[], None], revision: Result) -> None:
         assert isinstance(revision, int)
         self._value = value
-        self.stands(record, revision)
+        self.became_durable(record, revision)
         then()
 
     def _replace(self, operation: PersistenceMessage, then: Callable[[Result], None], error: Overwritten) -> None:

@@ -33,11 +33,11 @@ from sagakit.system.saga.saga_messages import RemoteNews, SagaMessage
 from sagakit.system.saga.slot import SagaSlot
 
 LOOK_AGAIN = 0.5
-"""Seconds between two looks for replies of which one is in the inbox already, on its way to this saga."""
+"""Seconds between two looks for replies while one of them is in the inbox, on its way to this saga."""
 
 
 class RemoteCalls:
-    """Sends commands and misses replies. Belongs to one incarnation of a saga's actor."""
+    """Sends commands, and finds out which replies are missing. Belongs to one incarnation of a saga's actor."""
 
     __slots__ = (
         "_ctx", "_environment", "_key", "_look_at", "_looking", "_on_the_way", "_plan", "_reminders", "_signs", "_slot",
