@@ -126,22 +126,6 @@ def test_no_docstring_hides_its_subject(tree: str) -> None:
 
 
 NOT_VERBS = {"A", "An", "The", "And", "In", "Of", "On", "For", "No", "Another", "All", "Each", "This", "True"}
-    "A",
-    "An",
-    "The",
-    "And",
-    "In",
-    "Of",
-    "On",
-    "For",
-    "No",
-    "Another",
-    "All",
-    "Each",
-    "This",
-    "True",
-    "Without",
-}
 """Words with which no sentence begins that says what a function does."""
 SPOKEN = ("testing/contract.py", "testing/plugin.py", "cli/")
 """Modules whose functions' docstrings are shown to users: clauses of a contract, fixtures of pytest, commands."""
