@@ -120,7 +120,7 @@ class Starts:
             create = self._creator(binding, address, run, kept, "" if values is None else digest(value), context, terms)
             origin = Fresh(create, not_after, values)
             try:
-                with await self._room.claim(key, len(memoryview(kept)), child=context.parent is not None):
+                with await self._room.reserve(key, len(memoryview(kept)), child=context.parent is not None):
                     begun = await self._sagas.begin(key, binding, origin, in_line=in_line)
                 if begun is not None:
                     return Begun(address, None)

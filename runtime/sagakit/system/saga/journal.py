@@ -36,7 +36,7 @@ from sagakit.errors import Fenced, NewerSchema, Overwritten, SagakitError, Store
 from sagakit.store.ports import Entry
 from sagakit.system.environment import Environment
 from sagakit.system.io.operations import Confirm, Load, OnSettled, PersistenceMessage, Put, Retire
-from sagakit.system.kept_records import KeptRecord
+from sagakit.system.record_cache import CachedRecord
 from sagakit.system.saga.saga_messages import SagaMessage, Settled
 from sagakit.system.saga.slot import SagaSlot
 
@@ -75,7 +75,7 @@ class Journal:
     # ----------------------------------------------------------------- read
 
     def load(
-        self, found: Callable[[Loaded, int], None], gone: Callable[[bool], None], kept: KeptRecord | None = None
+        self, found: Callable[[Loaded, int], None], gone: Callable[[bool], None], kept: CachedRecord | None = None
     ) -> None:
         """Read this worker's own record, unless it has been `kept`; call `found` with it and its revision.
 
@@ -89,11 +89,11 @@ class Journal:
             self.operation, self._then = load, partial(self._loaded, found, gone, kept.seen_at)
             load.done(kept.entry)
 
-    def kept(self) -> KeptRecord | None:
+    def kept(self) -> CachedRecord | None:
         """Return the stored record, to be kept for the next incarnation; None if it is not known as it is stored."""
         if not self._value:
             return None
-        return KeptRecord(Entry(self._key, self._value, self.revision), self._slot.seen_at, self.record.run)
+        return CachedRecord(Entry(self._key, self._value, self.revision), self._slot.seen_at, self.record.run)
 
     def _loaded(
         self, found: Callable[[Loaded, int], None], gone: Callable[[bool], None], at: float, entry: Result
