@@ -77,7 +77,7 @@ class Observer:
             renewal = None if lease is None else lease.renewal
             if self._dead.get(worker_id, -1) == renewal:  # -1 is not a renewal number, and differs from None
                 return "dead"
-            self._dead.pop(worker_id, None)  # it has renewed its lease: it lives after all, and is judged anew
+            self._dead.pop(worker_id, None)  # it has renewed its lease: it lives after all, and is judged again
             self._note_busy(worker_id, lease)
             verdict = await self._judge(worker_id, lease, 0 if entry is None else entry.revision)
         except StoreError:

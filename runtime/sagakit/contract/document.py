@@ -62,7 +62,7 @@ def _version(saga: SagaClass) -> str:
 
 
 def _kept(saga: SagaClass, classes: Classes) -> dict[str, Any]:
-    """Return what running sagas depend on: the plan, and the schemas of what their records keep."""
+    """Return the part of a contract that running sagas depend on: the plan, and the schemas of their records."""
     definition = compiled(saga)
     return {
         "type": definition.plan.saga_type,

@@ -141,7 +141,7 @@ class StreamInbox:
                             yield stray
 
     def backlog(self) -> dict[tuple[str, Source], int]:
-        """Return what the consumers were owed when they were last asked."""
+        """Return the backlog of the consumers at the last look."""
         return self._backlog
 
     async def dead_commands(self) -> dict[str, int]:

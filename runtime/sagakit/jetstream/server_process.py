@@ -30,7 +30,7 @@ STOP_TIMEOUT = 5.0
 POLL = 0.05
 """Seconds between looks whether the child still runs."""
 SIDE_BY_SIDE = 8
-"""Threads of a server that fsyncs that are to wait for the disk at once, at least."""
+"""Fewest threads that may wait for the disk at once in a server that fsyncs."""
 STORE = "js"
 """The folder in which a server stores, below its own."""
 PR_SET_PDEATHSIG = 1

@@ -56,7 +56,7 @@ class Keys(Protocol):
         ...
 
     async def look(self, key: str) -> KeptReply | None:
-        """Return what is kept of a key. Raises Busy."""
+        """Return the reply that is kept under a key; None if none is. Raises Busy."""
         ...
 
 
@@ -95,7 +95,7 @@ class MemoryKeys:
         self._kept[key] = GONE
 
     async def look(self, key: str) -> KeptReply | None:
-        """Return what is kept of a key."""
+        """Return the reply that is kept under a key; None if none is."""
         self._check_free(key)
         return self._kept.get(key)
 

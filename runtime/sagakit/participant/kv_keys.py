@@ -149,7 +149,7 @@ class _BucketKeys:
         await hold.during(burnt)
 
     async def look(self, key: str) -> KeptReply | None:
-        """Return what is kept of a key. Raises Busy."""
+        """Return the reply that is kept under a key; None if none is. Raises Busy."""
         return (await self._look(key))[0]
 
     async def _look(self, key: str) -> tuple[KeptReply | None, int]:

@@ -91,7 +91,7 @@ class SagaValues:
         return filled(record, self.values) if self.values else record
 
     def to_save(self) -> tuple[tuple[ValueClaim, bytes], ...]:
-        """Return what the write of the record that follows has to store first."""
+        """Return the values that have to be stored before the next write of the record."""
         if not self._unsaved:
             self._under_way = ()
             return ()

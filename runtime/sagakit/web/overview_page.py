@@ -95,7 +95,7 @@ async def _each(calls: Sequence[Callable[[], Awaitable[None]]]) -> None:
 
 
 async def _all_of(client: Client, *calls: Callable[[], Awaitable[Any]]) -> Sequence[Any]:
-    """Return what coroutine functions return that run at the same time. Raises what one of them raises."""
+    """Run coroutine functions at the same time, and return their results. Raises what one of them raises."""
     found: dict[int, Any] = {}
 
     async def take(number: int, call: Callable[[], Awaitable[Any]]) -> None:

@@ -54,7 +54,7 @@ class WireEvent(Protocol):
 
 
 class Wire(Protocol):
-    """A connection to NATS that is made anew when it is lost."""
+    """A connection to NATS that is made again when it is lost."""
 
     @property
     def connected(self) -> bool:

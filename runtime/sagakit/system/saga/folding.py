@@ -18,7 +18,7 @@ QuestionAnswer: TypeAlias = Decided | Prepared | OutputMade
 
 
 class Folding:
-    """Belongs to one incarnation of a saga's actor."""
+    """Folds input events into the record. Belongs to one incarnation of a saga's actor."""
 
     __slots__ = ("_binding", "_environment", "_key", "_plan", "_ref", "_slot")
 

@@ -298,7 +298,7 @@ class Journal:
             self._environment.persistence.tell_nowait(_alone(self.operation))
 
     def _done(self) -> OnSettled:
-        """Return what tells the next operation's result to the saga's actor, with its number."""
+        """Return a callback that tells the saga's actor the result of the next operation, with its number."""
         self._slot.operations = number = self._slot.operations + 1
         return partial(_settled, self._ref, number)
 

@@ -85,7 +85,7 @@ class RemoteCalls:
         self._signs.mind(self._key, record.run, minded, seen_at=self._slot.seen_at)
 
     def heard(self, news: RemoteNews) -> Sequence[InputEvent]:
-        """Return what news means for the record. Look again for the replies that are in the inbox already."""
+        """Return the input events that news leads to. Look again for the replies that are in the inbox already."""
         if news.sent is not None:
             self._on_the_way -= 1
             return [news.sent]

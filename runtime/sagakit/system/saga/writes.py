@@ -95,7 +95,7 @@ class Writes:
     # ---------------------------------------------------------------- write
 
     def gather(self) -> list[InputEvent]:
-        """Return what has come in, with what was held back before it."""
+        """Return the events that have come in, after those that were held back before."""
         if self._phase.now == "held back":
             self._take_up(self._held_back)
             self._held_back = NOTHING
