@@ -101,7 +101,9 @@ def _encoded(value: object, what: str) -> bytes:
     try:
         return _encoder.encode(value)
     except UnicodeEncodeError as error:
-        raise InvalidInput(f"{what} holds {error.object[error.start : error.start + 20]!r}: no Unicode text") from None
+        raise InvalidInput(
+            f"{what} holds {error.object[error.start : error.start + 20]!r}, which is not Unicode text"
+        ) from None
     except BaseException as error:  # a value of the caller's class may raise anything
         if is_interrupt(error):
             raise

@@ -214,11 +214,11 @@ def _check_same(
     """Raise AlreadyStarted if a start is in conflict with the one that is known, by another message."""
     if id_conflict == "error":
         raise AlreadyStarted(
-            f'{key} was started before: use another id, get() the one there is, or say id_conflict="return"'
+            f'{key} was started before: use another id, get() the saga that exists, or say id_conflict="return"'
         )
     if not _is_input_of(binding, known, value, place):
         raise AlreadyStarted(
-            f"{key} was started before with a different input: use another id, or get() the one there is"
+            f"{key} was started before with a different input: use another id, or get() the saga that exists"
         )
 
 
