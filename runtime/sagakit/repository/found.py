@@ -37,7 +37,8 @@ class FoundRecords:
     """The records that fit, one for each key. Most values are looked at, and only a few decoded."""
 
     def __init__(self, wanted: Wanted) -> None:
-        self._wanted = wanted
+        self._may_fit = wanted.may_fit
+        self._fits = wanted.predicate()
         self._skipped = frozenset(STATUSES) - wanted.statuses if wanted.statuses is not None else frozenset[str]()
         self.records: dict[str, Record] = {}
         """The records, in the order in which they came."""
@@ -60,14 +61,14 @@ class FoundRecords:
         if key in self.records and value.at < self._written[key].at:
             return
         self.records.pop(key, None)
-        if self._is_of_no_use(value):
+        if not self._may_fit(key) or self._is_of_no_use(value):
             return
         try:
             found = decode_known(key, value.value)
         except Undecodable as error:
             self._unreadable.setdefault(key, UnreadableRecord(key, error.found))
             return
-        if isinstance(found, PersistedSagaState) and self._wanted.fits(found):
+        if isinstance(found, PersistedSagaState) and self._fits(found):
             self.records[key] = found
             self._written[key] = _Written(value.at, value.sequence)
 
