@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
 
 SHOWN = 100
 """Sagas of a job that its page names, and jobs that the list has."""
+MEANS: Mapping[str, str] = {
+    "accepted": "the verb has its effect",
+    "waiting": "it takes effect once what is under way or in doubt has ended",
+    "already": "the same was asked before",
+    "too late": "the saga is past the pivot",
+    "ended": "the saga is over",
+}
+"""The meanings of verdicts, where they have no reason of their own for each saga or are frequent."""
 JOB_ID = re.compile(r"[0-9a-z-]{1,40}")
 
 
@@ -54,6 +63,7 @@ async def show_job(request: Request, client: Client) -> Response:
     verdicts = Counter(item.verdict or "no verdict yet" for item in items)
     return page(
         request, "job", page="Jobs", now=await client.now(), job=job, created=moment_of(job.created),
+        ended=moment_of(job.ended), means=MEANS,
         verdicts=verdicts.most_common(), items=[(SagaKey.parse(item.key), item) for item in items[:SHOWN]],
         left=len(items) - job.done, refresh=2 if job.ended is None else 0, why_not=_why_not(request, job),
         holder=None if job.ended else await jobs.holder(job.id), token=form_token(request),
