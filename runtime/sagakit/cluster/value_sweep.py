@@ -54,11 +54,9 @@ class ValueSweeper(Actor[None]):
         self._worker_id = worker_id
         self._ration = Ration(_log, lines=1, now=trio.current_time)
 
-    async def run(self, ctx: ActorContext[None]) -> None:
-        """Run until stopped."""
+    async def started(self, ctx: ActorContext[None]) -> None:
+        """Sweep from now on."""
         ctx.nursery.start_soon(self._sweep_again_and_again)
-        while True:
-            await ctx.receive()
 
     async def _sweep_again_and_again(self) -> None:
         while True:
