@@ -14,6 +14,7 @@ import msgspec
 import trio
 
 from sagakit.definition import Plan, Reject, Retry, Saga, compiled
+from sagakit.definition.payloads import Payloads
 from sagakit.engine import Record, ReplyAnswer
 from sagakit.engine.table import OUT
 from sagakit.errors import DefinitionError, UnreadableValue
@@ -66,6 +67,7 @@ class Participants:
         trace: Trace,
         server: MemoryServer,
         judge: RemoteJudge,
+        payloads: Payloads,
     ) -> None:
         self._definition = compiled(type(saga))
         self._plan: Plan = self._definition.plan
@@ -78,6 +80,7 @@ class Participants:
         self._trace = trace
         self._server = server
         self._judge = judge
+        self._payloads = payloads
         self._keys: dict[str, MemoryKeys] = {}
         self._count: Counter[tuple[str, str]] = Counter()
         self._held: list[_Held] = []
@@ -200,7 +203,7 @@ class Participants:
     async def _reply_to(
         self, endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: MemoryKeys
     ) -> CommandReply:
-        return await reply_to(endpoint, _saga_of(command), command, keys, 0.0)
+        return await reply_to(endpoint, _saga_of(command), command, keys, 0.0, self._payloads)
 
     def _misfit(self, step: str) -> msgspec.Raw:
         """Return a result that cannot be read; if the type of the result accepts anything, one that can."""
