@@ -133,7 +133,7 @@ class RebuiltLine(msgspec.Struct, frozen=True, kw_only=True):
     """A saga of `sagakit store rebuild`, and what has become of it.
 
     `result` is `there`, `stuck`, `archived`, `ended`, `expired`, `later` or `not rebuilt`; `why` is the reason of the
-    last one. With `dry_run` nothing was written.
+    last one, or the cancel that a stuck one takes up as soon as it goes on. With `dry_run` nothing was written.
     """
 
     key: str
