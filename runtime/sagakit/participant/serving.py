@@ -155,7 +155,7 @@ class Serving:
         began = self._wire.now()
         seal = partial(self._payloads.kept, saga=key, part=progress_part(step_of(command.key)))
         with self._span(message, command) as span, self._showing(WorkSigns(command, began, seal)) as signs:
-            reply = await reply_to(served.endpoint, command, self._keys, now, self._payloads, signs)
+            reply = await reply_to(served.endpoint, key, command, self._keys, now, self._payloads, signs)
             served.stats.count(self._wire.now() - began, error=reply.reason if reply.answer == "unknown" else "")
             if span is not None:
                 span.answered(reply.answer, reply.reason or reply.code or "")

@@ -49,12 +49,12 @@ class _CommandWork:
     def __init__(
         self,
         endpoint: ServiceEndpoint[Any, Any],
+        saga: SagaKey,
         command: StepCommand,
         payloads: Payloads,
         signs: WorkSigns | None,
     ) -> None:
-        saga_type, _, rest = command.key.partition("/")
-        self._saga = SagaKey(saga_type, rest.partition(f"/{command.run}/")[0])
+        self._saga = saga
         self._step = step_of(command.key)
         self._endpoint = endpoint
         self._command = command
@@ -94,16 +94,17 @@ class _CommandWork:
 
 async def reply_to(
     endpoint: ServiceEndpoint[Any, Any],
+    saga: SagaKey,
     command: StepCommand,
     keys: Keys,
     now: float,
     payloads: Payloads = PLAIN_PAYLOADS,
     signs: WorkSigns | None = None,
 ) -> CommandReply:
-    """Work on a command, and return the reply. Only errors that concern the whole program are raised."""
+    """Work on a command of a saga, and return the reply. Only errors that concern the whole program are raised."""
     if keys.horizon is not None and command.key_since < now - keys.horizon:
         return reply_of(command, "unknown", reason="expired: the key is older than the keys that are kept")
-    work = _CommandWork(endpoint, command, payloads, signs)
+    work = _CommandWork(endpoint, saga, command, payloads, signs)
     try:
         match command.kind:
             case "do":
