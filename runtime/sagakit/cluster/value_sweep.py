@@ -35,17 +35,17 @@ SPARED = 7 * 86400.0
 EVERY = 3600.0
 """Seconds between two sweeps of the whole fleet, at the least."""
 PAUSE = 0.05
-"""Seconds between two values: a sweep is no burst of work for the server."""
+"""Seconds between two values: a sweep is not a burst of work for the server."""
 TURN = "sweep"
-"""The key under which the worker is written down that has swept last."""
+"""The key that has the id of the worker that has swept last."""
 NOTE = "unneeded"
-"""The beginning of the key of a note, before the key of the value without the number of a part."""
+"""The first word of a note's key. The key of the value follows, without the number of a part."""
 
 _NUMBER = re.compile("0|[1-9][0-9]{0,5}")
 
 
 class ValueSweeper(Actor[None]):
-    """Sweeps again and again, in turn with the other workers."""
+    """Sweeps about once in EVERY seconds, in turn with the other workers."""
 
     tasks = True
 
@@ -71,9 +71,9 @@ class ValueSweeper(Actor[None]):
 
 
 async def take_turn(store: Store, worker_id: str) -> bool:
-    """Return True if this worker is to sweep now: nobody else has begun within the last EVERY seconds.
+    """Return True if this worker sweeps now: no worker has begun a sweep within the last EVERY seconds.
 
-    In full storage nothing can be written, and each worker sweeps.
+    In full storage no worker can write that it has begun, so each one sweeps.
     """
     last = await store.reading.values.get(TURN)
     if last is not None and last.at > store.clock.now() - EVERY:
@@ -91,7 +91,7 @@ async def take_turn(store: Store, worker_id: str) -> bool:
 
 
 async def sweep(store: Store) -> int:
-    """Remove the values that nothing has named for long, and return how many there were. Raises StoreError."""
+    """Remove the values that nothing has named for SPARED seconds. Return their number. Raises StoreError."""
     removed = 0
     notes = {key.partition(".")[2] for key in await _keys(store, NOTE)}
     for place in ("saga", "start"):
@@ -116,7 +116,7 @@ async def _keys(store: Store, place: str) -> Sequence[str]:
 
 
 def _is_value(key: str) -> bool:
-    """Return True if a key has the form of a value's: a client may have written any key below `start`."""
+    """Return True if a key has the form of a value's key. Clients may write any key below `start`."""
     words = key.split(".")
     if len(words) != 5:
         return False
@@ -128,14 +128,14 @@ def _is_value(key: str) -> bool:
 
 
 async def _judge(store: Store, value: str, numbers: Sequence[int], *, noted: bool) -> bool:
-    """Remove a value if nothing has named it for long, and return True if so; keep its note up to date."""
+    """Remove a value that nothing has named for SPARED seconds, and return True if so. Keep its note up to date."""
     note = f"{NOTE}.{value}"
     if await _is_needed(store, value):
         if noted:
             await store.values.purge(note)
         return False
     if not noted:
-        with suppress(Conflict, StoreFull):  # in full storage those go that were noted before
+        with suppress(Conflict, StoreFull):  # in full storage no note can be made; values with a note can still go
             await store.values.create(note, b"1")
         return False
     since, keys = await store.reading.values.get(note), [f"{value}.{number}" for number in numbers]
@@ -144,7 +144,9 @@ async def _judge(store: Store, value: str, numbers: Sequence[int], *, noted: boo
     parts = await _parts(store, keys)
     if any(part.at > store.clock.now() - SPARED for part in parts) or await _is_needed(store, value):
         return False
-    for part in parts:  # the first part first: without it there is no value. What is written meanwhile stays
+    # The first part goes first: without it there is no value, so a sweep that is cut off leaves no half of one. Each
+    # part goes only at the revision that was read: one that was written since belongs to a new write, and stays.
+    for part in parts:
         await store.values.purge(part.key, revision=part.sequence)
     await store.values.purge(note, revision=since.sequence)
     return bool(parts)

@@ -107,7 +107,7 @@ def _tree(text: str) -> Any:
 
 def _fail(text: str, column: int, found: str, expected: set[str]) -> NoReturn:
     words = dict.fromkeys(_EXPECTED.get(name, name) for name in sorted(expected))
-    raise InvalidFilter(text, column, f"{found}; here may stand {' or '.join(words)}") from None
+    raise InvalidFilter(text, column, f"{found}; expected {' or '.join(words)}") from None
 
 
 @cache

@@ -90,7 +90,7 @@ class Pause:
                 over()
 
 
-class _Write(Generic[T]):
+class _GatheredWrite(Generic[T]):
     __slots__ = ("alone", "done", "order", "size", "write")
 
     def __init__(self, order: str, write: T, size: int, done: Done, alone: bool) -> None:
@@ -102,7 +102,7 @@ class _Write(Generic[T]):
 
 
 class Gathering(Generic[T]):
-    """The writes to one stream of one worker."""
+    """The writes of one worker to one stream."""
 
     def __init__(self, carrier: Carrier[T], pause: Pause) -> None:
         self._carrier = carrier
@@ -110,7 +110,7 @@ class Gathering(Generic[T]):
         self._enter: float = ENTER
         self._singles = 0
         """Single writes without an answer."""
-        self._waiting: list[_Write[T]] = []
+        self._waiting: list[_GatheredWrite[T]] = []
         self._held: Counter[str] = Counter()
         """The order keys of the writes that wait, and of those in the batch under way."""
         self._under_way = False
@@ -121,7 +121,7 @@ class Gathering(Generic[T]):
     def submit(self, order: str, write: T, size: int, done: Done, *, alone: bool) -> None:
         """Take a write of so many bytes. Writes of one `order` reach the server in the order in which they came."""
         alone = alone or size > LARGE
-        one = _Write(order, write, size, done, alone)
+        one = _GatheredWrite(order, write, size, done, alone)
         if order not in self._held and (alone or not self._gathers()):
             self._send(one)
             return
@@ -135,7 +135,7 @@ class Gathering(Generic[T]):
 
     # ------------------------------------------------------------------ singly
 
-    def _send(self, one: _Write[T]) -> None:
+    def _send(self, one: _GatheredWrite[T]) -> None:
         self._singles += 1
         self._carrier.send_single(one.write, partial(self._answered, one.done))
 
@@ -160,10 +160,10 @@ class Gathering(Generic[T]):
             self._release(one)
             self._send(one)
 
-    def _chosen(self) -> list[_Write[T]]:
+    def _chosen(self) -> list[_GatheredWrite[T]]:
         """Take from the queue the writes of the next batch, and send those that go alone."""
-        members: list[_Write[T]] = []
-        later: list[_Write[T]] = []
+        members: list[_GatheredWrite[T]] = []
+        later: list[_GatheredWrite[T]] = []
         seen: set[str] = set()
         room = MOST_BYTES
         for one in self._waiting:
@@ -179,7 +179,7 @@ class Gathering(Generic[T]):
         self._waiting = later
         return members
 
-    def _batch_ended(self, members: Sequence[_Write[T]], result: int | BatchRefused | StoreError) -> None:
+    def _batch_ended(self, members: Sequence[_GatheredWrite[T]], result: int | BatchRefused | StoreError) -> None:
         self._under_way, self._pausing = False, True
         self._pause.ask(self._pause_over)
         for one in members:
@@ -208,7 +208,7 @@ class Gathering(Generic[T]):
         if self._pausing:
             self._flush()
 
-    def _release(self, one: _Write[T]) -> None:
+    def _release(self, one: _GatheredWrite[T]) -> None:
         self._held[one.order] -= 1
         if not self._held[one.order]:
             del self._held[one.order]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sagakit.client.description import Description, StepView
@@ -12,6 +12,13 @@ from sagakit.web.drawn_nodes import ENDED
 
 ITEMS, REASONS = 100, 20
 """Items of an each, and reasons, that a page shows."""
+
+AWAITED: Mapping[str, str] = {
+    "signal": "waits for its signal",
+    "timer": "waits for its time",
+    "child": "waits for its child",
+}
+"""The words for a node that waits, by its kind."""
 
 
 def shown_event(event: CloudEvent) -> dict[str, Any]:
@@ -50,6 +57,5 @@ def reasons_of(saga: Description) -> list[tuple[str, bool]]:
         elif step.state in ("sent", "check_sent", "undo_sent"):
             found.append((f"{step.name} waits for the reply of another service.", False))
         elif step.state == "awaiting":
-            what = {"signal": "waits for its signal", "timer": "waits for its time", "child": "waits for its child"}
-            found.append((f"{step.name} {what.get(step.kind, 'waits')}.", False))
+            found.append((f"{step.name} {AWAITED.get(step.kind, 'waits')}.", False))
     return found if len(found) <= REASONS else [*found[:REASONS], (f"And {len(found) - REASONS:,} more.", False)]
