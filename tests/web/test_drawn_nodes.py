@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import get_args
 
+import msgspec
 import pytest
+from msgspec import structs
 from sagakit.client.description import StepView
+from sagakit.client.script import waits
 from sagakit.definition import compiled
+from sagakit.definition.plan import Kind, NodePlan, Plan
+from sagakit.engine import create
+from sagakit.engine.migration import _BEGUN_KINDS
+from sagakit.engine.record import StepLog
+from sagakit.web import drawn_nodes, saga_view
 from sagakit.web.drawn_nodes import drawn_definition, drawn_saga, note_of
 
 from tests.client.faces import Buy
@@ -34,6 +43,16 @@ def test_a_definition_says_of_each_node_what_it_is() -> None:
         "approved": ("", "signal, may be skipped"),
         "charge": ("", "step, pivot"),
     }
+
+
+def test_each_kind_of_node_that_waits_has_words_for_it_in_each_view() -> None:
+    kinds = _BEGUN_KINDS["awaiting"]
+    assert set(drawn_nodes.AWAITED) == set(saga_view.AWAITED) == set(kinds)
+    record = create(Plan(saga_type="T", nodes=()), saga_id="1", run="r", input=msgspec.Raw(b"1"), owner="w", now=0.0)
+    record = structs.replace(record, steps={"one": StepLog(state="awaiting", due=1.0)})
+    for kind in get_args(Kind):
+        plan = Plan(saga_type="T", nodes=(NodePlan(name="one", kind=kind),))
+        assert bool([*waits(record, plan)]) == (kind in kinds), kind
 
 
 def test_without_a_plan_nothing_is_drawn() -> None:

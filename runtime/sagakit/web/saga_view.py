@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
@@ -14,6 +14,13 @@ from sagakit.web.time_zones import clock
 
 ITEMS, REASONS = 100, 20
 """Items of an each, and reasons, that a page shows."""
+
+AWAITED: Mapping[str, str] = {
+    "signal": "waits for its signal",
+    "timer": "waits for its time",
+    "child": "waits for its child",
+}
+"""The words for a node that waits, by its kind."""
 
 
 def shown_event(event: CloudEvent) -> dict[str, Any]:
@@ -55,8 +62,7 @@ def reasons_of(saga: Description, zone: tzinfo = UTC) -> list[tuple[str, bool]]:
             text = f"{step.name} waits for the reply of another service{_until(step.until, zone)}{lives}."
             found.append((text, False))
         elif step.state == "awaiting":
-            what = {"signal": "waits for its signal", "timer": "waits for its time", "child": "waits for its child"}
-            found.append((f"{step.name} {what.get(step.kind, 'waits')}{_until(step.due, zone)}.", False))
+            found.append((f"{step.name} {AWAITED.get(step.kind, 'waits')}{_until(step.due, zone)}.", False))
     return found if len(found) <= REASONS else [*found[:REASONS], (f"And {len(found) - REASONS:,} more.", False)]
 
 
