@@ -39,8 +39,9 @@ from sagakit.store.ports import Wire, WireEvent, WireMessage
 from typer.testing import CliRunner
 
 from tests.cli.processes import SAGAKIT
+from tests.participant.faults import NoDedup, NoTombstone
 from tests.participant.shop import Buy, Order
-from tests.participant.test_clauses import NoDedup, NoTombstone, by_verdict
+from tests.participant.test_clauses import by_verdict
 from tests.servers import Server
 
 BOUND = 120

@@ -1,4 +1,4 @@
-"""The commands for the store as a whole: store verify, store rebuild."""
+"""The commands for the store as a whole: store verify, store rebuild, store sweep."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sagakit.cli.exits import CommandExit, UsageError
 from sagakit.cli.printing import Columns, note, print_lines
 from sagakit.cli.session import Look, Session, Work, in_session
 from sagakit.cli.standard_input import is_terminal
-from sagakit.client.json_shapes import DifferenceLine, RebuiltLine
+from sagakit.client.json_shapes import DifferenceLine, RebuiltLine, SweptLine
 from sagakit.repository.grammar import time_of
 from sagakit.system.config import Config
 
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 commands: typer.Typer = typer.Typer(rich_markup_mode=None)
 store: typer.Typer = typer.Typer(
-    rich_markup_mode=None, no_args_is_help=True, help="Compare records with events, and rebuild what was lost."
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Compare records with events, rebuild what was lost, and remove what nothing needs.",
 )
 commands.add_typer(store, name="store")
 
@@ -90,6 +92,23 @@ def rebuild(
     session.run(prepared)
 
 
+@store.command()
+@in_session()
+def sweep(
+    session: Session,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; print what would be removed.")] = False,
+) -> None:
+    """Look for large values that nothing needs, and remove those that have been so for seven days, as workers do."""
+
+    async def work(access: PlainAccess) -> int:
+        found = await access.sweep(dry_run=dry_run)
+        line = SweptLine(needed=found.needed, unneeded=found.unneeded, removed=found.removed, dry_run=dry_run)
+        print_lines([line], SWEPT_COLUMNS, session.output)
+        return 0
+
+    session.run(lambda: work)
+
+
 def _summary(found: Sequence[RebuiltSaga]) -> str:
     numbers = Counter(one.result for one in found)
     told = ", ".join(f"{number:,} {result}" for result, number in sorted(numbers.items()))
@@ -109,4 +128,9 @@ REBUILT_COLUMNS: Columns = {
     "saga": lambda line: line.key,
     "result": lambda line: line.result,
     "why": lambda line: line.why or "",
+}
+SWEPT_COLUMNS: Columns = {
+    "needed": lambda line: f"{line.needed:,}",
+    "unneeded": lambda line: f"{line.unneeded:,}",
+    "removed": lambda line: f"{line.removed:,}",
 }

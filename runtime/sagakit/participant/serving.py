@@ -1,7 +1,7 @@
 """Serving: takes the commands of a participant's endpoints, has them worked on, and answers them.
 
 A command is acknowledged once its reply is durable. Until then it comes again, here or in another process, and is
-known by its key. It stands on a `Wire`, so it serves trio and asyncio programs alike.
+known by its key. Everything here awaits a `Wire` only, so it serves trio and asyncio programs alike.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from sagakit.tracing import CommandTracing, HandledCommand
 _log = getLogger("sagakit.participant")
 
 ACK_WAIT = 30.0
-"""Seconds after which a command comes again whose handler has not been seen alive. Handlers that run are."""
+"""Seconds after which the server delivers a command again, unless its handler has shown that it lives, as it does."""
 EXPIRES = 5.0
 """Seconds that the server keeps a request for commands."""
 SILENCE = 7.0
@@ -59,11 +59,11 @@ class _Slot:
         self.message: WireMessage | None = None
 
 
-class _Answer(msgspec.Struct):
+class _ApiAnswer(msgspec.Struct):
     error: ApiError | None = None
 
 
-_answer = msgspec.json.Decoder(_Answer)
+_answer = msgspec.json.Decoder(_ApiAnswer)
 
 
 def endpoints_of(participant: Service) -> Mapping[str, Registered]:
@@ -103,7 +103,7 @@ class Serving:
         self._time = ServerTime(wire, names)
         endpoints = endpoints_of(participant)
         self._intakes = [
-            _Intake(wire, names, f"{participant.service}.{name}", partial(self._handle, served), at_once)
+            _EndpointIntake(wire, names, f"{participant.service}.{name}", partial(self._handle, served), at_once)
             for name, served in endpoints.items()
         ]
         self._registration = Registration(wire, names, participant, endpoints, self._time)
@@ -117,7 +117,7 @@ class Serving:
         await self._wire.together(*(intake.run for intake in self._intakes), self._show_signs, *shown)
 
     def stop(self) -> None:
-        """Take no more commands. What has come and is not begun goes to other processes at once."""
+        """Take no more commands. Commands that have come and are not begun go to other processes at once."""
         self._stopped.set()
         for intake in self._intakes:
             intake.stop()
@@ -155,7 +155,7 @@ class Serving:
         began = self._wire.now()
         seal = partial(self._payloads.kept, saga=key, part=progress_part(step_of(command.key)))
         with self._span(message, command) as span, self._showing(WorkSigns(command, began, seal)) as signs:
-            reply = await reply_to(served.endpoint, command, self._keys, now, self._payloads, signs)
+            reply = await reply_to(served.endpoint, key, command, self._keys, now, self._payloads, signs)
             served.stats.count(self._wire.now() - began, error=reply.reason if reply.answer == "unknown" else "")
             if span is not None:
                 span.answered(reply.answer, reply.reason or reply.code or "")
@@ -238,7 +238,7 @@ def _later(subject: str, error: StoreError) -> bool:
     return False
 
 
-class _Intake:
+class _EndpointIntake:
     """Takes the commands of one endpoint from its durable consumer, which all processes of the service share."""
 
     def __init__(
@@ -284,7 +284,7 @@ class _Intake:
             self._idle.popleft().filled.set()
 
     async def _make(self) -> None:
-        """Make the consumer, or see that there is one like it. Raises BadBucket, StoreError."""
+        """Make the consumer, or check that the existing one is the same. Raises BadBucket, StoreError."""
         config = {
             "durable_name": self._name,
             "ack_policy": "explicit",
@@ -356,7 +356,7 @@ class _Intake:
             self._come.append(message)
 
     async def _mind(self) -> None:
-        """Show that handlers live, and ask anew when the server has fallen silent."""
+        """Show that handlers live, and ask for commands again when the server has fallen silent."""
         silent_since, heard = self._wire.now(), self._heard
         while self.is_at_work or not self._stopped.is_set():
             if self._stopped.is_set():

@@ -36,25 +36,25 @@ BUSY_FOR = 1.0
 _encoder = msgspec.json.Encoder(enc_hook=repr)
 
 
-class _NotDone(Exception):
+class _KnownNotDone(Exception):
     """The handler says that nothing was done; the key is burnt."""
 
     def __init__(self, retry: Retry) -> None:
         self.retry = retry
 
 
-class _Work:
+class _CommandWork:
     """The work on one command: its values, opened and sealed, and what its handler gets."""
 
     def __init__(
         self,
         endpoint: ServiceEndpoint[Any, Any],
+        saga: SagaKey,
         command: StepCommand,
         payloads: Payloads,
         signs: WorkSigns | None,
     ) -> None:
-        saga_type, _, rest = command.key.partition("/")
-        self._saga = SagaKey(saga_type, rest.partition(f"/{command.run}/")[0])
+        self._saga = saga
         self._step = step_of(command.key)
         self._endpoint = endpoint
         self._command = command
@@ -94,16 +94,17 @@ class _Work:
 
 async def reply_to(
     endpoint: ServiceEndpoint[Any, Any],
+    saga: SagaKey,
     command: StepCommand,
     keys: Keys,
     now: float,
     payloads: Payloads = PLAIN_PAYLOADS,
     signs: WorkSigns | None = None,
 ) -> CommandReply:
-    """Work on a command, and return the reply. Only errors that concern the whole program are raised."""
+    """Work on a command of a saga, and return the reply. Only errors that concern the whole program are raised."""
     if keys.horizon is not None and command.key_since < now - keys.horizon:
         return reply_of(command, "unknown", reason="expired: the key is older than the keys that are kept")
-    work = _Work(endpoint, command, payloads, signs)
+    work = _CommandWork(endpoint, saga, command, payloads, signs)
     try:
         match command.kind:
             case "do":
@@ -116,7 +117,7 @@ async def reply_to(
         return reply_of(command, "retry", reason="the work under this key is under way", after=BUSY_FOR)
     except UnreadableValue as error:
         return reply_of(command, "unknown", reason=f"the command cannot be read: {error.reason}")
-    except _NotDone as error:
+    except _KnownNotDone as error:
         return _retry(command, error.retry, "not_done")
     except Reject as error:
         return reply_of(command, "rejected", code=error.code, payload=work.detail(error))
@@ -129,7 +130,9 @@ async def reply_to(
         return reply_of(command, "unknown", reason=told(error))
 
 
-async def _do(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys, work: _Work) -> CommandReply:
+async def _do(
+    endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys, work: _CommandWork
+) -> CommandReply:
     given = work.given()
 
     async def act(transaction: Any) -> KeptReply:
@@ -145,11 +148,13 @@ async def _do(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: K
         if not error.not_done:
             raise
         await keys.burn(command.action_key, _unless_done)
-        raise _NotDone(error) from None
+        raise _KnownNotDone(error) from None
     return reply_of(command, kept.answer, payload=kept.payload, code=kept.code or None)
 
 
-async def _undo(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys, work: _Work) -> CommandReply:
+async def _undo(
+    endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys, work: _CommandWork
+) -> CommandReply:
     async def undo(transaction: Any, kept: KeptReply | None) -> None:
         nothing_done = keys.is_atomic if kept is None else kept.answer != "done"
         if endpoint.undo_fn is None or nothing_done:
@@ -161,7 +166,9 @@ async def _undo(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys:
     return reply_of(command, "done")
 
 
-async def _check(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys, work: _Work) -> CommandReply:
+async def _check(
+    endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys, work: _CommandWork
+) -> CommandReply:
     """Say whether the action has happened. A `not_done` burns its key first, so that it cannot happen any more."""
     kept = await keys.look(command.action_key)
     if kept is not None and kept.answer == "done":

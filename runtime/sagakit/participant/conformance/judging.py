@@ -62,7 +62,7 @@ def _result(clause: Clause, verdict: ClauseVerdict, why: Sequence[str]) -> Claus
 
 
 def _faults(exchange: Exchange, others: Sequence[Exchange]) -> Sequence[str]:
-    """Return what is wrong with one command of a clause."""
+    """Return the faults of one command of a clause, in words."""
     sent = exchange.sent
     if sent.dead:
         return _dead_faults(exchange)
@@ -118,7 +118,7 @@ _DOUBTS: Mapping[str, Callable[[Sequence[Exchange]], Sequence[str]]] = {
 
 
 def _silence(exchange: Exchange) -> Sequence[str]:
-    """Return that a handler was silent for longer than its command allows, if it was."""
+    """Return the words for a handler that was silent for longer than its command allows, if it was."""
     moments = [exchange.began, *exchange.beats, exchange.ended]
     longest = max(later - sooner for sooner, later in pairwise(moments))
     if exchange.sent.heartbeat is None or longest <= exchange.sent.heartbeat + ON_THE_WAY:

@@ -22,17 +22,17 @@ MANY = 5
 """Deliveries of one command after which the suite counts it as delivered for ever."""
 
 
-class _Consumer(msgspec.Struct):
+class _ConsumerAnswer(msgspec.Struct):
     error: ApiError | None = None
     config: Mapping[str, Any] | None = None
 
 
-class _StoredMessage(msgspec.Struct):
+class _ReplyMessage(msgspec.Struct):
     data: bytes = b""
 
 
-class _Stored(msgspec.Struct):
-    message: _StoredMessage = msgspec.field(default_factory=_StoredMessage)
+class _ReplyMessageAnswer(msgspec.Struct):
+    message: _ReplyMessage = msgspec.field(default_factory=_ReplyMessage)
 
 
 def _is_of(command: StepCommand, payload: bytes) -> bool:
@@ -46,8 +46,8 @@ def _is_of(command: StepCommand, payload: bytes) -> bool:
 
 _heartbeat = msgspec.json.Decoder(CommandHeartbeat)
 _ack = msgspec.json.Decoder(PubAck)
-_consumer = msgspec.json.Decoder(_Consumer)
-_stored = msgspec.json.Decoder(_Stored)
+_consumer = msgspec.json.Decoder(_ConsumerAnswer)
+_stored = msgspec.json.Decoder(_ReplyMessageAnswer)
 
 
 class Prober:
