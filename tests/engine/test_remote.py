@@ -60,7 +60,7 @@ def test_a_reply_to_an_older_attempt_counts_only_if_it_settles_the_key(answer: R
 
 
 def test_a_reply_with_a_result_that_is_too_large_ends_its_attempt_unknown() -> None:
-    """It was a dead letter, and the saga was told of silence."""
+    """Such a reply was a dead letter, and the saga was told of silence."""
     node = NodePlan(
         name="pay", kind="remote", prepared=True, endpoints=Endpoints(do="bank.pay", undo="bank.refund"),
         retries=Retries(max_attempts=2, initial_interval=1.0), undo=UndoPlan(retries=Retries(), timeout=10.0),
