@@ -27,7 +27,9 @@ from sagakit.engine import (
 )
 from sagakit.engine.carried import payload_of
 from sagakit.engine.events import CloudEvent, decode_event
+from sagakit.engine.inputs import InboundKind, InputEvent
 from sagakit.engine.rebuilding import rebuilt
+from sagakit.engine.record import Failure, UndoRequest
 from sagakit.engine.replay import replay
 from sagakit.engine.verdicts import known_verdict
 
@@ -147,6 +149,46 @@ def test_a_request_to_undo_waits_until_it_is_known_whether_the_pivot_was_passed(
             assert (end.status, services.steps) == ("failed", [])
         else:
             assert (end.status, services.steps) == ("completed", sorted(STEPS))
+
+
+def canceled_at_the_pivot(message: Inbound, *then: InputEvent) -> Record:
+    """Return the rebuilt record of a saga that was canceled while its pivot was under way; `then` follows."""
+    plan = with_pivot(plan_of("check"), "flight")
+    first = create(plan, saga_id="1", run="r", input=msgspec.Raw(b"7"), owner="w", now=1000.0)
+    record, events = lived(plan, first, FakeParticipants(), 1)
+    record = apply(plan, record, [message], 2000.0)
+    assert known_verdict(record, message) == "waiting"
+    for event in then:
+        record = apply(plan, record, [event], 2001.0)
+    _, more = lived(plan, record, FakeParticipants(), 0)
+    return told_after([*events, *more], plan)
+
+
+@pytest.mark.parametrize("kind", ["cancel", "compensate"])
+def test_a_request_of_a_person_to_undo_that_waits_is_kept(kind: InboundKind) -> None:
+    plan = with_pivot(plan_of("check"), "flight")
+    back = canceled_at_the_pivot(Inbound(id="x", kind=kind, by="ann", reason="not wanted"))
+    assert (back.status, back.undo_request) == ("stuck", UndoRequest("cancelled", "not wanted"))
+    again = apply(plan, back, [RETRY], 9002.0)
+    assert (again.status, again.undo_request) == ("running", back.undo_request), "the pivot may have happened"
+    end, _ = lived(plan, again, FakeParticipants())
+    assert (end.status, end.failure) == ("failed", Failure("cancelled", reason="not wanted"))
+
+
+def test_a_request_that_has_become_too_late_or_was_granted_is_kept_no_longer() -> None:
+    plan = with_pivot(plan_of("check"), "flight")
+    message = Inbound(id="x", kind="cancel", by="ann", reason="not wanted")
+    late = canceled_at_the_pivot(message, AttemptEnded("flight", 1, Complete(msgspec.Raw(b"1"))))
+    assert late.undo_request is None
+    assert apply(plan, late, [RETRY], 9002.0).status == "running"
+    granted = canceled_at_the_pivot(message, AttemptEnded("flight", 1, Error(error="no", not_done=True)))
+    assert (granted.undo_request, granted.failure) == (None, Failure("cancelled", reason="not wanted"))
+    ended = canceled_at_the_pivot(message, Inbound(id="t", kind="terminate", by="ann", reason="over"))
+    assert (ended.status, ended.undo_request) == ("failed", None)
+
+
+def test_a_cancel_of_a_program_is_in_no_event_and_is_lost() -> None:
+    assert canceled_at_the_pivot(CANCEL).undo_request is None
 
 
 def with_pivot(plan: Plan, name: str) -> Plan:

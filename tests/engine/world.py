@@ -28,13 +28,14 @@ from sagakit.engine import (
 from sagakit.engine.forward import HAPPENED
 from sagakit.engine.keys import key_of
 from sagakit.engine.turn import makes_room, present
+from sagakit.engine.verdicts import PLACES
 
 from tests.engine.draws import Draws
 from tests.engine.judge import Broken
 from tests.engine.participants import FATES
 from tests.engine.worker import Worker
 
-OPERATOR = ("retry", "mark-undone", "complete-step", "compensate", "terminate")
+OPERATOR = [kind for kind, place in PLACES.items() if place.ring == "operators"]
 FATHER = Sender("P", "1", "pr")
 FORGED: dict[InboundKind, Sender] = {
     "child-ended": Sender("C", "another", "child"),

@@ -73,6 +73,7 @@ FAILED = record_with(
         ("attributes.city != Rome", [RUNNING, STUCK, FAILED]),
         ("version >= 1 and version < 2", [RUNNING, STUCK, FAILED]),
         ("key = BookTrip.one", [RUNNING, STUCK]),
+        (" * ", [RUNNING, STUCK, FAILED]),
         ("NOT (status = running OR status = failed)", [STUCK]),
         ("status = running or status = stuck and step = hotel", [RUNNING, STUCK]),
     ],

@@ -317,6 +317,19 @@ METRICS: tuple[MetricRow, ...] = (
         _dead_commands,
     ),
     MetricRow(
+        "large_value_sweeps_total", "counter", ("result",),
+        "Searches of this worker for large values that nothing needs; the result is done or failed. One worker at a "
+        "time searches, about once an hour.",
+        "`failed` grows, and `done` grows on no worker: the bucket of the large values grows. The log says why.",
+        lambda worker: [((name,), n) for name, n in worker.environment.tally.value_sweeps.items()],
+    ),
+    MetricRow(
+        "large_values_removed_total", "counter", (),
+        "Large values that this worker has removed, since nothing had needed them for a week.",
+        "",
+        _one(lambda worker: worker.environment.tally.values_removed),
+    ),
+    MetricRow(
         "lease_age_seconds", "gauge", (),
         "Seconds since the last acknowledged renewal of this worker's lease was sent.",
         "Above two thirds of `sagakit_lease_ttl_seconds`: at the ttl other workers take the sagas over.",

@@ -6,14 +6,14 @@ from copy import copy
 
 import msgspec
 
-from sagakit.definition.plan import ITEM, Plan
+from sagakit.definition.plan import CALLED, ITEM, Plan
 from sagakit.engine.record import Record, StepLog
 from sagakit.engine.table import ENDS, OPEN, OUT, PASSED, StepState
 from sagakit.engine.turn import Limits, Turn
 from sagakit.errors import CannotMigrate
 
 _BEGUN_KINDS: dict[StepState, tuple[str, ...]] = {"awaiting": ("signal", "timer", "child"), "spread": ("each",)}
-_CALLED_KINDS = ("step", "each", "child")
+_CALLED_KINDS = (*(CALLED - {"remote"}), "each")
 
 
 def migrated(

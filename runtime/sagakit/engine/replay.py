@@ -27,6 +27,7 @@ from sagakit.engine.record import (
     Record,
     SagaOutcome,
     StepLog,
+    UndoRequest,
 )
 from sagakit.engine.table import SagaStatus, StepState
 from sagakit.engine.verdicts import note_applied
@@ -263,7 +264,7 @@ def _origin(record: Record, data: EventData) -> None:
 
 
 def _compensating(record: Record, data: EventData, at: float) -> None:
-    record.outcome = None
+    record.outcome = record.undo_request = None
     if data.halted:
         record.halted = True
     else:
@@ -284,7 +285,7 @@ def _completed(record: Record, data: EventData, at: float) -> None:
 
 
 def _failed(record: Record, data: EventData, at: float) -> None:
-    record.status, record.stuck, record.halted = "failed", None, False
+    record.status, record.stuck, record.halted, record.undo_request = "failed", None, False, None
     if record.failure is None or data.cause == "terminated":
         reason = record.failure.reason if record.failure is not None else None
         record.failure = Failure(data.cause or "terminated", code=data.code, step=data.step, reason=reason)
@@ -336,6 +337,8 @@ _SAGA: Mapping[str, Callable[[Record, EventData, float], None]] = {
 def _operator(record: Record, verb: str, data: EventData) -> None:
     if verb == "terminate":
         record.failure = Failure("terminated", reason=data.reason)
+    elif verb in ("cancel", "compensate"):  # if it is granted at once, the next event says so
+        record.undo_request = UndoRequest("cancelled", data.reason)
     elif verb in ("retry", "mark-undone", "complete-step") and record.status == "stuck":
         record.status, record.stuck, record.halted = _onward(record), None, False
     for step, group in of_ranges(data.groups):

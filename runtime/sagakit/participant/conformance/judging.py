@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from sagakit.client.json_shapes import ClauseLine
+from sagakit.messages.step_command import reply_id
 from sagakit.participant.conformance.clauses import (
     ACKNOWLEDGED,
     ADDRESSED,
@@ -143,7 +144,7 @@ def _address_faults(exchange: Exchange) -> Sequence[str]:
             continue
         if (named := (reply.key, reply.run, reply.attempt)) != due:
             faults.append(f"{exchange}: the reply names {named}, where {due} is due")
-        id = f"{exchange.saga}/{command.key}/{command.attempt}/{reply.answer}"
+        id = reply_id(exchange.saga, command, reply.answer)
         if one.message_id != id:
             faults.append(f"{exchange}: the reply has Nats-Msg-Id {one.message_id!r}, where {id!r} is due")
     return faults

@@ -10,7 +10,7 @@ import msgspec
 from sagakit.errors import UNREADABLE, LayoutMissing, NoResponders
 from sagakit.jetstream.answers import ApiError, PubAck, to_error
 from sagakit.jetstream.wire import header_block, header_fields
-from sagakit.messages.step_command import StepCommand
+from sagakit.messages.step_command import StepCommand, command_id
 from sagakit.participant.conformance.exchange import Exchange, HeardReply
 from sagakit.participant.server_time import ServerTime
 from sagakit.participant.work_signs import CommandHeartbeat
@@ -104,7 +104,7 @@ class Prober:
         end, command, is_copy = self._wire.event(), exchange.command, exchange.payload in self._by_payload
         self._by_subject[command.reply_to] = self._by_payload[exchange.payload] = exchange
         exchange.began = self._wire.now()
-        headers = b"" if is_copy else header_block({"Nats-Msg-Id": f"{command.key}/{command.attempt}"})
+        headers = b"" if is_copy else header_block({"Nats-Msg-Id": command_id(command.key, command.attempt)})
         number = await self._send(self._names.command_subject(endpoint), exchange.payload, headers)
         self._by_number[number], self._ends[number] = exchange, end
         early, self._early = self._early, []

@@ -110,8 +110,8 @@ class Intake(Actor[None]):
         self._spoilt = Disposal(store, self._judge, most=BURIED_AT_ONCE)
         """Starts whose input cannot be read here. It may take a while to find out if another worker can read it."""
 
-    async def run(self, ctx: ActorContext[None]) -> None:
-        """Run until stopped; then give back the messages that are not done with."""
+    async def started(self, ctx: ActorContext[None]) -> None:
+        """Take messages from now on."""
         self._nursery = ctx.nursery
         for saga_type in self._saga_types:
             starts, others = self._lane(start=True, waiting=STARTS_WAITING), self._lane(start=False)
@@ -123,11 +123,10 @@ class Intake(Actor[None]):
             ctx.nursery.start_soon(disposal.run)
         ctx.nursery.start_soon(self._in_hand.extend)
         ctx.nursery.start_soon(self._dead_letters.mind_strays)
-        try:
-            while True:
-                await ctx.receive()
-        finally:
-            self._in_hand.give_back()
+
+    async def stopped(self, ctx: ActorContext[None]) -> None:
+        """Give back the messages that are not done with."""
+        self._in_hand.give_back()
 
     def _lane(self, *, start: bool, at_once: int = AT_ONCE, waiting: int = WAITING) -> _InboxLane:
         return Lane(self._nursery, partial(self._handle, start=start), at_once=at_once, waiting=waiting)

@@ -196,8 +196,6 @@ class RoomKeeper(Actor[None]):
     def __init__(self, room: Room) -> None:
         self._room = room
 
-    async def run(self, ctx: ActorContext[None]) -> None:
-        """Run until stopped."""
+    async def started(self, ctx: ActorContext[None]) -> None:
+        """Look from now on."""
         ctx.nursery.start_soon(self._room.keep)
-        while True:
-            await ctx.receive()

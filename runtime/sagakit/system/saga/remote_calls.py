@@ -24,7 +24,7 @@ from sagakit.engine import (
 )
 from sagakit.engine.remote import endpoint_of
 from sagakit.errors import StoreError
-from sagakit.messages.step_command import StepCommand
+from sagakit.messages.step_command import StepCommand, command_id
 from sagakit.store.names import SagaKey
 from sagakit.system.environment import Environment
 from sagakit.system.io.persistence import through_outage
@@ -119,7 +119,7 @@ class RemoteCalls:
         send = partial(
             environment.store.commands.send,
             effect.endpoint,
-            id=f"{effect.key}/{effect.attempt}",
+            id=command_id(effect.key, effect.attempt),
             payload=msgspec.json.encode(command),
         )
         pause = Backoff(initial_interval=0.1, max_interval=5.0)
