@@ -296,7 +296,7 @@ class Parent(Saga[Trip]):
 
 @pytest.mark.parametrize("url", ["memory:", "memory://"])
 async def test_a_store_that_nobody_else_reaches_needs_the_children_of_its_sagas(url: str) -> None:
-    with pytest.raises(DefinitionError, match="children are missing, and nobody else runs them"):
+    with pytest.raises(DefinitionError, match="children are missing, and on memory no other worker can run them"):
         async with sagakit.open_runtime(url, sagas=[Parent()]):
             pass
 

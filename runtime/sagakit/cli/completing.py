@@ -1,4 +1,4 @@
-"""Shell completion of keys, types, steps and signals. The server is asked for a moment; nothing is said if it fails."""
+"""Shell completion of keys, types, steps and signals. The server has a second to answer; an error offers none."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WITHIN = 1.0
 MOST = 50
 """Keys that are offered, the last written first."""
 ENDED_TOO = frozenset({"describe", "history", "trace"})
-"""Commands that are about ended sagas as well; `delete` is about no others."""
+"""Commands that take ended sagas, too; `delete` takes no others."""
 Ask = Callable[["WireReading"], Awaitable[Sequence[str]]]
 
 

@@ -54,14 +54,14 @@ _VERBS = sorted(ALLOWED["operator"] | {"cancel"})
 
 def saga_events(definition: Definition, envelopes: Envelopes, names: Names) -> Iterator[SubjectContract]:
     """Yield the events of a saga type."""
-    made = _Events(definition, envelopes, names)
+    made = _EventContracts(definition, envelopes, names)
     yield from made.of_saga()
     for plan in definition.plan.nodes:
         yield from made.of_node(plan)
     yield from made.of_attempts()
 
 
-class _Events:
+class _EventContracts:
     def __init__(self, definition: Definition, envelopes: Envelopes, names: Names) -> None:
         self._definition = definition
         self._envelopes = envelopes

@@ -72,6 +72,6 @@ def _check_keys(plan: Plan, called: dict[str, str | None]) -> None:
     taken = sorted(first for first, name in called.items() if first != name and first in plan.by_name)
     if taken:
         raise CannotMigrate(
-            f"{', '.join(taken)} is the name in the idempotency keys of another step, which has been called: "
+            f"the idempotency keys of another step, which has been called, have the name {', '.join(taken)}: "
             "give the new node another name"
         )

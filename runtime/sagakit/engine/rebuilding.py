@@ -26,6 +26,8 @@ def rebuilt(plan: Plan, told: Record, *, next_event: int, now: float, by: str, w
     do the idempotency keys. Open attempts are closed by the owner that adopts the record, as those of a dead worker.
     """
     record = structs.replace(told, plan_digest=plan.digest, next_event=next_event, steps=dict(told.steps))
+    if record.undo_request is not None and plan.pivot is not None and _is_passed(record, plan.pivot.name):
+        record.undo_request = None  # it waited for the pivot, and came too late
     if record.status in ENDS:
         return _with_skipped(plan, record) if record.status == "completed" else record
     for node in plan.nodes:
@@ -79,10 +81,13 @@ def _is_passed_by(plan: Plan, record: Record, step: str) -> bool:
     return any(name in record.steps and record.steps[name].order for name in plan.descendants[step])
 
 
+def _is_passed(record: Record, step: str) -> bool:
+    return step in record.steps and record.steps[step].state in PASSED
+
+
 def _with_skipped(plan: Plan, record: Record) -> Record:
     """Return a completed record in which the nodes that no event tells of are skipped: all others are done."""
     for node in plan.nodes:
-        log = record.steps.get(node.name)
-        if log is None or log.state not in PASSED:
+        if not _is_passed(record, node.name):
             record.steps[node.name] = StepLog(state="skipped")
     return record

@@ -16,21 +16,21 @@ from sagakit.repository.wanted import Wanted
 from sagakit.store.ports import StoredValue
 
 
-class _Glance(msgspec.Struct):
+class _StatusFields(msgspec.Struct):
     """The fields that are read of every value before a few are decoded. `ended` is set in an end marker."""
 
     status: str | None = None
     ended: float | None = None
 
 
-class _Written(NamedTuple):
+class _StoredAt(NamedTuple):
     """When a value was stored, and under which sequence."""
 
     at: float
     sequence: int
 
 
-_glance = msgspec.json.Decoder(_Glance)
+_glance = msgspec.json.Decoder(_StatusFields)
 
 
 class FoundRecords:
@@ -43,7 +43,7 @@ class FoundRecords:
         self.records: dict[str, Record] = {}
         """The records, in the order in which they came."""
         self._unreadable: dict[str, UnreadableRecord] = {}
-        self._written: dict[str, _Written] = {}
+        self._written: dict[str, _StoredAt] = {}
         self.read: int = 0
         """Number of values that were taken."""
 
@@ -70,7 +70,7 @@ class FoundRecords:
             return
         if isinstance(found, PersistedSagaState) and self._fits(found):
             self.records[key] = found
-            self._written[key] = _Written(value.at, value.sequence)
+            self._written[key] = _StoredAt(value.at, value.sequence)
 
     def drop(self, key: str) -> None:
         """Forget the record of a key."""
