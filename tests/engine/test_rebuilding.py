@@ -50,7 +50,7 @@ def plan_of(on_unknown: OnUnknown) -> Plan:
     )
 
 
-class Services:
+class FakeParticipants:
     """Three participants that keep their contract: once a key, and an undo makes its action's key unusable."""
 
     def __init__(self, refuses: str = "") -> None:
@@ -75,7 +75,7 @@ class Services:
         return sorted(key.split("/", 3)[3].rsplit("/", 2)[0] for key in self.effects)
 
 
-def lived(plan: Plan, record: Record, services: Services, calls: int = 1000) -> tuple[Record, list[CloudEvent]]:
+def lived(plan: Plan, record: Record, services: FakeParticipants, calls: int = 1000) -> tuple[Record, list[CloudEvent]]:
     """Let a saga go on for so many calls; return its record, and all events so far that the record had."""
     told: dict[int, CloudEvent] = {}
     now = record.updated_at
@@ -107,7 +107,7 @@ def test_the_books_balance_wherever_the_events_break_off(on_unknown: OnUnknown, 
     plan = plan_of(on_unknown)
     first = create(plan, saga_id="1", run="r", input=msgspec.Raw(b"7"), owner="w", now=1000.0)
     for known in range(1, 12):
-        services = Services(refuses)
+        services = FakeParticipants(refuses)
         record, events = lived(plan, first, services, calls)
         if known > len(events):
             break
@@ -134,7 +134,7 @@ def test_a_request_to_undo_waits_until_it_is_known_whether_the_pivot_was_passed(
     if kind == "deadline":
         first = structs.replace(first, deadline_at=8000.0)
     for known in range(1, 12):
-        services = Services(refuses)
+        services = FakeParticipants(refuses)
         _, events = lived(plan, first, services, calls)
         if known > len(events):
             break
@@ -208,7 +208,7 @@ def with_pivot(plan: Plan, name: str) -> Plan:
 def test_an_ask_is_asked_about_again_and_nothing_is_called() -> None:
     plan = plan_of("ask")
     first = create(plan, saga_id="1", run="r", input=msgspec.Raw(b"7"), owner="w", now=1000.0)
-    _, events = lived(plan, first, services := Services(), 1)
+    _, events = lived(plan, first, services := FakeParticipants(), 1)
     back = apply(plan, told_after(events, plan), [RETRY], 9002.0)
     assert (back.status, back.steps["hotel"].state, back.steps["flight"].state) == ("stuck", "done", "asked")
     assert services.steps == ["hotel"]
@@ -217,7 +217,7 @@ def test_an_ask_is_asked_about_again_and_nothing_is_called() -> None:
 def test_a_compensate_undoes_also_what_no_event_tells_of() -> None:
     plan = plan_of("retry")
     first = create(plan, saga_id="1", run="r", input=msgspec.Raw(b"7"), owner="w", now=1000.0)
-    _, events = lived(plan, first, services := Services(), 2)
+    _, events = lived(plan, first, services := FakeParticipants(), 2)
     back = told_after(events[:1], plan)
     back = apply(plan, back, [Inbound(id="c", kind="compensate", by="ann", reason="give it up"), RETRY], 9002.0)
     end, _ = lived(plan, back, services)
@@ -227,8 +227,8 @@ def test_a_compensate_undoes_also_what_no_event_tells_of() -> None:
 def test_a_message_that_was_applied_before_the_loss_is_known() -> None:
     plan = plan_of("retry")
     first = create(plan, saga_id="1", run="r", input=msgspec.Raw(b"7"), owner="w", now=1000.0)
-    _, before = lived(plan, first, Services(), 0)
-    _, after = lived(plan, apply(plan, told_after(before, plan), [RETRY], 9002.0), Services(), 0)
+    _, before = lived(plan, first, FakeParticipants(), 0)
+    _, after = lived(plan, apply(plan, told_after(before, plan), [RETRY], 9002.0), FakeParticipants(), 0)
     back = told_after([*before, *after], plan)
     assert known_verdict(back, RETRY) == "accepted"
     assert apply(plan, back, [RETRY], 9003.0) is back
@@ -247,7 +247,7 @@ BOXES = Plan(
 @pytest.mark.parametrize("verb", ["retry", "compensate"])
 def test_items_under_way_are_called_again_under_their_keys_or_undone(verb: str, calls: int) -> None:
     """The event that tells of the items comes before any of them is called."""
-    services = Services()
+    services = FakeParticipants()
     first = create(BOXES, saga_id="1", run="r", input=msgspec.Raw(b"7"), owner="w", now=1000.0)
     asked = Prepared("boxes", value=msgspec.Raw(b"[7,8,9]"), items=3)
     _, events = lived(BOXES, apply(BOXES, first, [asked], 1000.0), services, calls)
@@ -262,8 +262,8 @@ def test_items_under_way_are_called_again_under_their_keys_or_undone(verb: str, 
         assert (end.status, again.steps) == ("completed" if verb == "retry" else "failed", expected)
 
 
-def copied(services: Services) -> Services:
-    again = Services(services.refuses)
+def copied(services: FakeParticipants) -> FakeParticipants:
+    again = FakeParticipants(services.refuses)
     again.effects, again.burnt = {*services.effects}, {*services.burnt}
     return again
 
@@ -295,7 +295,7 @@ def test_p3_items_that_an_operator_has_retried_are_called_again_under_their_new_
     record = apply(MANY, record, [RETRY], 1003.0)
     before = keys_of_calls(MANY, record)
     assert len(before) == 39
-    _, events = lived(MANY, record, Services(), 0)
+    _, events = lived(MANY, record, FakeParticipants(), 0)
     assert [event.type.split(".", 2)[-1] for event in events[-2:]] == ["stuck", "operator.retry"]
     assert events[-1].data["groups"] == {"boxes": {"2": "0-6,8-39"}}
     again = msgspec.structs.replace(RETRY, id="r2")
@@ -310,7 +310,7 @@ def test_a_signal_that_was_given_a_second_chance_is_awaited_again() -> None:
     record = apply(plan, record, [AttemptEnded("pay", 1, Complete())], 1001.0)
     record = apply(plan, record, [], 1012.0)
     assert (record.status, record.steps["said"].state) == ("stuck", "blocked")
-    _, events = lived(plan, apply(plan, record, [RETRY], 1013.0), Services(), 0)
+    _, events = lived(plan, apply(plan, record, [RETRY], 1013.0), FakeParticipants(), 0)
     back = apply(plan, told_after(events, plan), [msgspec.structs.replace(RETRY, id="r2")], 9002.0)
     assert (back.status, back.steps["said"].state) == ("running", "awaiting")
     come = Inbound(id="s", kind="signal", step="said", payload=msgspec.Raw(b"1"))

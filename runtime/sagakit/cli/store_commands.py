@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -13,6 +12,7 @@ import typer
 from sagakit.cli.exits import CommandExit, UsageError
 from sagakit.cli.printing import Columns, note, print_lines
 from sagakit.cli.session import Look, Session, Work, in_session
+from sagakit.cli.standard_input import is_terminal
 from sagakit.client.json_shapes import DifferenceLine, RebuiltLine, SweptLine
 from sagakit.repository.grammar import time_of
 from sagakit.system.config import Config
@@ -71,7 +71,7 @@ def rebuild(
         if at is not None and time_of(at, now=0.0) is None:
             raise UsageError(f"--at {at!r}: write a time, such as -2h or 2026-11-29T14:00+01:00")
 
-        if not (yes or dry_run or sys.stdin.isatty()):
+        if not (yes or dry_run or is_terminal()):
             raise UsageError("there is no terminal to ask at: --yes rebuilds, --dry-run shows what would be rebuilt")
 
         async def work(access: PlainAccess) -> int:

@@ -37,11 +37,11 @@ SPARED = 7 * 86400.0
 EVERY = 3600.0
 """Seconds between two sweeps of the whole fleet, at the least."""
 PAUSE = 0.05
-"""Seconds between two values: a sweep is no burst of work for the server."""
+"""Seconds between two values: a sweep is not a burst of work for the server."""
 TURN = "sweep"
-"""The key under which the worker is written down that has swept last."""
+"""The key that has the id of the worker that has swept last."""
 NOTE = "unneeded"
-"""The beginning of the key of a note, before the key of the value without the number of a part."""
+"""The first word of a note's key. The key of the value follows, without the number of a part."""
 
 SweptAs: TypeAlias = Literal["needed", "unneeded", "removed"]
 """The finding of a sweep about a value. An unneeded one is removed by a later sweep, unless it is needed again."""
@@ -60,7 +60,7 @@ class Swept(NamedTuple):
 
 
 class ValueSweeper(Actor[None]):
-    """Sweeps again and again, in turn with the other workers."""
+    """Sweeps about once in EVERY seconds, in turn with the other workers."""
 
     tasks = True
 
@@ -86,9 +86,9 @@ class ValueSweeper(Actor[None]):
 
 
 async def take_turn(store: Store, worker_id: str) -> bool:
-    """Return True if this worker is to sweep now: nobody else has begun within the last EVERY seconds.
+    """Return True if this worker sweeps now: no worker has begun a sweep within the last EVERY seconds.
 
-    In full storage nothing can be written, and each worker sweeps.
+    In full storage no worker can write that it has begun, so each one sweeps.
     """
     last = await store.reading.values.get(TURN)
     if last is not None and last.at > store.clock.now() - EVERY:
@@ -106,7 +106,7 @@ async def take_turn(store: Store, worker_id: str) -> bool:
 
 
 async def sweep(store: Store, *, dry_run: bool = False) -> Swept:
-    """Remove the values that nothing has named for long. With `dry_run` only look. Raises StoreError."""
+    """Remove the values that nothing has named for SPARED seconds. With `dry_run` only look. Raises StoreError."""
     found: Counter[SweptAs] = Counter()
     judge = _look if dry_run else _judge
     notes = {key.partition(".")[2] for key in await _keys(store, NOTE)}
@@ -132,7 +132,7 @@ async def _keys(store: Store, place: str) -> Sequence[str]:
 
 
 def _is_value(key: str) -> bool:
-    """Return True if a key has the form of a value's: a client may have written any key below `start`."""
+    """Return True if a key has the form of a value's key. Clients may write any key below `start`."""
     words = key.split(".")
     if len(words) != 5:
         return False
@@ -144,14 +144,14 @@ def _is_value(key: str) -> bool:
 
 
 async def _judge(store: Store, value: str, numbers: Sequence[int], *, noted: bool) -> SweptAs:
-    """Remove a value if nothing has named it for long; keep its note up to date."""
+    """Remove a value that nothing has named for SPARED seconds; keep its note up to date."""
     note = f"{NOTE}.{value}"
     if await _is_needed(store, value):
         if noted:
             await store.values.purge(note)
         return "needed"
     if not noted:
-        with suppress(Conflict, StoreFull):  # in full storage those go that were noted before
+        with suppress(Conflict, StoreFull):  # in full storage no note can be made; values with a note can still go
             await store.values.create(note, b"1")
         return "unneeded"
     old = await _old(store, value, numbers)
@@ -159,7 +159,9 @@ async def _judge(store: Store, value: str, numbers: Sequence[int], *, noted: boo
         return "unneeded"
     if await _is_needed(store, value):
         return "needed"
-    for part in old.parts:  # the first part first: without it there is no value. What is written meanwhile stays
+    # The first part goes first: without it there is no value, so a sweep that is cut off leaves no half of one. Each
+    # part goes only at the revision that was read: one that was written since belongs to a new write, and stays.
+    for part in old.parts:
         await store.values.purge(part.key, revision=part.sequence)
     await store.values.purge(note, revision=old.note.sequence)
     return "removed" if old.parts else "unneeded"  # another sweep may have been faster

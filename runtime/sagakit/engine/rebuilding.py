@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from sagakit.definition.plan import Plan, item_name
+from sagakit.definition.plan import CALLED, Plan, item_name
 from sagakit.engine.events import make_event
 from sagakit.engine.record import Record, StepLog
 from sagakit.engine.table import ENDS, PASSED, StepState
@@ -37,7 +37,7 @@ def rebuilt(plan: Plan, told: Record, *, next_event: int, now: float, by: str, w
             record.steps.update({name: _in_doubt(record.steps.get(name)) for name in names})
             if all(record.steps[name].state == "done" for name in names):  # only its own event is lost
                 record.steps[node.name] = structs.replace(log, state="done")
-        elif node.kind in ("step", "child", "remote"):
+        elif node.kind in CALLED:
             was_skipped = node.condition and log is None and _is_passed_by(plan, record, node.name)
             doubted = StepLog(state="skipped") if was_skipped else _in_doubt(log)
             record.steps[node.name] = _sent_again(doubted) if node.kind == "remote" else doubted

@@ -260,7 +260,7 @@ class _Explorer:
         return trace
 
     def _fresh(self) -> Saga[Any, Any]:
-        """A saga for one run. Raises DefinitionError for the one of the run before, whose doubles remember that run."""
+        """Return a saga for one run. Raises DefinitionError for that of the last run: its doubles remember that run."""
         saga = self._make()
         if saga is self._last:
             raise DefinitionError(

@@ -56,7 +56,7 @@ SAGA_ID = "1"
 TOO_LONG = 3e9
 """Virtual seconds after which a run counts as waiting forever."""
 LONG_ENOUGH = 60.0
-"""Virtual seconds in which a message is applied, whatever befalls it."""
+"""Virtual seconds in which a message is applied, whatever faults it meets."""
 _CALM: dict[str, Any] = {
     "lease_ttl": 1e9,
     "scan_interval": 1e9,

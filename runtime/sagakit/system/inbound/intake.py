@@ -76,7 +76,7 @@ SOONEST, LATEST, LATEST_UNKNOWN = 0.5, 5.0, 10.0
 are not stored. An owner comes within seconds; most messages to sagas that are not stored wait in vain."""
 T = TypeVar("T")
 _Taken: TypeAlias = tuple[InboundMessage, InboxRequest]
-_Lane: TypeAlias = Lane[_Taken]
+_InboxLane: TypeAlias = Lane[_Taken]
 
 
 class Intake(Actor[None]):
@@ -128,12 +128,12 @@ class Intake(Actor[None]):
         """Give back the messages that are not done with."""
         self._in_hand.give_back()
 
-    def _lane(self, *, start: bool, at_once: int = AT_ONCE, waiting: int = WAITING) -> _Lane:
+    def _lane(self, *, start: bool, at_once: int = AT_ONCE, waiting: int = WAITING) -> _InboxLane:
         return Lane(self._nursery, partial(self._handle, start=start), at_once=at_once, waiting=waiting)
 
     # -------------------------------------------------------------- taking
 
-    async def _take_new(self, saga_type: str, starts: _Lane, others: _Lane) -> None:
+    async def _take_new(self, saga_type: str, starts: _InboxLane, others: _InboxLane) -> None:
         taken = 0
         async with self._store.inbox.receive(saga_type, "new") as messages:
             async for message in messages:
@@ -158,7 +158,7 @@ class Intake(Actor[None]):
                 if not (starts if start else others).offer((message, request)):
                     self._set_aside(message, start)
 
-    def _take_heartbeat(self, message: InboundMessage, request: InboxRequest, lane: _Lane) -> None:
+    def _take_heartbeat(self, message: InboundMessage, request: InboxRequest, lane: _InboxLane) -> None:
         """Take a heartbeat. It never waits for its saga, nor for room: it is given back if the lane is full."""
         done = self._applier.notes_heartbeat(message, request) or self._waits_in_vain(message)
         if not done and lane.offer((message, request)):
@@ -169,7 +169,7 @@ class Intake(Actor[None]):
         else:
             acknowledger.defer(SOONEST)  # an owner that hears of none believes in silence
 
-    async def _take_parked(self, saga_type: str, source: Source, lane: _Lane) -> None:
+    async def _take_parked(self, saga_type: str, source: Source, lane: _InboxLane) -> None:
         async with self._store.inbox.receive(saga_type, source) as messages:
             async for message in messages:
                 if source == "parked" and self._waits_in_vain(message):
