@@ -155,12 +155,12 @@ def canceled_at_the_pivot(message: Inbound, *then: InputEvent) -> Record:
     """Return the rebuilt record of a saga that was canceled while its pivot was under way; `then` follows."""
     plan = with_pivot(plan_of("check"), "flight")
     first = create(plan, saga_id="1", run="r", input=msgspec.Raw(b"7"), owner="w", now=1000.0)
-    record, events = lived(plan, first, Services(), 1)
+    record, events = lived(plan, first, FakeParticipants(), 1)
     record = apply(plan, record, [message], 2000.0)
     assert known_verdict(record, message) == "waiting"
     for event in then:
         record = apply(plan, record, [event], 2001.0)
-    _, more = lived(plan, record, Services(), 0)
+    _, more = lived(plan, record, FakeParticipants(), 0)
     return told_after([*events, *more], plan)
 
 
@@ -171,7 +171,7 @@ def test_a_request_of_a_person_to_undo_that_waits_is_kept(kind: InboundKind) -> 
     assert (back.status, back.undo_request) == ("stuck", UndoRequest("cancelled", "not wanted"))
     again = apply(plan, back, [RETRY], 9002.0)
     assert (again.status, again.undo_request) == ("running", back.undo_request), "the pivot may have happened"
-    end, _ = lived(plan, again, Services())
+    end, _ = lived(plan, again, FakeParticipants())
     assert (end.status, end.failure) == ("failed", Failure("cancelled", reason="not wanted"))
 
 

@@ -57,6 +57,7 @@ joined_metrics    their metrics as one text
 accounts_command  `sagakit permissions` and `sagakit setup`
 loading           finds the sagas that `module:name` names
 exits             exit codes
+standard_input    the standard input, which may be closed
 leaving           the end of the process, without freeing each object
 stop              signals
 logs              the log of the worker

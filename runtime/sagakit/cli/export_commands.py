@@ -63,7 +63,7 @@ def export(
             needed("pyarrow", "export")
 
         async def work(access: PlainAccess) -> None:
-            written, reader = 0, _Reader(access)
+            written, reader = 0, _SagaReader(access)
             with _target(to) as file, closing(writer_of(file, table, format)) as writer:
                 async for records in _records(access, choice):
                     rows = await reader.rows(table, records)
@@ -94,7 +94,7 @@ def sql(
         used = [TableName(name) for name in TABLES if re.search(rf"\b{name}\b", query, re.IGNORECASE)]
 
         async def work(access: PlainAccess) -> None:
-            reader = _Reader(access, session.payloads)
+            reader = _SagaReader(access, session.payloads)
             with closing(Duck(TABLES)) as duck:
                 async for records in _records(access, choice) if used else _none():
                     for table in used:
@@ -131,7 +131,7 @@ async def _records(access: PlainAccess, choice: Choice) -> AsyncIterator[Sequenc
         yield found.records
 
 
-class _Reader:
+class _SagaReader:
     """Reads the rows of sagas. Values are opened by the payloads that it has, and stay sealed without."""
 
     def __init__(self, access: PlainAccess, payloads: Payloads = PLAIN_PAYLOADS) -> None:
