@@ -44,7 +44,7 @@ class Dev:
 
 def worker_of(dev: int) -> int:
     """Return the process of the worker of a `sagakit dev`."""
-    return next(child.pid for child in psutil.Process(dev).children() if "worker" in child.cmdline())
+    return next(int(child.pid) for child in psutil.Process(dev).children() if "worker" in child.cmdline())
 
 
 def address_in(line: str) -> str:
