@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from sagakit.cli import dev_process
 from sagakit.cli.dev_process import python_files
@@ -40,6 +42,16 @@ class Dev:
         return said(self._process, text)
 
 
+def worker_of(dev: int) -> int:
+    """Return the process of the worker of a `sagakit dev`."""
+    return next(int(child.pid) for child in psutil.Process(dev).children() if "worker" in child.cmdline())
+
+
+def address_in(line: str) -> str:
+    """Return the address of the console that a line of the log tells."""
+    return line.partition("console is at ")[2].partition(";")[0]
+
+
 def greeted(console: str) -> object:
     answer = httpx.post(f"{console}/api/sagas/Greet", json={"input": "Ann"}, headers={"Prefer": "wait=60"}, timeout=90)
     return answer.json().get("output", answer.text)
@@ -52,7 +64,7 @@ def test_the_worker_starts_anew_when_its_code_changes_and_when_it_is_mended(tmp_
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         try:
             dev = Dev(process)
-            console = dev.said("the console is at").partition("console is at ")[2].partition(";")[0]
+            console = address_in(dev.said("the console is at"))
             assert greeted(console) == "hello Ann"
             shop.write_text(SHOP.replace("hello", "goodbye"))
             dev.said("shop.py has changed")
@@ -63,11 +75,43 @@ def test_the_worker_starts_anew_when_its_code_changes_and_when_it_is_mended(tmp_
             shop.write_text(SHOP)
             dev.said("is up")
             assert greeted(console) == "hello Ann"
+            os.kill(worker_of(process.pid), signal.SIGKILL)
+            dev.said("the worker was killed by signal 9")
+            dev.said("is up")
+            assert greeted(console) == "hello Ann"
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0
         finally:
             process.kill()  # its server and its worker die with it
     assert (tmp_path / ".sagakit").is_dir()
+
+
+def test_the_console_is_there_though_the_first_worker_has_a_mistake(tmp_path: Path) -> None:
+    tmp_path.joinpath("shop.py").write_text("sagas = []\n1 / 0\n")
+    command = [SAGAKIT, "dev", "shop:sagas", "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            dev = Dev(process)
+            assert "--reset" not in dev.said("the worker has ended with exit code")
+            console = address_in(dev.said("the console is at"))
+            assert httpx.get(console, timeout=60).status_code == 200
+            tmp_path.joinpath("shop.py").write_text(SHOP)
+            dev.said("is up")
+            assert greeted(console) == "hello Ann"
+        finally:
+            process.kill()
+
+
+def test_worker_and_console_have_the_codec(tmp_path: Path) -> None:
+    tmp_path.joinpath("shop.py").write_text(SHOP)
+    keys = "from sagakit.encryption import Encrypted\ncodec = Encrypted({'1': b'0' * 32}, current='1')\n"
+    tmp_path.joinpath("keys.py").write_text(keys)
+    command = [SAGAKIT, "dev", "shop:sagas", "--listen", "127.0.0.1:0", "--payload-codec", "keys:codec"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert greeted(address_in(Dev(process).said("the console is at"))) == "hello Ann"
+        finally:
+            process.kill()
 
 
 def test_a_console_for_everyone_is_refused_where_other_machines_reach_it(

@@ -50,6 +50,12 @@ MISTAKES = [
         "<Step reserve> is not a decorator: write @reserve.compensate",
     ),
     Mistake(
+        "after a method that is not a step",
+        RESERVE.replace("@step\n", "", 1).partition("@reserve")[0]
+        + "@step(reserve, compensate=None)\nasync def pay(self, order: str, held: str, ctx: Context) -> str: ...",
+        r"for @step\(reserve\), reserve itself needs @step",
+    ),
+    Mistake(
         "step as a condition",
         RESERVE + "@step(compensate=None, when=reserve)\nasync def pay(self, order: str, ctx: Context) -> str: ...",
         "S.pay: when is <Step .*reserve>, which is not a function of input, ctx",

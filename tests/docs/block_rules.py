@@ -80,6 +80,7 @@ NAMED: dict[Kind, dict[str, list[str]]] = {
             "docs/deploying.md yaml 1",
         ],
         "tests/docs/test_django_page.py": [f"docs/django.md python {number}" for number in range(1, 7)],
+        "tests/docs/test_large_values_page.py": ["docs/large-values.md python 1"],
         "tests/docs/test_encryption_page.py": ["docs/encryption.md python 1", "docs/encryption.md python 2"],
         "tests/docs/test_fastapi_page.py::test_the_service_gives_the_answers_of_the_page": [
             "docs/fastapi.md python 1",

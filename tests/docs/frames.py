@@ -46,19 +46,6 @@ def mounted(client: Client) -> None:
     # BLOCK
     # BLOCK
 """,
-    "docs/large-values.md": """
-import sagakit
-from sagakit import Context, Saga, step
-
-class Paper:
-    def __init__(self, text: str) -> None: ...
-class Print(Saga[Paper, None]):
-    @step(compensate=None)
-    async def set(self, paper: Paper, ctx: Context) -> None: ...
-
-async def run(url: str, text: str) -> None:
-    # BLOCK
-""",
     "docs/starting.md": ORDERS
     + """
 from datetime import UTC, datetime, timedelta

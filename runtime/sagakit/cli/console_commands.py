@@ -116,6 +116,7 @@ def dev(
     reset: Annotated[
         bool, typer.Option("--reset", help="Begin with no sagas: remove what the server has stored.")
     ] = False,
+    payload_codec: PayloadCodecName = None,
     log_level: LogLevelName = LogLevel.info,
 ) -> None:
     """Run a server, a worker and the console while you write sagas. The worker restarts when a file changes.
@@ -125,4 +126,5 @@ def dev(
     from sagakit.cli import dev_process, logs
 
     logs.set_up(LogFormat.text.value, log_level.value)
-    raise typer.Exit(dev_process.run(dev_process.DevCall(sagas=sagas, folder=folder, listen=listen, reset=reset)))
+    call = dev_process.DevCall(sagas=sagas, folder=folder, listen=listen, reset=reset, payload_codec=payload_codec)
+    raise typer.Exit(dev_process.run(call))

@@ -14,7 +14,7 @@ import msgspec
 import trio
 
 from sagakit.cli import loading
-from sagakit.cli.exits import CommandExit, UsageError, exit_of
+from sagakit.cli.exits import CommandExit, UsageError, failed
 from sagakit.cli.listening import answering, listen
 from sagakit.cli.stop import Stop, stop_signals
 from sagakit.client.bare_errors import bare_errors
@@ -102,16 +102,8 @@ def run(call: ConsoleCall) -> CommandExit:
                 with listen(call.listen, option="listen") as listening:
                     trio.run(_serve, call, config, limits, listening, call.authentication(listening), payloads, stop)
         except BaseException as error:  # every error becomes an exit code and a line in the log
-            return failed(error)
+            return failed(error, _log)
     return CommandExit.DRAINED
-
-
-def failed(error: BaseException) -> CommandExit:
-    """Write the error of a process into the log, and return its exit code."""
-    code = exit_of(error)
-    told = error if code is CommandExit.CRASH else None
-    _log.critical("%s", error if str(error) else type(error).__name__, exc_info=told, extra={"exit": int(code)})
-    return code
 
 
 async def _serve(

@@ -14,8 +14,9 @@ from pathlib import Path
 import msgspec
 import trio
 
-from sagakit.cli.console_process import client_options, everyone, failed
-from sagakit.cli.exits import CommandExit
+from sagakit.cli import loading
+from sagakit.cli.console_process import client_options, everyone
+from sagakit.cli.exits import CommandExit, exit_of_process, failed
 from sagakit.cli.listening import answering, listen
 from sagakit.cli.stop import Stop, stop_signals
 from sagakit.client.bare_errors import bare_errors
@@ -24,6 +25,7 @@ from sagakit.errors import LayoutMissing, StreamMissing
 from sagakit.jetstream.embedded import embedded_server
 from sagakit.jetstream.server_process import die_with, ended, stop
 from sagakit.system.config import Config
+from sagakit.system.open_store import open_store
 from sagakit.web.application import app
 from sagakit.web.guard import LOOPBACK_HOSTS
 from sagakit.web.visitors import Everyone
@@ -42,6 +44,7 @@ class DevCall(msgspec.Struct, frozen=True, kw_only=True):
     folder: Path
     listen: str
     reset: bool = False
+    payload_codec: str | None = None
 
 
 def run(call: DevCall) -> CommandExit:
@@ -52,21 +55,26 @@ def run(call: DevCall) -> CommandExit:
                 instead = "run `sagakit worker`, and `sagakit web` with --tokens FILE"
                 trio.run(_develop, call, listening, everyone("admin", listening, instead=instead), signalled)
         except BaseException as error:  # every error becomes an exit code and a line in the log
-            return failed(error)
+            return failed(error, _log)
     return CommandExit.DRAINED
 
 
 async def _develop(call: DevCall, listening: socket.socket, visitors: Everyone, signalled: Stop) -> None:
-    options = client_options(Config.load(None))  # the worker has the same variables
+    config = Config.load(None)  # the worker has the same variables
+    payloads = loading.payloads_of(call.payload_codec)
     with trio.CancelScope() as until_stopped:
         signalled.then(until_stopped.cancel)
         async with (
             embedded_server(call.folder, sync="relaxed", anew=call.reset) as url,
             trio.open_nursery() as nursery,
         ):
-            nursery.start_soon(_work, call.sagas, url)
-            await _until_worker_is_up(url, options)
-            async with open_client(url, **options) as client:
+            has_ended = trio.Event()
+            nursery.start_soon(_work, call, url, has_ended)
+            await _until_worker_is_up(url, client_options(config), has_ended)
+            if has_ended.is_set():  # there is a page to look at even if no worker has made the buckets yet
+                async with open_store(url, config) as store:
+                    await store.complete_layout()
+            async with open_client(url, payload_codec=payloads.codecs, **client_options(config)) as client:
                 hosts = LOOPBACK_HOSTS | {listening.getsockname()[0]}
                 console = app(client, authentication=visitors, read_only=False, hosts=hosts)
                 async with answering(listening, console) as address:
@@ -74,9 +82,9 @@ async def _develop(call: DevCall, listening: socket.socket, visitors: Everyone, 
                     await trio.sleep_forever()
 
 
-async def _until_worker_is_up(url: str, options: ClientOptions) -> None:
-    """Wait for the lease of a worker. It takes one once the buckets are made and its definitions are kept."""
-    while True:
+async def _until_worker_is_up(url: str, options: ClientOptions, has_ended: trio.Event) -> None:
+    """Wait for the lease of a worker, or for its end. It takes one once its buckets and definitions are kept."""
+    while not has_ended.is_set():
         with suppress(LayoutMissing, StreamMissing):
             async with open_client(url, **options) as client:
                 if await client.repository.leases():
@@ -84,34 +92,49 @@ async def _until_worker_is_up(url: str, options: ClientOptions) -> None:
         await trio.sleep(LOOK)
 
 
-async def _work(sagas: str, url: str) -> None:
-    """Run a worker, another one each time that a file has changed."""
+async def _work(call: DevCall, url: str, has_ended: trio.Event) -> None:
+    """Run a worker, another one each time that a file has changed. `has_ended` is set once one has ended by itself."""
     while True:
         before = python_files(Path.cwd())
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_run_worker, sagas, url)
+            nursery.start_soon(_keep_worker, call, url, has_ended)
             changed = await _changed(before)
             _log.info("%s has changed: the worker restarts", changed)
             nursery.cancel_scope.cancel()
 
 
-async def _run_worker(sagas: str, url: str) -> None:
-    """Run a worker until it ends; cancelled, tell it to end, and wait until it is gone. It dies with this process."""
-    worker = _start_worker(sagas, url)
+async def _keep_worker(call: DevCall, url: str, has_ended: trio.Event) -> None:
+    """Run a worker, another one if somebody has killed it, until one ends with an error."""
+    while (returncode := await _run_worker(call, url)) < 0:
+        _log.warning("the worker was killed by signal %d: it starts again, and its sagas go on", -returncode)
+        await trio.sleep(LOOK)
+    advice = (
+        "; if a plan has changed under the same version, count the version up, or lose all sagas by `sagakit dev "
+        "--reset`"
+        if exit_of_process(returncode) is CommandExit.DEFINITION
+        else ""
+    )
+    _log.warning(
+        "the worker has ended with exit code %d: once you have mended a file, it starts again%s", returncode, advice
+    )
+    has_ended.set()
+
+
+async def _run_worker(call: DevCall, url: str) -> int:
+    """Run a worker, and return its exit code; cancelled, tell it to end, and wait. It dies with this process."""
+    worker = _start_worker(call, url)
     try:
         await ended(worker)
     finally:
         with trio.CancelScope(shield=True):
             await stop(worker)
-    _log.warning(
-        "the worker has ended with exit code %d: once you have mended a file, it starts again. For a plan that has "
-        "changed under the same version: count the version up, or lose all sagas by `sagakit dev --reset`",
-        worker.returncode,
-    )
+    return worker.returncode
 
 
-def _start_worker(sagas: str, url: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "sagakit", "worker", sagas, "--nats", url, "--drain-timeout", DRAIN]
+def _start_worker(call: DevCall, url: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "sagakit", "worker", call.sagas, "--nats", url, "--drain-timeout", DRAIN]
+    if call.payload_codec is not None:
+        command += ["--payload-codec", call.payload_codec]
     return subprocess.Popen(command, preexec_fn=die_with(os.getpid()))  # forked by trio's thread, and dies with it
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import IntEnum
+from logging import Logger
 
 from sagakit.errors import codes_of
 
@@ -55,6 +56,14 @@ def exit_of(error: BaseException) -> CommandExit:
         return CommandExit.USAGE
     codes = codes_of(error)
     return CommandExit.CRASH if codes is None else next(one for one in CommandExit if one == codes.exit)
+
+
+def failed(error: BaseException, log: Logger) -> CommandExit:
+    """Write the error that has ended a process into its log, and return its exit code."""
+    code = exit_of(error)
+    told = error if code is CommandExit.CRASH else None
+    log.critical("%s", error if str(error) else type(error).__name__, exc_info=told, extra={"exit": int(code)})
+    return code
 
 
 def worker_exit_of(error: BaseException) -> CommandExit:

@@ -32,7 +32,7 @@ def listen(address: str, *, option: str) -> socket.socket:
     try:
         return socket.create_server((host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except (OSError, OverflowError) as error:
-        raise InvalidConfig(f"{option}={address!r}: cannot listen there: {error}") from None
+        raise InvalidConfig(f"{option}={address!r}: cannot listen there: {error}; choose another address") from None
 
 
 @asynccontextmanager

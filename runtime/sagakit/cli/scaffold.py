@@ -50,7 +50,7 @@ def make_project(folder: Path, name: str, *, fastapi: bool) -> list[Path]:
 
 
 def _words(name: str, package: str, *, fastapi: bool) -> Mapping[str, str]:
-    web = f"\nweb:\n\t$(PYTHON) -m uvicorn --factory {package}.web:app\n" if fastapi else ""
+    web = f"\n.PHONY: web\nweb:\n\t$(PYTHON) -m uvicorn --factory {package}.web:app\n" if fastapi else ""
     row = f"| `{package}/web.py` | a FastAPI service with the worker in it: `make web` |\n" if fastapi else ""
     extras = "sagakit[cli,embedded,worker]"
     return {
@@ -60,6 +60,8 @@ def _words(name: str, package: str, *, fastapi: bool) -> Mapping[str, str]:
         "test_dependencies": ', "httpx>=0.27"' if fastapi else "",
         "web_target": web,
         "web_row": row,
+        "web_line": "$ make web        # the FastAPI service, with its own nats-server\n" if fastapi else "",
+        "tests_say": "tests; that of the service starts a server" if fastapi else "tests without a server",
     }
 
 

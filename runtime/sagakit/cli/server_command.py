@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sagakit.cli.command_options import LogFormat, LogFormatName, LogLevel, LogLevelName
-from sagakit.cli.exits import CommandExit
+from sagakit.cli.exits import CommandExit, failed
 
 commands: typer.Typer = typer.Typer(rich_markup_mode=None)
 _log = getLogger("sagakit.server")
@@ -42,7 +42,6 @@ def _run(folder: Path, port: int | None, *, relaxed: bool) -> CommandExit:
     """Run the server until a signal comes, and return the exit code. Errors go to the log."""
     import trio
 
-    from sagakit.cli.console_process import failed
     from sagakit.cli.stop import stop_signals
     from sagakit.client.bare_errors import bare_errors
     from sagakit.jetstream.embedded import embedded_server
@@ -61,5 +60,5 @@ def _run(folder: Path, port: int | None, *, relaxed: bool) -> CommandExit:
             with bare_errors():
                 trio.run(serve)
         except BaseException as error:  # every error becomes an exit code and a line in the log
-            return failed(error)
+            return failed(error, _log)
     return CommandExit.DRAINED

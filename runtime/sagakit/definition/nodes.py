@@ -141,7 +141,10 @@ class CalledNode(Node[R_co]):
         def __call__(self, *given: Any, **options: Any) -> Any:
             """Refuse to be a decorator in the class body, and a method anywhere else: both look natural."""
             if not self.name:
-                raise DefinitionError(f"{self!r} is not a decorator: write @{self._shown}.compensate")
+                raise DefinitionError(
+                    f"{self!r} is not a decorator: write @{self._shown}.compensate; for @step({self._shown}), "
+                    f"{self._shown} itself needs @step"
+                )
             raise DefinitionError(
                 f"{self!r} cannot be called, since the runtime calls it: take its result with @step({self.name}) or "
                 f"ctx.result({self._shown}), or move what two steps share into a method without @step"

@@ -88,7 +88,8 @@ class Unwritable(DoesNotFit):
 class InputTooLarge(CallerError):
     """A saga's input has more bytes than a record has room for under the server's `max_payload`.
 
-    Raised by `start`. Keep large data elsewhere, and pass a reference to it.
+    Raised by `start`. Keep large data elsewhere, and pass a reference to it, or set `claim_above` in all workers and
+    clients: larger values are then stored beside the record.
     """
 
     size: int
@@ -98,7 +99,8 @@ class InputTooLarge(CallerError):
 
     def __init__(self, size: int, limit: int) -> None:
         super().__init__(
-            f"the input has {size:,} bytes, the limit is {limit:,}: keep large data elsewhere and pass a reference"
+            f"the input has {size:,} bytes, the limit is {limit:,}: keep large data elsewhere and pass a reference, or "
+            "set claim_above in all workers and clients"
         )
         self.size = size
         self.limit = limit
