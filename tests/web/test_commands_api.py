@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from base64 import b64decode
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import httpx
 import pytest
@@ -45,14 +47,15 @@ def test_a_command_is_kept_once_and_starts_a_saga_when_a_worker_takes_it(
 def test_a_command_that_cannot_be_sent_is_a_problem(server: Server, namespace: str) -> None:
     async def main(client: Client) -> None:
         async with visiting(sagakit.web.app(client, authentication=Everyone("operator"), read_only=False)) as http:
-            for place, body, says in (
+            refused: Sequence[tuple[str, Mapping[str, Any], str]] = (
                 ("/api/commands/orders.*", {"id": "c7", "data": {}}, "without wildcards"),
                 ("/api/commands/orders..place", {"id": "c7", "data": {}}, "without wildcards"),
                 (PLACE, {"id": " ", "data": {}}, "needs an id"),
                 (PLACE, {"data": {}}, "`id`"),
                 (PLACE, {"id": "c7"}, "`data`"),
                 (PLACE, {"id": "c7", "data": {}, "why": "x"}, "unknown field"),
-            ):
+            )
+            for place, body, says in refused:
                 told = await post(http, place, 422, **body)
                 assert (told["code"], says in told["detail"]) == ("InvalidInput", True), told
         async with visiting(sagakit.web.app(client, authentication=Everyone("viewer"), read_only=False)) as http:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import copy
 
 import msgspec
 
 from sagakit.definition.plan import CALLED, ITEM, Plan
 from sagakit.engine.record import Record, StepLog
-from sagakit.engine.table import ENDS, OPEN, OUT, PASSED, StepState
+from sagakit.engine.table import ENDS, OPEN, OUT, PASSED
 from sagakit.engine.turn import Limits, Turn
 from sagakit.errors import CannotMigrate
 
-_BEGUN_KINDS: dict[StepState, tuple[str, ...]] = {"awaiting": ("signal", "timer", "child"), "spread": ("each",)}
+_BEGUN_KINDS: Mapping[str, tuple[str, ...]] = {"awaiting": ("signal", "timer", "child"), "spread": ("each",)}
 _CALLED_KINDS = (*(CALLED - {"remote"}), "each")
 
 
