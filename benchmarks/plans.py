@@ -151,6 +151,11 @@ def _shards(scale: float, syncs: Syncs) -> Plan:
     )
 
 
+def _groups(scale: float, syncs: Syncs) -> Plan:
+    title = "writes that go singly, and writes that share atomic batches, on one node"
+    return Plan(variants.GROUPS, variants.groups(_load(scale), without_groups(syncs)), title)
+
+
 def _fleet(scale: float, syncs: Syncs) -> Plan:
     return Plan(
         variants.FLEET, variants.fleet(_load(scale), without_groups(syncs)), "workers and shards on three nodes"
@@ -202,6 +207,7 @@ PLANS: dict[str, tuple[str, Callable[[float, Syncs], Plan]]] = {
     "growth": ("Cost with more live sagas, and with more steps.", _growth),
     "durability": ("One node and three, with and without an fsync before every acknowledgment.", _durability),
     "shards": ("More state buckets and event streams.", _shards),
+    "groups": ("Writes that share atomic batches, against single ones.", _groups),
     "fleet": ("More workers and more shards, on a cluster of three.", _fleet),
     "visibility": ("Pages, the stuck, counts and histories with many stored sagas.", _visibility),
     "actors": ("Mailbox, ask, spawn, memory, against bare trio channels and pykka.", _actors),

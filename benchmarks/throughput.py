@@ -58,6 +58,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     """Options of one measurement.
 
     `sagas` over all workers, under `relaxed`; the others get a third. An `inflight` of 0: as many as the mode needs.
+    `groups`: writes share atomic batches although no mode says so, which shares no fsync under `relaxed`.
     """
 
     kind: Kind = "steps"
@@ -69,6 +70,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     sync: Mode = "relaxed"
     nodes: Literal[1, 3] = 1
     live: int = 0
+    groups: bool = False
 
     def scaled(self) -> Load:
         """Return the sagas to run: fewer with fsync, which takes its time, but more of them in flight."""
@@ -114,7 +116,7 @@ def _loads(load: Load, running: Servers) -> tuple[list[Report], float]:
         inflight=max(1, load.inflight // load.workers),
         shards=load.shards,
         live=load.live,
-        grouped=load.sync == "grouped",
+        grouped=load.groups or load.sync == "grouped",
     )
     with ExitStack() as stack:
         crew = [stack.enter_context(worker(task)) for _ in range(load.workers)]

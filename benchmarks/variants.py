@@ -16,6 +16,7 @@ LIVE = (1_000, 10_000, 100_000)
 STEPS = (3, 10, 30, 100)
 SHARDS: dict[Literal[1, 3], tuple[int, ...]] = {1: (1, 2, 4, 8), 3: (1, 2, 4)}
 WORKERS = (1, 2, 3)
+CROWDS = (100, 500, 1_000)
 NODES: tuple[Literal[1, 3], ...] = (1, 3)
 
 
@@ -73,6 +74,16 @@ def _against_one_shard(rows: Sequence[Row]) -> Figures:
     return found
 
 
+def _against_single_writes(rows: Sequence[Row]) -> Figures:
+    """Return the figures of the rows whose writes share batches over those of the rows before them."""
+    found: Figures = {}
+    for single, grouped in zip(rows[::2], rows[1::2], strict=True):
+        for name in ("sagas_per_s", "cpu_us_per_saga", "server_cpu_us_per_saga", "p99_ms"):
+            key = f"{name}_{single.labels['sync']}_{single.labels['inflight']}_grouped_over_single"
+            found[key] = paired(grouped, single, name)
+    return found
+
+
 COMPENSATION = Bench("compensation", FIGURES, f"the third step is refused at once, and two are undone; {NOT_SHOWN}")
 FANOUT = Bench(
     "fanout",
@@ -93,6 +104,13 @@ SHARDS_BENCH = Bench(
     _against_one_shard,
 )
 
+GROUPS = Bench(
+    "groups",
+    FIGURES,
+    "under `relaxed` there is no fsync to share, and no worker groups its writes there unless it is told to; "
+    f"{NOT_SHOWN}",
+    _against_single_writes,
+)
 FLEET = Bench(
     "fleet",
     FIGURES,
@@ -156,6 +174,19 @@ def shards(load: Load, syncs: tuple[Mode, ...]) -> list[Case]:
         for nodes in NODES
         for sync in syncs
         for shards in SHARDS[nodes]
+    ]
+
+
+def groups(load: Load, syncs: tuple[Mode, ...]) -> list[Case]:
+    """Return cases without atomic batches and with them, one behind the other, for more and more sagas in flight."""
+    return [
+        case(
+            replace(load, sync=sync, inflight=inflight, groups=groups),
+            {"sync": sync, "inflight": inflight, "group_commit": "on" if groups else "off"},
+        )
+        for sync in syncs
+        for inflight in CROWDS
+        for groups in (False, True)
     ]
 
 

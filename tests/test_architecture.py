@@ -133,6 +133,17 @@ def test_the_engine_is_pure() -> None:
         assert not imported(path) & {"trio", "time", "random", "uuid", "os", "socket", "logging"}, path
 
 
+def test_no_actor_writes_a_loop_that_drops_its_mail() -> None:
+    """An actor without messages starts its tasks in `started`; `Actor.run` waits for the stop. See docs/actors.md."""
+    dropping = [
+        f"{path.relative_to(RUNTIME)}:{node.lineno}"
+        for path in modules(RUNTIME)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Expr) and ast.unparse(node) in {"await ctx.receive()", "await ctx.receive_batch()"}
+    ]
+    assert not dropping
+
+
 @pytest.mark.parametrize("package", [RUNTIME, ACTORS], ids=["sagakit", "sagakit_actors"])
 def test_every_public_name_is_exported_once(package: Path) -> None:
     tree = ast.parse((package / "__init__.py").read_text())

@@ -36,6 +36,7 @@ from sagakit.definition.plan import Kind
 from sagakit.errors import CannotConnect, InvalidConfig, InvalidInput, WrongContext
 from sagakit.jetstream import whereabouts
 from sagakit.jetstream.whereabouts import Home
+from sagakit.messages.channels import ALLOWED
 
 from tests.sagas import BookTrip, Trip
 
@@ -152,6 +153,14 @@ def test_a_name_that_another_object_has_is_told_where_it_is(name: str) -> None:
     made = kind.__new__(kind)
     with pytest.raises(AttributeError, match=re.escape(says)):
         getattr(made, attribute)
+
+
+@pytest.mark.parametrize("kind", [Runtime, AsyncioRuntime, Client])
+def test_each_verb_of_a_handle_is_told_to_a_program_that_calls_it_on_a_runtime(kind: Any) -> None:
+    for verb in (one.replace("-", "_") for one in ALLOWED["operator"] | {"cancel"}):
+        if not hasattr(kind, verb):
+            with pytest.raises(AttributeError, match=rf"runtime\.get\(PlaceOrder, id\)\)\.{verb}\("):
+                getattr(kind.__new__(kind), verb)
 
 
 # ------------------------------------------------------------------ another thread, loop or process
@@ -287,7 +296,7 @@ class Parent(Saga[Trip]):
 
 @pytest.mark.parametrize("url", ["memory:", "memory://"])
 async def test_a_store_that_nobody_else_reaches_needs_the_children_of_its_sagas(url: str) -> None:
-    with pytest.raises(DefinitionError, match="children are missing, and nobody else runs them"):
+    with pytest.raises(DefinitionError, match="children are missing, and on memory no other worker can run them"):
         async with sagakit.open_runtime(url, sagas=[Parent()]):
             pass
 

@@ -27,7 +27,10 @@ class Actor(Generic[M]):
                 print("hello", message)
 
     With `tasks = True` the incarnation has a nursery, `ctx.nursery`. Its tasks are cancelled when the incarnation ends,
-    and a task that raises crashes the incarnation. An exception from any method is a crash: the supervisor decides.
+    and a task that raises crashes the incarnation. An actor that works by itself, without messages, starts its tasks in
+    `started` and leaves `run` as it is.
+
+    An exception from any method is a crash: the supervisor decides.
     """
 
     tasks: ClassVar[bool] = False

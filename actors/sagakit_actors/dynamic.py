@@ -35,7 +35,7 @@ class _Trouble:
         """The time of trio's clock at which its last incarnation began."""
 
 
-class _Everyone:
+class _AllChildren:
     """All present children, as one watcher: thousands of children that watch an actor cost no more than one."""
 
     def __init__(self, children: Mapping[str, Cell[Any]]) -> None:
@@ -87,7 +87,7 @@ class DynamicSupervisor(Actor[None]):
         self._max_children = max_children
         self._on_exit = on_exit
         self._children: dict[str, Cell[Any]] = {}
-        self._everyone = _Everyone(self._children)
+        self._everyone = _AllChildren(self._children)
         self._troubles: dict[str, _Trouble] = {}
         self._nursery: trio.Nursery | None = None
         self._helpers: Helpers | None = None

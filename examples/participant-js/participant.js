@@ -172,7 +172,8 @@ export class Participant {
       return;
     }
     const reply = await this.#work(endpoint, command);
-    const msgID = `${saga}/${reply.key}/${reply.attempt}/${reply.answer}`;
+    const key = reply.key.replaceAll("\r", "=0D").replaceAll("\n", "=0A"); // a header has no line breaks
+    const msgID = `${saga}/${key}/${reply.attempt}/${reply.answer}`;
     await this.js.publish(command.reply_to, JSON.stringify(reply), { msgID });
   }
 

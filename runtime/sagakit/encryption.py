@@ -39,16 +39,16 @@ class Encrypted(PayloadCodec):
 
     name: str = "aes-gcm"
     authenticates: bool = True
-    """A program with this codec opens no sealed value that was not encrypted. False for a time lets it open them."""
+    """True if a program with this codec opens no sealed values but encrypted ones. With False it opens all."""
 
     def __init__(self, keys: Mapping[str, bytes], *, current: str) -> None:
         for id, key in keys.items():
             if not isinstance(id, str) or not _KEY_ID.fullmatch(id):
-                raise InvalidConfig(f"Encrypted: the key id {id!r} may have letters, digits, '.', '_' and '-'")
+                raise InvalidConfig(f"Encrypted: the key id {id!r} is not made of letters, digits, '.', '_' and '-'")
             if not isinstance(key, bytes) or len(key) not in (16, 24, 32):
-                raise InvalidConfig(f"Encrypted: the key {id!r} must have 16, 24 or 32 bytes: make one with urandom")
+                raise InvalidConfig(f"Encrypted: the key {id!r} must have 16, 24 or 32 bytes: use os.urandom(32)")
         if current not in keys:
-            raise InvalidConfig(f"Encrypted: there is no key {current!r}, which is to be the current one")
+            raise InvalidConfig(f"Encrypted(current={current!r}): keys= has no key with this id")
         self.current: str = current
         self._ciphers = {id: AESGCM(key) for id, key in keys.items()}
         # a key of its own for the digests: one key is for one purpose

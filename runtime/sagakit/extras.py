@@ -28,7 +28,7 @@ def command_for(extra: str) -> str:
 
 
 def missing_of(names: Sequence[str]) -> Sequence[str]:
-    """Return those of some modules that are not installed."""
+    """Return the modules among these that are not installed."""
     return [name for name in names if find_spec(name) is None]
 
 

@@ -87,7 +87,7 @@ def decode_id(token: str) -> str:
 
 
 def id_of(text: str) -> str:
-    """Return the id that a text stands for: the text may be the id, or its encoding as keys have it.
+    """Return the id that a text means: the text may be the id, or its encoding as keys have it.
 
     A text that is the encoding of some id counts as that: `a=2Eb` is the id `a.b`, and `order=37` is an id by itself.
     """

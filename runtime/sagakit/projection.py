@@ -77,7 +77,7 @@ class Projection:
         on_gap: Callable[[SagaEvent, int], None] | None = None,
     ) -> None:
         if not name:
-            raise InvalidInput("a projection has a name, by which its position is kept")
+            raise InvalidInput(f"Projection(name={name!r}): give a name, under which the position is kept")
         for what, fn in {"handle": handle, "react": react, "on_gap": on_gap}.items():
             _check_function(f"projection {name}: {what}", fn)
         self.name: str = name

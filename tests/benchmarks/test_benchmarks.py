@@ -34,6 +34,7 @@ def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(variants, "STEPS", (3, 30))
     monkeypatch.setattr(variants, "SHARDS", {1: (1, 2), 3: (1,)})
     monkeypatch.setattr(variants, "WORKERS", (2,))
+    monkeypatch.setattr(variants, "CROWDS", (10,))
 
 
 def run(name: str, file: Path, *options: str) -> Result:
@@ -73,6 +74,7 @@ EXPECTED = {
         *({"sync": "relaxed", "replicas": 1, "shards": shards} for shards in (1, 2)),
         {"sync": "relaxed", "replicas": 3, "shards": 1},
     ],
+    "groups": [{"sync": "relaxed", "inflight": 10, "group_commit": option} for option in ("off", "on")],
     "fleet": [{"sync": "relaxed", "workers": 2, "shards": 1}],
     "commands": [{"sagas": 20}],
     "console": [{"live": 100, "archived": 1_000, "pages": 5}],

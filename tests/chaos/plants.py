@@ -24,7 +24,7 @@ def no_adopt_write() -> None:
 
     def take_over(self: SagaActor, loaded: Loaded, revision: int) -> None:
         self._journal.unknown = loaded.unknown
-        self._journal.stands(loaded.record, revision)
+        self._journal.became_durable(loaded.record, revision)
         self._phase.move("durable")
         self._writes._begun()
         self._perform()

@@ -40,6 +40,13 @@ def test_nothing_on_standard_input_chooses_nothing(monkeypatch: pytest.MonkeyPat
     choice = choice_to_change(["-"], None)
     assert (choice.keys, choice.filters) == ((), False)
     assert choice_to_look(["-"], None) == choice
+    assert not choice.wanted(NOW).fits(record_with()), "`count -` counted all sagas"
+
+
+def test_a_closed_standard_input_chooses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python then has None in its place."""
+    monkeypatch.setattr("sys.stdin", None)
+    assert choice_to_change(["-"], None) == Choice()
 
 
 def test_an_empty_list_of_keys_beside_a_filter_does_not_become_the_whole_filter(

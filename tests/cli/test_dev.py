@@ -1,4 +1,4 @@
-"""`sagakit dev`: a server, a worker that starts anew when its code changes, and the console."""
+"""`sagakit dev`: a server, a worker that restarts when its code changes, and the console."""
 
 from __future__ import annotations
 

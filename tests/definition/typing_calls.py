@@ -132,6 +132,7 @@ def a_script(order: Order) -> None:
         "1",
         order,
         url="embedded:",
+        payload_codec=CODEC,
         **OPTIONS,
     )
     assert_type(done, Outcome[str])

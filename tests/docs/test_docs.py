@@ -113,6 +113,12 @@ def test_the_wire_page_says_which_kinds_come_over_which_channel() -> None:
     assert said == ALLOWED
 
 
+def test_the_page_on_operators_has_each_verb() -> None:
+    text = (ROOT / "docs" / "operators.md").read_text()
+    rows = re.findall(r"^\| `handle\.(\w+)\(", text, flags=re.MULTILINE)
+    assert {name.replace("_", "-") for name in rows} == ALLOWED["operator"] | {"cancel"}
+
+
 def test_the_exit_codes_of_the_workers_page_are_those_of_the_code() -> None:
     text = (ROOT / "docs" / "worker.md").read_text()
     rows = re.findall(r"^\| (\d+) \| (.*) \| (yes|no) \|$", text, flags=re.MULTILINE)

@@ -39,6 +39,7 @@ from sagakit.engine.table import OUT, STEP_TABLE
 from sagakit.engine.turn import Limits
 from sagakit.messages.inbox_request import InboxRequest
 from sagakit.messages.step_command import StepCommand
+from sagakit.naming import SagaKey
 from sagakit.participant import CommandContext, Done, MemoryKeys, NotDone, Reject, Retry, Service
 from sagakit.participant.replies import CommandReply
 from sagakit.participant.work import reply_to
@@ -144,7 +145,7 @@ class Desk:
     def work(self, command: StepCommand, answer: ReplyAnswer, *, happens: bool) -> CommandReply:
         """Work on a command, and return the reply."""
         self.answer, self.happens = answer, happens
-        working = reply_to(self._endpoint, command, self.keys, 1000.0)
+        working = reply_to(self._endpoint, SagaKey("T", "1"), command, self.keys, 1000.0)
         try:
             working.send(None)
         except StopIteration as ended:

@@ -27,7 +27,9 @@ from sagakit.engine import (
 )
 from sagakit.engine.carried import payload_of
 from sagakit.engine.events import CloudEvent, decode_event
+from sagakit.engine.inputs import InboundKind, InputEvent
 from sagakit.engine.rebuilding import rebuilt
+from sagakit.engine.record import Failure, UndoRequest
 from sagakit.engine.replay import replay
 from sagakit.engine.verdicts import known_verdict
 
@@ -48,7 +50,7 @@ def plan_of(on_unknown: OnUnknown) -> Plan:
     )
 
 
-class Services:
+class FakeParticipants:
     """Three participants that keep their contract: once a key, and an undo makes its action's key unusable."""
 
     def __init__(self, refuses: str = "") -> None:
@@ -73,7 +75,7 @@ class Services:
         return sorted(key.split("/", 3)[3].rsplit("/", 2)[0] for key in self.effects)
 
 
-def lived(plan: Plan, record: Record, services: Services, calls: int = 1000) -> tuple[Record, list[CloudEvent]]:
+def lived(plan: Plan, record: Record, services: FakeParticipants, calls: int = 1000) -> tuple[Record, list[CloudEvent]]:
     """Let a saga go on for so many calls; return its record, and all events so far that the record had."""
     told: dict[int, CloudEvent] = {}
     now = record.updated_at
@@ -105,7 +107,7 @@ def test_the_books_balance_wherever_the_events_break_off(on_unknown: OnUnknown, 
     plan = plan_of(on_unknown)
     first = create(plan, saga_id="1", run="r", input=msgspec.Raw(b"7"), owner="w", now=1000.0)
     for known in range(1, 12):
-        services = Services(refuses)
+        services = FakeParticipants(refuses)
         record, events = lived(plan, first, services, calls)
         if known > len(events):
             break
@@ -132,7 +134,7 @@ def test_a_request_to_undo_waits_until_it_is_known_whether_the_pivot_was_passed(
     if kind == "deadline":
         first = structs.replace(first, deadline_at=8000.0)
     for known in range(1, 12):
-        services = Services(refuses)
+        services = FakeParticipants(refuses)
         _, events = lived(plan, first, services, calls)
         if known > len(events):
             break
@@ -147,6 +149,46 @@ def test_a_request_to_undo_waits_until_it_is_known_whether_the_pivot_was_passed(
             assert (end.status, services.steps) == ("failed", [])
         else:
             assert (end.status, services.steps) == ("completed", sorted(STEPS))
+
+
+def canceled_at_the_pivot(message: Inbound, *then: InputEvent) -> Record:
+    """Return the rebuilt record of a saga that was canceled while its pivot was under way; `then` follows."""
+    plan = with_pivot(plan_of("check"), "flight")
+    first = create(plan, saga_id="1", run="r", input=msgspec.Raw(b"7"), owner="w", now=1000.0)
+    record, events = lived(plan, first, FakeParticipants(), 1)
+    record = apply(plan, record, [message], 2000.0)
+    assert known_verdict(record, message) == "waiting"
+    for event in then:
+        record = apply(plan, record, [event], 2001.0)
+    _, more = lived(plan, record, FakeParticipants(), 0)
+    return told_after([*events, *more], plan)
+
+
+@pytest.mark.parametrize("kind", ["cancel", "compensate"])
+def test_a_request_of_a_person_to_undo_that_waits_is_kept(kind: InboundKind) -> None:
+    plan = with_pivot(plan_of("check"), "flight")
+    back = canceled_at_the_pivot(Inbound(id="x", kind=kind, by="ann", reason="not wanted"))
+    assert (back.status, back.undo_request) == ("stuck", UndoRequest("cancelled", "not wanted"))
+    again = apply(plan, back, [RETRY], 9002.0)
+    assert (again.status, again.undo_request) == ("running", back.undo_request), "the pivot may have happened"
+    end, _ = lived(plan, again, FakeParticipants())
+    assert (end.status, end.failure) == ("failed", Failure("cancelled", reason="not wanted"))
+
+
+def test_a_request_that_has_become_too_late_or_was_granted_is_kept_no_longer() -> None:
+    plan = with_pivot(plan_of("check"), "flight")
+    message = Inbound(id="x", kind="cancel", by="ann", reason="not wanted")
+    late = canceled_at_the_pivot(message, AttemptEnded("flight", 1, Complete(msgspec.Raw(b"1"))))
+    assert late.undo_request is None
+    assert apply(plan, late, [RETRY], 9002.0).status == "running"
+    granted = canceled_at_the_pivot(message, AttemptEnded("flight", 1, Error(error="no", not_done=True)))
+    assert (granted.undo_request, granted.failure) == (None, Failure("cancelled", reason="not wanted"))
+    ended = canceled_at_the_pivot(message, Inbound(id="t", kind="terminate", by="ann", reason="over"))
+    assert (ended.status, ended.undo_request) == ("failed", None)
+
+
+def test_a_cancel_of_a_program_is_in_no_event_and_is_lost() -> None:
+    assert canceled_at_the_pivot(CANCEL).undo_request is None
 
 
 def with_pivot(plan: Plan, name: str) -> Plan:
@@ -166,7 +208,7 @@ def with_pivot(plan: Plan, name: str) -> Plan:
 def test_an_ask_is_asked_about_again_and_nothing_is_called() -> None:
     plan = plan_of("ask")
     first = create(plan, saga_id="1", run="r", input=msgspec.Raw(b"7"), owner="w", now=1000.0)
-    _, events = lived(plan, first, services := Services(), 1)
+    _, events = lived(plan, first, services := FakeParticipants(), 1)
     back = apply(plan, told_after(events, plan), [RETRY], 9002.0)
     assert (back.status, back.steps["hotel"].state, back.steps["flight"].state) == ("stuck", "done", "asked")
     assert services.steps == ["hotel"]
@@ -175,7 +217,7 @@ def test_an_ask_is_asked_about_again_and_nothing_is_called() -> None:
 def test_a_compensate_undoes_also_what_no_event_tells_of() -> None:
     plan = plan_of("retry")
     first = create(plan, saga_id="1", run="r", input=msgspec.Raw(b"7"), owner="w", now=1000.0)
-    _, events = lived(plan, first, services := Services(), 2)
+    _, events = lived(plan, first, services := FakeParticipants(), 2)
     back = told_after(events[:1], plan)
     back = apply(plan, back, [Inbound(id="c", kind="compensate", by="ann", reason="give it up"), RETRY], 9002.0)
     end, _ = lived(plan, back, services)
@@ -185,8 +227,8 @@ def test_a_compensate_undoes_also_what_no_event_tells_of() -> None:
 def test_a_message_that_was_applied_before_the_loss_is_known() -> None:
     plan = plan_of("retry")
     first = create(plan, saga_id="1", run="r", input=msgspec.Raw(b"7"), owner="w", now=1000.0)
-    _, before = lived(plan, first, Services(), 0)
-    _, after = lived(plan, apply(plan, told_after(before, plan), [RETRY], 9002.0), Services(), 0)
+    _, before = lived(plan, first, FakeParticipants(), 0)
+    _, after = lived(plan, apply(plan, told_after(before, plan), [RETRY], 9002.0), FakeParticipants(), 0)
     back = told_after([*before, *after], plan)
     assert known_verdict(back, RETRY) == "accepted"
     assert apply(plan, back, [RETRY], 9003.0) is back
@@ -205,7 +247,7 @@ BOXES = Plan(
 @pytest.mark.parametrize("verb", ["retry", "compensate"])
 def test_items_under_way_are_called_again_under_their_keys_or_undone(verb: str, calls: int) -> None:
     """The event that tells of the items comes before any of them is called."""
-    services = Services()
+    services = FakeParticipants()
     first = create(BOXES, saga_id="1", run="r", input=msgspec.Raw(b"7"), owner="w", now=1000.0)
     asked = Prepared("boxes", value=msgspec.Raw(b"[7,8,9]"), items=3)
     _, events = lived(BOXES, apply(BOXES, first, [asked], 1000.0), services, calls)
@@ -220,8 +262,8 @@ def test_items_under_way_are_called_again_under_their_keys_or_undone(verb: str, 
         assert (end.status, again.steps) == ("completed" if verb == "retry" else "failed", expected)
 
 
-def copied(services: Services) -> Services:
-    again = Services(services.refuses)
+def copied(services: FakeParticipants) -> FakeParticipants:
+    again = FakeParticipants(services.refuses)
     again.effects, again.burnt = {*services.effects}, {*services.burnt}
     return again
 
@@ -253,7 +295,7 @@ def test_p3_items_that_an_operator_has_retried_are_called_again_under_their_new_
     record = apply(MANY, record, [RETRY], 1003.0)
     before = keys_of_calls(MANY, record)
     assert len(before) == 39
-    _, events = lived(MANY, record, Services(), 0)
+    _, events = lived(MANY, record, FakeParticipants(), 0)
     assert [event.type.split(".", 2)[-1] for event in events[-2:]] == ["stuck", "operator.retry"]
     assert events[-1].data["groups"] == {"boxes": {"2": "0-6,8-39"}}
     again = msgspec.structs.replace(RETRY, id="r2")
@@ -268,7 +310,7 @@ def test_a_signal_that_was_given_a_second_chance_is_awaited_again() -> None:
     record = apply(plan, record, [AttemptEnded("pay", 1, Complete())], 1001.0)
     record = apply(plan, record, [], 1012.0)
     assert (record.status, record.steps["said"].state) == ("stuck", "blocked")
-    _, events = lived(plan, apply(plan, record, [RETRY], 1013.0), Services(), 0)
+    _, events = lived(plan, apply(plan, record, [RETRY], 1013.0), FakeParticipants(), 0)
     back = apply(plan, told_after(events, plan), [msgspec.structs.replace(RETRY, id="r2")], 9002.0)
     assert (back.status, back.steps["said"].state) == ("running", "awaiting")
     come = Inbound(id="s", kind="signal", step="said", payload=msgspec.Raw(b"1"))

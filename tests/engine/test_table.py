@@ -12,6 +12,7 @@ from sagakit.definition.plan import Kind, NodePlan, Plan
 from sagakit.engine import AttemptEnded, Inbound, Sender, apply, beginning, create
 from sagakit.engine.carried import payload_of
 from sagakit.engine.codec import Loaded, decode, digest, encode
+from sagakit.engine.migration import _BEGUN_KINDS
 from sagakit.engine.rebuilding import rebuilt
 from sagakit.engine.record import SCHEMA
 from sagakit.engine.results import Complete, Error
@@ -44,6 +45,17 @@ def test_each_cell(table: Mapping[Any, Mapping[Any, Any]], state: Any, move: Any
 def test_every_kind_of_node_begins_and_is_in_the_random_plans() -> None:
     """Remote nodes have plans and schedules of their own, in `remote_world`: participants answer for them."""
     assert set(beginning._BEGIN) == {*KINDS, "remote"} == set(get_args(Kind))
+
+
+def test_migration_knows_the_states_in_which_a_node_of_each_kind_can_be() -> None:
+    found: set[tuple[StepState, Kind]] = set()
+    for seed in range(300):
+        draws = Dice(seed)
+        world = World(drawn_plan(draws, max_nodes=2), draws)
+        found |= {(log.state, world.plan.node(name).kind) for name, log in world.record.steps.items()}
+    kept = {(state, kind) for state, kind in found if state in _BEGUN_KINDS}
+    assert {kind for _, kind in kept} >= {"signal", "timer", "each"}, "they were drawn"
+    assert all(kind in _BEGUN_KINDS[state] for state, kind in kept), kept
 
 
 def test_every_state_and_move_is_in_the_tables() -> None:

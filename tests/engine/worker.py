@@ -74,7 +74,7 @@ class Worker(Judge):
         self.misread = misread
         self.turns = 0
         self.queued: dict[tuple[str, int], Call] = {}  # calls that wait for their turn
-        self.withdrawn: list[tuple[str, int]] = []  # calls that were revoked before their turn came
+        self.revoked: list[tuple[str, int]] = []  # calls that were revoked before their turn came
         self.deadly = self.draws.number(0, 7, "a deadly place") == 0
         self.parent = PARENT if self.draws.number(0, 3, "has a parent") == 0 else None
         saga_id = CHILD_ID if self.parent is not None else "1"
@@ -122,7 +122,7 @@ class Worker(Judge):
         self._judge_backlog([effect for effect in asked if isinstance(effect, Call)])
         wanted = {(effect.step, effect.call) for effect in asked if isinstance(effect, Call)}
         if not self.record.halted:
-            self.withdrawn += [call for call in self.queued if call not in wanted]
+            self.revoked += [call for call in self.queued if call not in wanted]
             self.queued = {call: queued for call, queued in self.queued.items() if call in wanted}
         for effect in asked:
             match effect:
@@ -186,7 +186,7 @@ class Worker(Judge):
             self.participants.lost(call)
         self.running.clear()
         self.queued.clear()
-        self.withdrawn.clear()
+        self.revoked.clear()
         assert self.durable is not None
         self.record = self.durable
         if self.record.status in ENDS:

@@ -28,13 +28,14 @@ from sagakit.engine import (
 from sagakit.engine.forward import HAPPENED
 from sagakit.engine.keys import key_of
 from sagakit.engine.turn import makes_room, present
+from sagakit.engine.verdicts import PLACES
 
 from tests.engine.draws import Draws
 from tests.engine.judge import Broken
 from tests.engine.participants import FATES
 from tests.engine.worker import Worker
 
-OPERATOR = ("retry", "mark-undone", "complete-step", "compensate", "terminate")
+OPERATOR = [kind for kind, place in PLACES.items() if place.ring == "operators"]
 FATHER = Sender("P", "1", "pr")
 FORGED: dict[InboundKind, Sender] = {
     "child-ended": Sender("C", "another", "child"),
@@ -228,7 +229,7 @@ class World(Worker):
         wild = self.turns <= self.calm_after
         choices: list[tuple[str, Any]] = [("end", "")] * 6 * bool(self.running)
         choices += [("unread", "")] * bool(self.running and wild and self.misread)
-        choices += [("turn", "")] * 3 * bool(self.queued) + [("withdrawn", "")] * 3 * bool(self.withdrawn)
+        choices += [("turn", "")] * 3 * bool(self.queued) + [("revoked", "")] * 3 * bool(self.revoked)
         choices += [("wait", "")] * bool(self.record.wake_at)
         full = makes_room(self.record, self.limits) is not None and self.looked_at is not self.record
         choices += [("published", "")] * 3 * full
@@ -260,8 +261,8 @@ class World(Worker):
                 self.unread(self.draws.pick(sorted(self.running), "call"))
             case "turn", _:
                 self._made(self.queued.pop(self.draws.pick(sorted(self.queued), "its turn")))
-            case "withdrawn", _:
-                self._turn(AttemptEnded(*self.withdrawn.pop(), REVOKED, 0.5))
+            case "revoked", _:
+                self._turn(AttemptEnded(*self.revoked.pop(), REVOKED, 0.5))
             case "wait", _:
                 assert self.record.wake_at is not None
                 self.now = max(self.now, self.record.wake_at)

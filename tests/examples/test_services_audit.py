@@ -17,6 +17,7 @@ from sagakit.engine import Adopted, Prepared, apply, create
 from sagakit.engine.carried import payload_of
 from sagakit.engine.events import decode_event
 from sagakit.messages.step_command import StepCommand
+from sagakit.naming import SagaKey
 from sagakit.participant import Keys, SqlKeys, keys_table_sql
 from sagakit.participant.key_store import DoWork, KeptReply, UndoWork
 from sagakit.participant.work import reply_to
@@ -157,6 +158,6 @@ async def test_commands_that_come_twice_and_late_do_no_harm_unless_the_keys_are_
             db.executescript(schema + ";" + keys_table_sql("sqlite") + (FILLED[name] if name != "stock" else ""))
     keys = made(partial(transaction, str(tmp_path / "stock.db")))
     for kind, order in (("do", SOLD), ("do", SOLD), ("undo", UNDONE), ("do", UNDONE)):
-        answered = await reply_to(stock.reserve, command(kind, order), keys, 0.0)
+        answered = await reply_to(stock.reserve, SagaKey("PlaceOrder", order.id), command(kind, order), keys, 0.0)
         assert answered.answer in ("done", "gone")
     assert broken(tmp_path).keys() == rules

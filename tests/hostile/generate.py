@@ -7,13 +7,12 @@ import random
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from sagakit.messages.channels import ALLOWED
+
 HONEST = "honest-{}"
 STRANGERS = ("Nobody", "honest")
 """Types that no worker has; their messages wait for ten minutes before they are dead letters."""
-KINDS = (
-    "start", "signal", "cancel", "report", "retry", "mark-undone", "complete-step", "compensate", "terminate",
-    "child-ended", "reverse", "release", "dance", "", "START",
-)  # fmt: skip
+KINDS = (*sorted(set[str]().union(*ALLOWED.values())), "dance", "", "START")
 """All kinds that exist, and some that do not."""
 
 

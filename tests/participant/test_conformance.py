@@ -39,8 +39,9 @@ from sagakit.store.ports import Wire, WireEvent, WireMessage
 from typer.testing import CliRunner
 
 from tests.cli.processes import SAGAKIT
+from tests.participant.faults import NoDedup, NoTombstone
 from tests.participant.shop import Buy, Order
-from tests.participant.test_clauses import NoDedup, NoTombstone, by_verdict
+from tests.participant.test_clauses import by_verdict
 from tests.servers import Server
 
 BOUND = 120
@@ -177,18 +178,17 @@ class LateReply(Serving):
 class LostReply(Serving):
     """Acknowledges commands and answers none."""
 
-    async def _store(self, subject: str, payload: bytes, headers: Mapping[str, str]) -> bool:
-        return True
+    async def _publish(self, subject: str, payload: bytes, headers: Mapping[str, str]) -> None:
+        return
 
 
 class DoubleReply(Serving):
     """Answers each command twice, the second time in other words."""
 
-    async def _store(self, subject: str, payload: bytes, headers: Mapping[str, str]) -> bool:
-        stored = await super()._store(subject, payload, headers)
+    async def _publish(self, subject: str, payload: bytes, headers: Mapping[str, str]) -> None:
+        await super()._publish(subject, payload, headers)
         if headers.get("Nats-Msg-Id"):
-            await super()._store(subject, payload[:-1] + b',"reason":"again"}', headers)
-        return stored
+            await super()._publish(subject, payload[:-1] + b',"reason":"again"}', headers)
 
 
 class NoHeartbeats(Serving):

@@ -11,6 +11,7 @@ from sagakit.errors import NotAllowed
 from sagakit.jetstream.puller import refusal
 from sagakit.jetstream.wire import header_block
 from sagakit.jetstream.wire_reading import StoredMessage, last_message
+from sagakit.messages.step_command import StepCommand
 from sagakit.participant import MemoryKeys, open_participant
 from sagakit.store.ports import WireMessage
 
@@ -132,3 +133,20 @@ async def test_a_resent_command_goes_only_to_the_service_that_gave_it_up(server:
         cut = await bury(client, "sagacmd.payments.charge", Sagakit_Headers='{"Color":"r')
         with pytest.raises(NotAllowed, match=f"headers of dead letter {cut} are not kept"):
             await client.dead_letters.resend(cut, **WHO)
+
+
+async def test_a_command_whose_key_fits_no_header_is_a_dead_letter(server: Server, namespace: str) -> None:
+    """Its reply could never be stored, and the command came again each second."""
+    with trio.fail_after(WITHIN):
+        async with (
+            open_runtime(server.url, sagas=[Buy()], namespace=namespace),
+            open_client(server.url, namespace=namespace) as client,
+            open_participant(server.url, payments(Books()), keys=MemoryKeys(), namespace=namespace),
+        ):
+            command = StepCommand(
+                kind="do", key="k" * 70_000, action_key="k", key_since=0.0, run="r", attempt=1, deadline=4e9,
+                reply_to=client.names.subject("sagareply.payments.Buy.1"), payload=msgspec.Raw(b'{"total": 30}'),
+            )  # fmt: skip
+            await client.wire.request(client.names.command_subject("payments.charge"), msgspec.json.encode(command))
+            letter = await only_letter(client)
+    assert "has 70,002 characters" in letter.reason

@@ -8,14 +8,17 @@ from typing import Any
 
 import msgspec
 import pytest
+from sagakit.definition.payloads import PLAIN_PAYLOADS, PayloadCodec, PayloadPlace, Payloads, Sealed
 from sagakit.engine.keys import CallKind
 from sagakit.messages.step_command import StepCommand
+from sagakit.naming import SagaKey
 from sagakit.participant import CommandContext, Done, MemoryKeys, NotDone, Reject, Retry, Service, ServiceEndpoint
 from sagakit.participant.key_store import Busy
 from sagakit.participant.replies import CommandReply
 from sagakit.participant.work import reply_to
 
 NOW = 1_000.0
+SAGA = SagaKey("Buy", "7")
 
 
 @dataclass
@@ -31,7 +34,8 @@ class Receipt:
 class Desk:
     """A participant that notes what it does, and does what the test says."""
 
-    def __init__(self) -> None:
+    def __init__(self, payloads: Payloads = PLAIN_PAYLOADS) -> None:
+        self.payloads = payloads
         self.did: list[str] = []
         self.raises: Exception | None = None
         self.found: Done[Receipt] | NotDone | None = None
@@ -64,7 +68,7 @@ class Desk:
             run="r", attempt=1, deadline=NOW + 30, reply_to="sagareply.payments.T.1",
             payload=msgspec.Raw(other.pop("payload", b'{"total":30}')),
         )  # fmt: skip
-        return await reply_to(self.endpoint, command, self.keys, NOW)
+        return await reply_to(self.endpoint, SAGA, command, self.keys, NOW, self.payloads)
 
 
 async def test_work_is_done_once_and_its_reply_is_kept() -> None:
@@ -75,6 +79,29 @@ async def test_work_is_done_once_and_its_reply_is_kept() -> None:
     )  # fmt: skip
     assert second == first or (second.answer, bytes(second.payload)) == ("done", b'{"number":"r1"}')
     assert desk.did == ["charge 30 under k/do/1"]
+
+
+class Placing(PayloadCodec):
+    """Changes nothing, and notes the saga and the part of each value that it seals."""
+
+    name = "placing"
+
+    def __init__(self) -> None:
+        self.places: list[tuple[str, str, str]] = []
+
+    def encode(self, data: bytes, place: PayloadPlace) -> Sealed:
+        self.places.append((place.saga_type, place.saga_id, place.part))
+        return Sealed(data)
+
+    def decode(self, sealed: Sealed, place: PayloadPlace) -> bytes:
+        return sealed.data
+
+
+async def test_values_belong_to_the_saga_that_gets_the_reply_whatever_the_key_says() -> None:
+    codec = Placing()
+    desk = Desk(Payloads(codec))
+    assert (await desk.gets("do", key="Other/9/r/pay/do/1")).answer == "done"
+    assert codec.places == [("Buy", "7", "result/pay")]
 
 
 async def test_an_undo_undoes_once_and_burns_the_key() -> None:

@@ -99,7 +99,7 @@ async def test_a_user_that_expires_is_an_outage_and_a_renewed_file_ends_it(
     [
         ("nats://h", {"user": "ann"}, "user is given without password"),
         ("nats://h", {"user": "ann", "password": "x", "token": "t"}, "user and token are given"),
-        ("nats://ann:x@h", {"token": "t"}, "credentials stand in the URL and in token"),
+        ("nats://ann:x@h", {"token": "t"}, "there are credentials in the URL and in token"),
         ("nats://ann:x@h,bob:y@i", {}, "different credentials"),
         ("nats://ann:x/y@h", {}, "write , as %2C"),
         ("nats://", {}, "is no server's address"),

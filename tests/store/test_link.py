@@ -17,7 +17,7 @@ from sagakit.errors import TooLarge
 from sagakit.jetstream.connecting import open_link
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.link import Link
-from sagakit.jetstream.nats_options import CONNECT_TRY, NOTICED, PINGS_OWED
+from sagakit.jetstream.nats_options import CONNECT_TRY, PING_EVERY, PINGS_OWED
 from sagakit.jetstream.parser import Delivery
 
 from tests.servers import Server, running_server
@@ -115,9 +115,9 @@ async def test_asyncio_does_not_read_a_plain_connection_nor_the_next_one(tmp_pat
 
 
 def test_a_frozen_server_is_noticed_before_a_lease_ends() -> None:
-    """Renewed a third of the ttl ago; noticed; and the first other server does not answer either (P12)."""
-    ttl = Config().lease_ttl
-    assert ttl / 3 + NOTICED + CONNECT_TRY < ttl
+    """The lease was renewed a third of the ttl ago, and the first of the other servers does not answer either (P12)."""
+    ttl, noticed = Config().lease_ttl, PING_EVERY * (PINGS_OWED + 1)
+    assert ttl / 3 + noticed + CONNECT_TRY < ttl
 
 
 @pytest.mark.parametrize("unsent", [0, 16 * 2**20])

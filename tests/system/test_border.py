@@ -50,11 +50,11 @@ HALF = "\udc80"
 """A lone surrogate, as `os.fsdecode` makes it."""
 BAD_CONTEXTS: list[tuple[dict[str, Any], str]] = [
     ({"attributes": {"customer": 42}}, r"Expected `str`, got `int` - at `\$.attributes\[...\]`"),
-    ({"attributes": {"customer": HALF}}, "no Unicode text"),
+    ({"attributes": {"customer": HALF}}, "not Unicode text"),
     ({"attributes": 5}, "Expected `object`, got `int`"),
     ({"attributes": {"customer": "x" * 17_000}}, "the limit is 16,384"),
     ({"correlation_id": 7}, "got `int`"),
-    ({"correlation_id": HALF}, "no Unicode text"),
+    ({"correlation_id": HALF}, "not Unicode text"),
     ({"correlation_id": "c" * 513}, "length <= 512"),
     ({"causation_id": "c" * 513}, "length <= 512"),
     ({"trace": {"tracestate": 1}}, "got `int`"),
@@ -103,9 +103,9 @@ async def test_attributes_and_ids_are_kept_as_they_were_given(autojump_clock: tr
     ("given", "says"),
     [
         ({"by": "x" * 513}, "length <= 512"),
-        ({"by": HALF}, "no Unicode text"),
+        ({"by": HALF}, "not Unicode text"),
         ({"by": 5}, "got `int`"),
-        ({"reason": HALF}, "no Unicode text"),
+        ({"reason": HALF}, "not Unicode text"),
         ({"reason": 5}, "got `int`"),
     ],
 )

@@ -8,8 +8,12 @@ from typing import get_type_hints
 
 from sagakit import Config
 from sagakit.client.client_opening import ClientOptions
+from sagakit.jetstream.connection import Connection
+from sagakit.jetstream.layout import StreamOptions
 from sagakit.system import given_options
+from sagakit.system.connection_options import connection_options
 from sagakit.system.given_options import RuntimeOptions
+from sagakit.system.open_store import stream_options
 
 
 def test_the_typed_options_are_those_of_config() -> None:
@@ -31,3 +35,11 @@ def test_the_descriptions_of_options_are_those_of_config() -> None:
         field.value.value for field in fields if isinstance(field, ast.Expr) and isinstance(field.value, ast.Constant)
     ]
     assert list(zip(named, words, strict=True)) == [(name, text) for name, text, _ in Config.describe()]
+
+
+def test_what_opens_a_store_has_the_defaults_of_config() -> None:
+    """A store that a test opens by itself is thus the one that users have."""
+    config, plain = Config(), Connection(servers=("a",))
+    assert Connection(servers=("a",), **connection_options(config)) == plain
+    assert (plain.max_unacked, plain.max_unacked_bytes) == (config.max_unacked, config.max_unacked_bytes)
+    assert stream_options("nats://a", config) == StreamOptions()

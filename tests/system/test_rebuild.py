@@ -13,6 +13,7 @@ from sagakit.client.by_key import open_plain
 from sagakit.client.restoring import RebuiltSaga, rebuild
 from sagakit.engine import decode
 from sagakit.engine.codec import Loaded
+from sagakit.engine.record import UndoRequest
 from sagakit.errors import NotAllowed
 from sagakit.jetstream.connecting import open_link
 from sagakit.jetstream.connection import Connection
@@ -23,6 +24,7 @@ from sagakit.store.names import Names
 from tests.sagas import BookTrip, Trip
 from tests.servers import Server
 from tests.system.members import EPOCH, killable, member
+from tests.system.stopped_trips import Stop
 from tests.system.test_operator_mishaps import api
 
 Clock = trio.testing.MockClock
@@ -218,6 +220,27 @@ async def test_a_time_before_the_end_brings_the_saga_back_as_it_was(autojump_clo
         await (await second.runtime.get(BookTrip, "one")).retry("rebuilt", by="ann")
         assert await (await second.runtime.get(BookTrip, "one")).outcome() == Completed("tickets-Rome")
     assert agencies.of("one") == ["flight", "hotel", "tickets"], "each was called again under its key"
+
+
+async def test_a_cancel_that_waited_for_the_pivot_is_kept_and_reported(autojump_clock: Clock) -> None:
+    server, stop = MemoryServer(), Stop("tickets")
+    async with killable() as start:
+        first = await start(server, BookTrip(stop))
+        for saga_id, by in (("by-ann", "ann"), ("by-a-program", "")):
+            handle = await first.runtime.start(BookTrip, saga_id, Trip())
+            await stop.reached.wait()
+            stop.reached = trio.Event()
+            await handle.cancel("not wanted", by=by)
+        await trio.sleep(1)  # until the events are in the log
+        first.kill()
+    server.forget("SAGA_STATE")
+    told = [("BookTrip.by-a-program", "stuck", ""), ("BookTrip.by-ann", "stuck", "a cancel waits: not wanted")]
+    for dry_run in (True, False):
+        assert [(one.key, one.result, one.why) for one in await rebuilt(server, dry_run=dry_run)] == told
+    async with member(server, BookTrip()) as second:
+        await trio.sleep(30)
+        record = await second.runtime.load(BookTrip, "by-ann")
+        assert record.undo_request == UndoRequest("cancelled", "not wanted")
 
 
 async def test_nothing_is_rebuilt_while_a_worker_lives(autojump_clock: Clock) -> None:

@@ -227,7 +227,7 @@ MISTAKES: Mapping[str, tuple[Mapping[str, Any], type[Exception], str]] = {
     "message id": ({"message_id": 7}, InvalidInput, "message_id=7: pass a text that is not blank"),
     "blank": ({"message_id": " "}, InvalidInput, "message_id=' ': pass a text"),
     "long": ({"message_id": "m" * 1025}, InvalidInput, "has 1,025 characters"),
-    "surrogate": ({"message_id": "\ud800"}, InvalidInput, "no Unicode text"),
+    "surrogate": ({"message_id": "\ud800"}, InvalidInput, "not Unicode text"),
     "both": ({"at": 1.0, "after": 1.0}, InvalidInput, "a saga starts at a time or after a time, not both"),
     "no time": ({"at": "tomorrow"}, InvalidInput, "at: 'tomorrow' is not a time"),
     "no delay": ({"after": "1h"}, InvalidInput, "after='1h': write a timedelta, or seconds, from 0 on"),

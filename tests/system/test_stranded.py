@@ -15,6 +15,7 @@ import sagakit.asyncio
 import trio
 import trio.testing
 from sagakit import Completed, Context, Handle, NoWorker, OldSaga, Runtime, Saga, child, signal, step
+from sagakit.messages.channels import ALLOWED
 from sagakit.store.memory_server import MemoryServer
 
 from tests.looks import record_of, settled
@@ -80,6 +81,10 @@ CALLS: dict[str, Callable[[Runtime, Handle[Any]], Awaitable[Any]]] = {
     "report": lambda runtime, handle: handle.report("go", "x"),
     "signal": lambda runtime, handle: runtime.signal(NewJob, "a", NewJob.ready, "x"),
 }
+
+
+def test_each_verb_is_tried_on_a_saga_that_no_worker_can_run() -> None:
+    assert {name.replace("_", "-") for name in CALLS} >= ALLOWED["operator"] | {"cancel", "signal"}
 
 
 @pytest.mark.parametrize("adopt", [True, False])

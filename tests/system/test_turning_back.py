@@ -122,12 +122,12 @@ async def test_a_call_that_is_revoked_before_its_turn_waits_for_nothing(name: st
     binding, limiters = SagaBinding(Parent()), Limiters([ONE])
     record = create(binding.plan, saga_id="1", run="r", input=msgspec.Raw(b'"x"'), owner="w", now=0.0)
     call = Call(step=name, kind="do", call=1, key="k", action_key="k", attempt=1, timeout=60.0)
-    ticket = CallPermit(1)
-    ticket.revoke()
+    permit = CallPermit(1)
+    permit.revoke()
     services: Any = SimpleNamespace(limiters=limiters)
     async with limiters.of(ONE):
         with trio.fail_after(60):
-            assert await binding.perform(call, record, services, ticket) is REVOKED
+            assert await binding.perform(call, record, services, permit) is REVOKED
 
 
 async def test_a_call_that_stops_waiting_for_its_turn_gives_the_turn_back(autojump_clock: Clock) -> None:

@@ -97,7 +97,7 @@ async def test_what_a_killed_worker_has_left_is_spared_for_a_time_and_then_remov
         assert kept(server), "the record that names them might still come"
         await trio.sleep(SPARED + 1)
         assert notes(server)
-        assert await sweep(store) == 1
+        assert (await sweep(store)).removed == 1
         assert not kept(server)
 
 
@@ -108,9 +108,56 @@ async def test_a_half_of_a_value_is_removed_too(autojump_clock: Clock) -> None:
         await store.values.put(keys_of("saga", "Print.p", claim)[2], b"x")
         await sweep(store)
         await trio.sleep(SPARED + 1)
-        assert await sweep(store) == 1
+        assert (await sweep(store)).removed == 1
         assert not kept(server)
         assert not notes(server)
+
+
+async def test_a_dry_sweep_counts_and_changes_nothing(autojump_clock: Clock) -> None:
+    server = MemoryServer()
+    async with member(server, Print(), claim_above=ABOVE) as one:
+        await printed(one)
+    async with open_memory(server, names=Names()) as store:
+        whole = await sweep(store, dry_run=True)
+        assert (whole.needed > 1, whole.unneeded, whole.removed) == (True, 0, 0)
+        await store.values.put(keys_of("saga", "Print.q", claim_of(b"x", "run"))[0], b"x")
+        assert await sweep(store, dry_run=True) == whole._replace(unneeded=1)
+        assert not notes(server)
+        assert await sweep(store) == whole._replace(unneeded=1)
+        await trio.sleep(SPARED + 1)
+        await store.values.put(f"{NOTE}.saga.Print.gone.run.{'0' * 64}", b"1")
+        before = kept(server), notes(server)
+        assert await sweep(store, dry_run=True) == whole._replace(removed=1)
+        assert (kept(server), notes(server)) == before
+        assert await sweep(store) == whole._replace(removed=1)
+        assert not notes(server)
+
+
+async def test_a_worker_counts_its_sweeps_and_the_values_that_it_removes(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with member(MemoryServer(), Print(), claim_above=ABOVE) as one:
+        assert counted(one) == {"done": 0, "failed": 0, "removed": 0}
+        await one.store.values.put(keys_of("saga", "Print.q", claim_of(b"x", "run"))[0], b"x")
+        await trio.sleep(SPARED + 5 * EVERY)
+        found = counted(one)
+        assert found["done"] > 3
+        assert found == {"done": found["done"], "failed": 0, "removed": 1}
+
+        async def broken(store: MemoryStore) -> None:
+            raise StoreFull("no room")
+
+        monkeypatch.setattr(value_sweep, "sweep", broken)
+        await trio.sleep(5 * EVERY)
+        assert counted(one)["failed"] > 1
+        assert counted(one)["done"] == found["done"]
+
+
+def counted(one: Member) -> dict[str, float]:
+    """Return the counters of large values."""
+    found = one.runtime.metrics()
+    sweeps = {result: found[f'large_value_sweeps_total{{result="{result}"}}'] for result in ("done", "failed")}
+    return {**sweeps, "removed": found["large_values_removed_total"]}
 
 
 async def test_a_value_that_is_needed_again_is_spared_anew(autojump_clock: Clock) -> None:
@@ -124,11 +171,11 @@ async def test_a_value_that_is_needed_again_is_spared_anew(autojump_clock: Clock
         await trio.sleep(10 * SPARED)
         for _ in range(2):
             await store.archive.purge("Print.p")
-            assert await sweep(store) == 0
+            assert (await sweep(store)).removed == 0
             assert notes(server)
             await store.archive.put("Print.p", archived.value)
             await trio.sleep(SPARED + 1)
-            assert await sweep(store) == 0
+            assert (await sweep(store)).removed == 0
             assert not notes(server)
         check_whole(server)
 
@@ -149,7 +196,7 @@ async def test_a_stray_key_of_a_client_does_not_stop_a_sweep(autojump_clock: Clo
         await store.values.put(f"{NOTE}.saga.Print.q.r.s", b"1")  # of a value that is gone
         await sweep(store)
         await trio.sleep(SPARED + 1)
-        assert await sweep(store) == 2
+        assert (await sweep(store)).removed == 2
         assert {entry.key for entry in server.bucket("SAGA_VALUES").entries("")} == set(STRAYS)
 
 
@@ -183,7 +230,7 @@ async def test_a_value_that_is_written_again_during_its_removal_stays_whole(
         await sweep(store)
         await trio.sleep(SPARED + 1)
         await store.values.put(keys_of("saga", "Print.p", claim)[2], value[2 * PART :])  # the others are old
-        assert await sweep(store) == 0
+        assert (await sweep(store)).removed == 0
         await trio.sleep(SPARED + 1)
         purge, purged = MemoryKeyValue.purge, list[str]()
 

@@ -107,7 +107,7 @@ def _no_compare_and_set(patch: pytest.MonkeyPatch) -> None:
 
 def _no_adopt_write(patch: pytest.MonkeyPatch) -> None:
     def adopt(self: SagaMachine, name: str) -> None:
-        self.workers[name] = machine_module._Worker(self._stored(), self._revision)
+        self.workers[name] = machine_module._WorkerView(self._stored(), self._revision)
         self._perform(self.workers[name])
 
     patch.setattr(SagaMachine, "_adopt", adopt)
@@ -120,7 +120,7 @@ def _effects_before_the_write(patch: pytest.MonkeyPatch) -> None:
         worker = self.workers[name]
         record = self._answered(apply(self.plan, worker.record, events, self.now))
         if record is not worker.record:
-            ahead = machine_module._Worker(record, worker.revision)
+            ahead = machine_module._WorkerView(record, worker.revision)
             self._perform(ahead)
         return turn(self, name, *events)
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, assert_type
 
 from hypothesis import strategies as st
-from sagakit import Saga
+from sagakit import Compressed, Saga
 from sagakit.participant import Service as StepService
 from sagakit.testing import (
     CONTRACT,
@@ -69,6 +69,7 @@ def a_simulation() -> None:
         also=[Ship()],
         services=[StepService("payments")],
         seed=1,
+        payload_codec=[Compressed(above=2048)],
         after=timedelta(minutes=1),
     )
     assert_type(trace, Trace)
@@ -98,6 +99,7 @@ def an_exploration() -> None:
         services=services,
         invariant=invariant,
         after=timedelta(minutes=1),
+        payload_codec=Compressed(),
     )
     assert_type(exploration, Exploration[Order, str])
     assert_type(exploration.run(progress), Report)
@@ -110,6 +112,7 @@ def an_exploration() -> None:
         invariant=invariant,
         progress=progress,
         after=timedelta(minutes=1),
+        payload_codec=[Compressed()],
     )
     assert_type(report, Report)
 

@@ -63,7 +63,7 @@ LIST = "/sagas?where=type+%3D+Buy&column=status&column=deadline&column=error&col
 UNDO = "/sagas/act?verb=compensate&where=status+%3D+stuck"
 PAGES = [
     "/", "/stuck", LIST, UNDO, url("order-9"), url("order-9", "?at=2"), url("waits"),
-    "/definitions", "/definitions/Buy", "/definitions/Buy/start", "/workers", "/audit", "/dead-letters",
+    "/definitions", "/definitions/Buy", "/definitions/Buy/start", "/workers", "/audit", "/jobs", "/dead-letters",
 ]  # fmt: skip
 
 

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import get_args
 
+import msgspec
 import pytest
+from msgspec import structs
 from sagakit.client.description import StepView
+from sagakit.client.script import waits
 from sagakit.definition import compiled
+from sagakit.definition.plan import Kind, NodePlan, Plan
+from sagakit.engine import create
+from sagakit.engine.migration import _BEGUN_KINDS
+from sagakit.engine.record import StepLog
+from sagakit.web import drawn_nodes, saga_view
 from sagakit.web.drawn_nodes import drawn_definition, drawn_saga, note_of
 
 from tests.client.faces import Buy
@@ -36,6 +45,16 @@ def test_a_definition_says_of_each_node_what_it_is() -> None:
     }
 
 
+def test_each_kind_of_node_that_waits_has_words_for_it_in_each_view() -> None:
+    kinds = _BEGUN_KINDS["awaiting"]
+    assert set(drawn_nodes.AWAITED) == set(saga_view.AWAITED) == set(kinds)
+    record = create(Plan(saga_type="T", nodes=()), saga_id="1", run="r", input=msgspec.Raw(b"1"), owner="w", now=0.0)
+    record = structs.replace(record, steps={"one": StepLog(state="awaiting", due=1.0)})
+    for kind in get_args(Kind):
+        plan = Plan(saga_type="T", nodes=(NodePlan(name="one", kind=kind),))
+        assert bool([*waits(record, plan)]) == (kind in kinds), kind
+
+
 def test_without_a_plan_nothing_is_drawn() -> None:
     assert [*drawn_saga(None, [view("done")]), *drawn_definition(None)] == []
 
@@ -46,6 +65,9 @@ def test_without_a_plan_nothing_is_drawn() -> None:
         ("step", view("blocked"), [], "an operator has to act"),
         ("step", view("undo_failed"), [], "an operator has to act"),
         ("step", view("waiting", due=AT), [], "tries again 2026-11-29 20:15:07Z"),
+        ("remote", view("sent", due=AT, until=AT), [], "waits for a reply until 2026-11-29 20:15:07Z"),
+        ("remote", view("check_sent"), [], "asked whether it is done"),
+        ("remote", view("undo_sent", due=AT, until=AT), [], "waits for a reply to undo until 2026-11-29 20:15:07Z"),
         ("step", view("running", until=AT), [], "ends by 2026-11-29 20:15:07Z"),
         ("step", view("done"), [], ""),
         ("signal", view("awaiting"), [], "waits for its message"),

@@ -40,6 +40,7 @@ def test_all_that_fit_a_filter_are_given_a_verb_after_a_preview(
         await read(http, links["retry"].replace("retry", "terminate"), 403)
         await read(http, links["retry"].replace("retry", "signal"), 404)
         assert "undone: reserve in 3 sagas" in (await read(http, links["compensate"])).text
+        assert "retry: 4 sagas" in (await read(http, "/sagas/act?verb=retry&where=*")).text
         ended = await read(http, "/sagas/act?verb=retry&where=status+%3D+completed")
         assert "no unfinished saga here that fits" in ended.text
         preview = await read(http, links["retry"])

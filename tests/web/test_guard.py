@@ -30,7 +30,7 @@ from tests.web.visits import no_client, visiting
 ANN, BOB = "a" * 24, "b" * 30
 TOKENS = {ANN: Visitor("ann", "admin"), BOB: Visitor("bob")}
 START = "/api/sagas/Buy"
-PLACES = {"type": "Buy", "id": "1", "name": "paid", "job": "1", "letter": "1"}
+PLACES = {"type": "Buy", "id": "1", "name": "paid", "job": "1", "letter": "1", "subject": "orders.place"}
 
 
 def asked(app: ASGIApp, method: str, path: str, **options: Any) -> httpx.Response:

@@ -14,7 +14,7 @@ from sagakit.jetstream.server_process import find_server
 from benchmarks.browser import find_chromium
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("/", "/stuck", "/sagas", "/dead-letters", "/definitions", "/workers", "/audit", "/time-zone")
+PAGES = ("/", "/stuck", "/sagas", "/dead-letters", "/definitions", "/workers", "/audit", "/jobs", "/time-zone")
 PREPARED = 600
 """Seconds that building and installing may take."""
 

@@ -216,6 +216,18 @@ class ByHeader:
         return Visitor(connection.headers["x-user"], "operator")
 
 
+def test_an_address_without_a_page_is_told_on_a_page_and_as_a_problem_elsewhere() -> None:
+    app, browses = an_app(authentication=ByHeader()), {"X-User": "ann", "Accept": "text/html,*/*;q=0.8"}
+    found = asked(app, "GET", "/nowhere/<b>", headers=browses)
+    assert (found.status_code, found.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "there is nothing at /nowhere/" in found.text
+    assert "<b>" not in found.text
+    assert "ann, operator" in found.text
+    for path, headers in (("/api/nowhere", browses), ("/nowhere", {"X-User": "ann"})):
+        answer = asked(app, "GET", path, headers=headers)
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
 def test_a_form_takes_no_json_and_no_other_visitors_token() -> None:
     app = an_app(authentication=ByHeader())
     answer = asked(app, "POST", "/sagas/Buy/one/retry", headers={"X-User": "ann"}, json={})

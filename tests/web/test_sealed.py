@@ -114,6 +114,28 @@ def test_commands_take_the_codec_and_never_fail_without(server: Server, namespac
         operator.awaits("Pay.shell", "completed")
 
 
+def test_an_export_keeps_values_sealed_and_says_so_and_sql_opens_them_with_the_codec(
+    server: Server, namespace: str, tmp_path: Path
+) -> None:
+    operator = Operator(server.url, tmp_path, SAGAKIT_NAMESPACE=namespace)
+    codec = ["--payload-codec", f"{HERE}:CODEC"]
+    with worker(server, namespace, Pay(), payload_codec=CODEC):
+        CLIENTS["trio"](server.url, start_some, namespace=namespace, payload_codec=CODEC)
+        queries = ("select input from sagas", "select result from steps", "select data from events")
+        for words in [["export", "--table", table] for table in ("sagas", "steps", "events")]:
+            for said in (operator.says(*words), operator.says(*words, *codec)):
+                assert (said.code, SECRET in said.out, '"$sealed"' in said.out) == (0, False, True), (words, said)
+                assert " sagas have sealed values, which stay so in an export" in said.err
+        for query in queries:
+            said = operator.says("sql", query, "-o", "json")
+            assert (said.code, SECRET in said.out, "$sealed" in said.out) == (0, False, True), (query, said)
+            assert " sagas have sealed values: --payload-codec MODULE:NAME opens them" in said.err
+            said = operator.says("sql", query, "-o", "json", *codec)
+            assert (said.code, SECRET in said.out, "sealed" in said.out + said.err) == (0, True, False), (query, said)
+        said = operator.says("sql", "select count(*) from sagas", "--where", "id = nobody")
+        assert "sealed" not in said.err
+
+
 @pytest.mark.parametrize(
     ("name", "error", "says"),
     [

@@ -51,7 +51,7 @@ class RecordValues:
         return self._payloads.opened(value, record, part) if is_sealed(value) else value
 
     def given(self, record: Record, step: str) -> bytes | msgspec.Raw:
-        """Return what a node has begun with."""
+        """Return the value that a node has begun with."""
         value = record.steps[step].given
         return self._payloads.opened(value, record, given_part(first_name(record, step))) if is_sealed(value) else value
 

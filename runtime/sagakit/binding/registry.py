@@ -90,8 +90,8 @@ class Registry:
         missing = self.external_child_types
         if missing:
             raise DefinitionError(
-                f"children are missing, and nobody else runs them on memory: add an instance of {', '.join(missing)} "
-                "to sagas=[...] of open_runtime (sagakit.run takes one saga only)"
+                f"children are missing, and on memory no other worker can run them: add an instance of "
+                f"{', '.join(missing)} to sagas=[...] of open_runtime (sagakit.run takes one saga only)"
             )
 
     @property

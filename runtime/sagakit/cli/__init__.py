@@ -26,7 +26,7 @@ running_commands  worker, setup, permissions, config, metrics
 server_command    server: NATS on the loopback
 console_commands  web, dev
 console_process   `sagakit web`: console and HTTP API as a process
-dev_process       `sagakit dev`: a server, a worker that starts anew, the console
+dev_process       `sagakit dev`: a server, a worker that restarts, the console
 listening         HTTP servers of commands, on trio
 contract_commands  contract show, contract diff
 contract_modules  the sagas and commands of a module
@@ -57,6 +57,7 @@ joined_metrics    their metrics as one text
 accounts_command  `sagakit permissions` and `sagakit setup`
 loading           finds the sagas that `module:name` names
 exits             exit codes
+standard_input    the standard input, which may be closed
 leaving           the end of the process, without freeing each object
 stop              signals
 logs              the log of the worker

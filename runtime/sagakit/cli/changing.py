@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
@@ -17,6 +16,7 @@ from sagakit.cli.jobs_at_work import CUT_OFF, JobResult, Pace, begin, jobs_of, p
 from sagakit.cli.json_arguments import json_of
 from sagakit.cli.printing import Columns, OutputFormat, note, print_lines, shown
 from sagakit.cli.session import Session, Work
+from sagakit.cli.standard_input import is_terminal
 from sagakit.client.by_key import PlainAccess, check_message
 from sagakit.client.job_plan import UNDOING, item_of, plan_of_job
 from sagakit.client.jobs import Job, JobVerb
@@ -66,7 +66,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         if self.verb in TAKES_A_STEP and not self.step:
             raise UsageError(f"--step is missing: {self.verb} is about one step; `sagakit describe` shows the steps")
         choice = choice_to_change(self.sagas, self.where)
-        if not (self.yes or self.dry_run or sys.stdin.isatty()):
+        if not (self.yes or self.dry_run or is_terminal()):
             raise UsageError(
                 f"{self.verb} asks before it changes sagas, and there is no terminal here: --yes goes ahead, --dry-run "
                 "shows the plan"

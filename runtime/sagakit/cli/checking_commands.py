@@ -36,7 +36,7 @@ class DoctorFormat(StrEnum):
     prometheus = "prometheus"
 
 
-class _Told(NamedTuple):
+class _CheckResult(NamedTuple):
     findings: Sequence[Diagnosis]
     code: int
 
@@ -98,15 +98,15 @@ def _plain(output: DoctorFormat) -> OutputFormat:
 
 async def _examined(
     url: str, config: Config, monitored: Monitored | str | None, role: RoleName | None, only: Sequence[str]
-) -> _Told:
+) -> _CheckResult:
     try:
         named: Role | None = None if role is None else role.value
         async with open_patient(url, config, role=named, monitored=monitored) as patient:
             findings = await examine(patient, only)
     except CannotConnect as error:
-        return _Told(not_connected(error, only), exit_of(error))
+        return _CheckResult(not_connected(error, only), exit_of(error))
     is_bad = any(finding.result == "bad" for finding in findings)
-    return _Told(findings, CommandExit.NOT_APPLIED if is_bad else CommandExit.DRAINED)
+    return _CheckResult(findings, CommandExit.NOT_APPLIED if is_bad else CommandExit.DRAINED)
 
 
 def _line(finding: Diagnosis) -> FindingLine:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from sagakit.cli.exits import UsageError
+from sagakit.cli.standard_input import lines_of_input
 from sagakit.engine import Record
 from sagakit.errors import InvalidId, StoreError, Undecodable, UnknownSaga
 from sagakit.naming import SagaKey, id_of, is_name
@@ -39,9 +39,12 @@ class Choice(msgspec.Struct, frozen=True):
         return bool(self.globs) or self.where is not None
 
     def wanted(self, now: float) -> Filter:
-        """Return the filter. `now` is what -2h counts from, in seconds since the epoch. Raises InvalidFilter."""
+        """Return the filter; without globs and a filter no saga fits it. `now` is what -2h counts from, in seconds.
+
+        Raises InvalidFilter.
+        """
         where = parse(self.where or "", now=now)
-        if not self.globs:
+        if self.where is not None and not self.globs:
             return where
         globs = AnyOf(tuple(_fits(glob) for glob in self.globs))
         return Filter(All((globs, where.condition)))
@@ -171,7 +174,7 @@ def _with_input(words: Sequence[str]) -> list[str]:
     """Return the words, with the keys from standard input in place of `-`: one a line, or JSON lines with a `key`."""
     given: list[str] = []
     for word in words:
-        given += [_key_in(line.strip()) for line in sys.stdin] if word == "-" else [word]
+        given += [_key_in(line.strip()) for line in lines_of_input()] if word == "-" else [word]
     return given
 
 

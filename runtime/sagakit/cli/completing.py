@@ -1,4 +1,4 @@
-"""Shell completion of keys, types, steps and signals. The server is asked for a moment; nothing is said if it fails."""
+"""Shell completion of keys, types, steps and signals. The server has a second to answer; an error offers none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import typer
 from sagakit.cli import contexts
 from sagakit.cli.choosing import GLOB, key_of_record
 from sagakit.cli.own_log import logged_to
-from sagakit.definition.plan import Plan
+from sagakit.definition.plan import UNCALLED, Plan
 from sagakit.errors import UNREADABLE
 from sagakit.repository import Filter, SagaRepository, Wanted
 from sagakit.repository.filters import Comparison
@@ -30,9 +30,7 @@ WITHIN = 1.0
 MOST = 50
 """Keys that are offered, the last written first."""
 ENDED_TOO = frozenset({"describe", "history", "trace"})
-"""Commands that are about ended sagas as well; `delete` is about no others."""
-NO_STEPS = frozenset({"signal", "timer"})
-"""Kinds of nodes that no operator completes or undoes."""
+"""Commands that take ended sagas, too; `delete` takes no others."""
 Ask = Callable[["WireReading"], Awaitable[Sequence[str]]]
 
 
@@ -52,7 +50,7 @@ def offer_types(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def offer_steps(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return the steps of the sagas that the command line names; those of all types, if it names none."""
-    found = _asked(ctx, partial(_nodes, types=_named(ctx), wanted=lambda kind: kind not in NO_STEPS))
+    found = _asked(ctx, partial(_nodes, types=_named(ctx), wanted=lambda kind: kind not in UNCALLED))
     return [one for one in found if one.startswith(incomplete)]
 
 

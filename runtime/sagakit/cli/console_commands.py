@@ -119,7 +119,7 @@ def dev(
     payload_codec: PayloadCodecName = None,
     log_level: LogLevelName = LogLevel.info,
 ) -> None:
-    """Run a server, a worker and the console while you write sagas. The worker starts anew when a file changes.
+    """Run a server, a worker and the console while you write sagas. The worker restarts when a file changes.
 
     The console is for everyone on this machine, as an admin. Nothing here survives a power cut for certain.
     """

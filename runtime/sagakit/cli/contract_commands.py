@@ -75,7 +75,7 @@ def _contract(named: str, namespace: str) -> Contract:
 
 
 def _said(work: Callable[[], T]) -> T:
-    """Return what the work returns, or end with its error in one line."""
+    """Return the result of the work, or end with its error in one line."""
     sys.path.insert(0, str(Path.cwd()))
     try:
         return work()

@@ -1,4 +1,4 @@
-"""`sagakit dev`: a server, a worker that starts anew when its code changes, and the console, for one developer."""
+"""`sagakit dev`: a server, a worker that restarts when its code changes, and the console, for one developer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from sagakit.web.visitors import Everyone
 LOOK = 0.5
 """Seconds between two looks at the files, and at whether the first worker is up."""
 DRAIN = "3"
-"""Seconds that the attempts of a worker get to end when it starts anew. It is killed after STOP_TIMEOUT."""
+"""Seconds that the attempts of a worker get to end when it restarts. It is killed after STOP_TIMEOUT."""
 _log = getLogger("sagakit.dev")
 
 
@@ -99,7 +99,7 @@ async def _work(call: DevCall, url: str, has_ended: trio.Event) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_keep_worker, call, url, has_ended)
             changed = await _changed(before)
-            _log.info("%s has changed: the worker starts anew", changed)
+            _log.info("%s has changed: the worker restarts", changed)
             nursery.cancel_scope.cancel()
 
 

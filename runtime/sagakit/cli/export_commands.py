@@ -19,10 +19,12 @@ from sagakit.cli.choosing import AT_ONCE, Choice, choice_to_look, chosen, key_of
 from sagakit.cli.command_options import FilterText, SagaWords
 from sagakit.cli.exits import UsageError
 from sagakit.cli.export_files import Duck, FileFormat, needed, writer_of
-from sagakit.cli.export_rows import TABLES, EventRow, TableRow, event_row, saga_row, step_rows
+from sagakit.cli.export_rows import TABLES, EventRow, TableRow, event_row, holds_sealed, saga_row, step_rows
 from sagakit.cli.printing import Columns, note, print_lines, utc
 from sagakit.cli.session import Session, Work, in_session
 from sagakit.client.by_key import PlainAccess
+from sagakit.client.shown_values import ShownValues
+from sagakit.definition.payloads import PLAIN_PAYLOADS, Payloads
 from sagakit.engine import Record
 from sagakit.errors import UnknownSaga, ValueLost
 from sagakit.repository import Wanted
@@ -61,14 +63,15 @@ def export(
             needed("pyarrow", "export")
 
         async def work(access: PlainAccess) -> None:
-            written = 0
+            written, reader = 0, _SagaReader(access)
             with _target(to) as file, closing(writer_of(file, table, format)) as writer:
                 async for records in _records(access, choice):
-                    rows = await _rows(access, table, records)
+                    rows = await reader.rows(table, records)
                     if rows:
                         writer.write(rows)
                     written += len(rows)
             note(f"{written:,} {table}")
+            reader.tell_of_sealed(", which stay so in an export")
 
         return work
 
@@ -91,14 +94,16 @@ def sql(
         used = [TableName(name) for name in TABLES if re.search(rf"\b{name}\b", query, re.IGNORECASE)]
 
         async def work(access: PlainAccess) -> None:
+            reader = _SagaReader(access, session.payloads)
             with closing(Duck(TABLES)) as duck:
                 async for records in _records(access, choice) if used else _none():
                     for table in used:
-                        rows = await _rows(access, table, records)
+                        rows = await reader.rows(table, records)
                         if rows:
                             duck.write(table, rows)
                 lines, columns = _lines(duck.query(query))
             print_lines(lines, columns, session.output, empty="no rows")
+            reader.tell_of_sealed(": --payload-codec MODULE:NAME opens them")
 
         return work
 
@@ -126,40 +131,57 @@ async def _records(access: PlainAccess, choice: Choice) -> AsyncIterator[Sequenc
         yield found.records
 
 
-async def _rows(access: PlainAccess, table: TableName, records: Sequence[Record]) -> Sequence[TableRow]:
-    if table is not TableName.events:
-        return [row for record in records for row in await _rows_of(access, table, record)]
-    return await _event_rows(access, records)
+class _SagaReader:
+    """Reads the rows of sagas. Values are opened by the payloads that it has, and stay sealed without."""
 
+    def __init__(self, access: PlainAccess, payloads: Payloads = PLAIN_PAYLOADS) -> None:
+        self._access = access
+        self._shown = ShownValues(payloads, words=False) if payloads.codecs else None
+        self._sealed: set[str] = set()
 
-async def _rows_of(access: PlainAccess, table: TableName, record: Record) -> Sequence[TableRow]:
-    try:
-        record = await access.filled(record)
-    except ValueLost as error:  # the rest of the saga is exported all the same
-        note(str(error))
-    return [saga_row(record)] if table is TableName.sagas else [*step_rows(record)]
+    async def rows(self, table: TableName, records: Sequence[Record]) -> Sequence[TableRow]:
+        """Return the rows of some sagas in a table."""
+        found = await (self._event_rows(records) if table is TableName.events else self._saga_rows(table, records))
+        self._sealed.update(row.key for row in found if holds_sealed(row))
+        return found
 
+    def tell_of_sealed(self, advice: str) -> None:
+        """Tell the operator how many sagas have values that stayed sealed, if there are any."""
+        if self._sealed:
+            note(f"{len(self._sealed):,} sagas have sealed values{advice}")
 
-async def _event_rows(access: PlainAccess, records: Sequence[Record]) -> Sequence[TableRow]:
-    found: dict[str, Sequence[EventRow]] = {}
-    limit = trio.CapacityLimiter(AT_ONCE)
+    async def _saga_rows(self, table: TableName, records: Sequence[Record]) -> Sequence[TableRow]:
+        return [row for record in records for row in await self._rows_of(table, record)]
 
-    async def read(record: Record) -> None:
-        key = key_of_record(record)
-        async with limit:
-            try:
-                history = await access.history(key)
-            except ValueLost as error:
-                note(str(error))
-                history = await access.repository.history(record)
-            except UnknownSaga:  # deleted meanwhile
-                return
-            found[key] = [event_row(history.record, event) for event in history.events]
+    async def _rows_of(self, table: TableName, record: Record) -> Sequence[TableRow]:
+        try:
+            record = await self._access.filled(record)
+        except ValueLost as error:  # the rest of the saga is exported all the same
+            note(str(error))
+        record = record if self._shown is None else self._shown.record(record)
+        return [saga_row(record)] if table is TableName.sagas else [*step_rows(record)]
 
-    async with trio.open_nursery() as nursery:
-        for record in records:
-            nursery.start_soon(read, record)
-    return [row for record in records for row in found.get(key_of_record(record), ())]
+    async def _event_rows(self, records: Sequence[Record]) -> Sequence[TableRow]:
+        found: dict[str, Sequence[EventRow]] = {}
+        limit = trio.CapacityLimiter(AT_ONCE)
+
+        async def read(record: Record) -> None:
+            key = key_of_record(record)
+            async with limit:
+                try:
+                    history = await self._access.history(key)
+                except ValueLost as error:
+                    note(str(error))
+                    history = await self._access.repository.history(record)
+                except UnknownSaga:  # deleted meanwhile
+                    return
+                events = history.events if self._shown is None else map(self._shown.event, history.events)
+                found[key] = [event_row(history.record, event) for event in events]
+
+        async with trio.open_nursery() as nursery:
+            for record in records:
+                nursery.start_soon(read, record)
+        return [row for record in records for row in found.get(key_of_record(record), ())]
 
 
 @contextmanager

@@ -9,11 +9,13 @@ from typing import TypeAlias
 import msgspec
 
 from sagakit.cli.choosing import key_of_record
+from sagakit.definition.payloads import MARK
 from sagakit.engine import Record
 from sagakit.engine.events import CloudEvent
 from sagakit.times import moment_of
 
 NULL = msgspec.Raw(b"null")
+_SEALED = f'"{MARK}":'.encode()
 
 
 class _Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +128,12 @@ def event_row(record: Record, event: CloudEvent) -> EventRow:
         event=event.type.split(".", 2)[-1],
         data=msgspec.Raw(msgspec.json.encode(event.data)),
     )
+
+
+def holds_sealed(row: TableRow) -> bool:
+    """Return True if a row has a value that a payload codec has sealed."""
+    values = (getattr(row, name) for name in row.__struct_fields__)
+    return any(isinstance(value, msgspec.Raw) and _SEALED in bytes(value) for value in values)
 
 
 def _head(record: Record) -> dict[str, str]:

@@ -14,7 +14,7 @@ from sagakit.cli.kept_process import KeptProcess
 
 
 class GroupHealth:
-    """The health of all processes: each one is asked."""
+    """The health of all processes. It asks each of them."""
 
     def __init__(self, processes: Sequence[KeptProcess]) -> None:
         self._processes = processes

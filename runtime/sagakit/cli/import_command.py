@@ -9,14 +9,12 @@ import typer
 from sagakit.cli.exits import CommandExit, UsageError
 from sagakit.cli.printing import note
 from sagakit.cli.session import Session, Work, in_session
-from sagakit.jetstream.address import scheme_of
+from sagakit.jetstream.address import OWN, scheme_of
 
 if TYPE_CHECKING:
     from sagakit.client.by_key import PlainAccess
 
 commands: typer.Typer = typer.Typer(rich_markup_mode=None)
-AT_A_DESK = ("embedded", "memory")
-"""Schemes of servers that sagas are copied to: those of nobody else."""
 
 
 @commands.command("import")
@@ -34,7 +32,7 @@ def import_(
         from sagakit.cli.changing import name_of
         from sagakit.cli.import_rows import ExportedRows
 
-        if scheme_of(session.url) not in AT_A_DESK:
+        if scheme_of(session.url) not in OWN:
             raise UsageError("import copies sagas into an embedded server: --nats embedded:FOLDER")
         by, rows = name_of(None), ExportedRows()
         for name in files:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 
@@ -11,6 +10,7 @@ import msgspec
 from sagakit.cli.changing import agreed, name_of
 from sagakit.cli.exits import CommandExit, UsageError
 from sagakit.cli.printing import Columns, OutputFormat, note, print_lines, shown
+from sagakit.cli.standard_input import is_terminal
 from sagakit.client.by_key import PlainAccess
 from sagakit.client.letter_answers import (
     GONE,
@@ -73,7 +73,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
         """Return the operator's name. Raises UsageError unless the change can be made, or asked about."""
         if not self.why.strip():
             raise UsageError(f"--why is missing: say why you {verb} these dead letters; their audit keeps it")
-        if not (self.yes or self.dry_run or sys.stdin.isatty()):
+        if not (self.yes or self.dry_run or is_terminal()):
             raise UsageError(
                 f"{verb} asks before it changes dead letters, and there is no terminal here: --yes goes ahead, "
                 "--dry-run shows the plan"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeAlias
 
@@ -15,6 +14,7 @@ from sagakit.cli.letter_changes import Audit, LetterChoice, carry_out, letters_o
 from sagakit.cli.letter_editing import edited_payload, payload_in
 from sagakit.cli.printing import Columns, age, note, print_lines, print_one, utc
 from sagakit.cli.session import Session, Work, in_session
+from sagakit.cli.standard_input import is_terminal
 from sagakit.client.by_key import PlainAccess
 from sagakit.client.json_lines import letter_change_line, letter_detail, letter_line
 from sagakit.client.json_shapes import LetterDetail
@@ -104,7 +104,7 @@ def edit(
     def prepared() -> Work:
         by = audit.checked("edit")
         given = None if file is None else payload_in(file)
-        if given is None and not sys.stdin.isatty():
+        if given is None and not is_terminal():
             raise UsageError("there is no terminal for an editor: --file names the new payload, --file - reads it")
 
         async def work(access: PlainAccess) -> int:

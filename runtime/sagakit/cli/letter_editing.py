@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 import tempfile
 from pathlib import Path
 
 import trio
 
 from sagakit.cli.exits import UsageError
+from sagakit.cli.standard_input import bytes_of_input
 from sagakit.client.letters import Letter, pretty
 
 
 def payload_in(file: str) -> bytes:
     """Return the content of a file; `-` is standard input. Raises UsageError."""
     try:
-        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        return bytes_of_input() if file == "-" else Path(file).read_bytes()
     except OSError as error:
         raise UsageError(f"--file {file}: {error.strerror}") from None
 

@@ -118,6 +118,9 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 ("sum(sagakit_adoptions_pending)", "pending"))),
             Panel("Messages to NATS", "reqps", ((f"rate(sagakit_messages_sent_total{RATE})", WHO),)),
             Panel("Reconnects, in an hour", "short", (("increase(sagakit_reconnects_total[1h])", WHO),)),
+            Panel("Large values: searches and removals, in a day", "short", (
+                ("sum by (result) (increase(sagakit_large_value_sweeps_total[1d]))", "searches {{result}}"),
+                ("sum(increase(sagakit_large_values_removed_total[1d]))", "removed"))),
             Panel("Clock ahead of the server's", "s", (("sagakit_clock_skew_seconds", WHO),)),
         ),
     ),
@@ -202,6 +205,13 @@ ALERTS: tuple[Alert, ...] = (
     Alert(
         "SagakitOverwritten", "increase(sagakit_overwritten_total[10m]) > 0", "0m", "critical",
         "Something that is not a worker writes to the buckets",
+    ),
+    Alert(
+        "SagakitValuesNotSwept",
+        'sum(increase(sagakit_large_value_sweeps_total{result="failed"}[6h])) > 0'
+        ' and sum(increase(sagakit_large_value_sweeps_total{result="done"}[6h])) == 0',
+        "10m", "warning",
+        "No worker has removed large values for six hours: {{ $value }} searches failed",
     ),
     Alert(
         "SagakitReconnects", "increase(sagakit_reconnects_total[1h]) > 5", "0m", "warning",

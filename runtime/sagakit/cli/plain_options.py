@@ -13,7 +13,7 @@ from typing import Any
 
 
 def take_plain(params: Sequence[Any]) -> Sequence[Any]:
-    """Have the parameters of a typer command take values as they are that need no conversion. Return them."""
+    """Have the parameters of a typer command pass on each value that needs no conversion. Return the parameters."""
     for param in params:
         if "process_value" not in vars(param):
             # the attribute of the instance is called in place of the method

@@ -40,7 +40,7 @@ class HealthAnswer(msgspec.Struct, frozen=True):
     text: str | None = None
 
 
-_Message: TypeAlias = HealthQuestion | DrainOrder
+_ParentMessage: TypeAlias = HealthQuestion | DrainOrder
 
 
 class ParentEnd:
@@ -79,7 +79,7 @@ class ParentEnd:
         finally:
             del self._waiting[question.number]
 
-    def send(self, message: _Message) -> bool:
+    def send(self, message: _ParentMessage) -> bool:
         """Send a message; False if the process has ended, or has left hundreds of messages unread."""
         try:
             self._end.send(_line(message))  # a few bytes: all of them go, or none
@@ -112,7 +112,7 @@ async def _answer(end: socket.socket, health: Health, stop: Stop) -> None:
     with suppress(trio.BrokenResourceError):
         await stream.send_all(_line(HealthAnswer(0)))
         async for line in _lines(stream):
-            message: _Message = msgspec.json.decode(line, type=_Message)
+            message: _ParentMessage = msgspec.json.decode(line, type=_ParentMessage)
             if isinstance(message, DrainOrder):
                 stop.ask(message.why)
             else:
@@ -122,7 +122,7 @@ async def _answer(end: socket.socket, health: Health, stop: Stop) -> None:
     signal.raise_signal(signal.SIGKILL)
 
 
-def _line(message: _Message | HealthAnswer) -> bytes:
+def _line(message: _ParentMessage | HealthAnswer) -> bytes:
     return msgspec.json.encode(message) + b"\n"
 
 

@@ -1,8 +1,7 @@
-"""The commands for the store as a whole: store verify, store rebuild."""
+"""The commands for the store as a whole: store verify, store rebuild, store sweep."""
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -13,7 +12,8 @@ import typer
 from sagakit.cli.exits import CommandExit, UsageError
 from sagakit.cli.printing import Columns, note, print_lines
 from sagakit.cli.session import Look, Session, Work, in_session
-from sagakit.client.json_shapes import DifferenceLine, RebuiltLine
+from sagakit.cli.standard_input import is_terminal
+from sagakit.client.json_shapes import DifferenceLine, RebuiltLine, SweptLine
 from sagakit.repository.grammar import time_of
 from sagakit.system.config import Config
 
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 commands: typer.Typer = typer.Typer(rich_markup_mode=None)
 store: typer.Typer = typer.Typer(
-    rich_markup_mode=None, no_args_is_help=True, help="Compare records with events, and rebuild what was lost."
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Compare records with events, rebuild what was lost, and remove what nothing needs.",
 )
 commands.add_typer(store, name="store")
 
@@ -69,7 +71,7 @@ def rebuild(
         if at is not None and time_of(at, now=0.0) is None:
             raise UsageError(f"--at {at!r}: write a time, such as -2h or 2026-11-29T14:00+01:00")
 
-        if not (yes or dry_run or sys.stdin.isatty()):
+        if not (yes or dry_run or is_terminal()):
             raise UsageError("there is no terminal to ask at: --yes rebuilds, --dry-run shows what would be rebuilt")
 
         async def work(access: PlainAccess) -> int:
@@ -88,6 +90,23 @@ def rebuild(
         return work
 
     session.run(prepared)
+
+
+@store.command()
+@in_session()
+def sweep(
+    session: Session,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; print what would be removed.")] = False,
+) -> None:
+    """Look for large values that nothing needs, and remove those that have been so for seven days, as workers do."""
+
+    async def work(access: PlainAccess) -> int:
+        found = await access.sweep(dry_run=dry_run)
+        line = SweptLine(needed=found.needed, unneeded=found.unneeded, removed=found.removed, dry_run=dry_run)
+        print_lines([line], SWEPT_COLUMNS, session.output)
+        return 0
+
+    session.run(lambda: work)
 
 
 def _summary(found: Sequence[RebuiltSaga]) -> str:
@@ -109,4 +128,9 @@ REBUILT_COLUMNS: Columns = {
     "saga": lambda line: line.key,
     "result": lambda line: line.result,
     "why": lambda line: line.why or "",
+}
+SWEPT_COLUMNS: Columns = {
+    "needed": lambda line: f"{line.needed:,}",
+    "unneeded": lambda line: f"{line.unneeded:,}",
+    "removed": lambda line: f"{line.removed:,}",
 }

@@ -26,6 +26,7 @@ from sagakit.client.whole_history import whole_history
 from sagakit.cluster.control_endpoint import answers
 from sagakit.cluster.lease import read_leases
 from sagakit.cluster.lease_value import Lease
+from sagakit.cluster.value_sweep import Swept, sweep
 from sagakit.cluster.worker import Worker, open_worker
 from sagakit.definition import Plan
 from sagakit.definition.payloads import PLAIN_PAYLOADS, Payloads
@@ -219,6 +220,13 @@ class PlainAccess:
         """Restore lost records from the events. See `restoring.rebuild`. Raises NotAllowed while workers live."""
         ttl = self._worker.environment.config.archive_ttl
         return await rebuild(self._store, by=by, why=why, until=until, archive_ttl=ttl, dry_run=dry_run)
+
+    async def sweep(self, *, dry_run: bool = False) -> Swept:
+        """Remove large values that nothing has named for long, as the workers do. Raises StoreError.
+
+        With `dry_run` only look. Takes 50 ms for each value.
+        """
+        return await sweep(self._store, dry_run=dry_run)
 
     async def store_copy(self, record: Record, events: Sequence[CloudEvent]) -> bool:
         """Store a copy of a saga and its events; return False if something is stored under its key. See `copies`."""

@@ -30,14 +30,14 @@ LOOKS, LOOKS_ANEW = 4, 100
 """Numbers of keys that are looked at in one turn: in an ordinary round, and in the round after a reconnect."""
 
 
-class _Glance(msgspec.Struct):
+class _HintFields(msgspec.Struct):
     """The fields of a hint that say whether the saga may have ended. `ended` is set in an end marker."""
 
     status: str | None = None
     ended: float | None = None
 
 
-_glance = msgspec.json.Decoder(_Glance)
+_glance = msgspec.json.Decoder(_HintFields)
 
 
 class HeardKey:

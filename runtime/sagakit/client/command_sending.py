@@ -34,7 +34,7 @@ class CommandSender:
         """Send a command; durable once this returns. A worker need not run. Waits through outages.
 
         `data` becomes JSON; it may be a CloudEvent. A command with the same `id` on the same subject is applied once.
-        Cancelled, the command may or may not have been sent. No payload codec seals the data: it lies plain in
+        If this is cancelled, the command may or may not have been sent. No payload codec seals the data: it is plain in
         SAGA_INTAKE until a worker takes it, and in its dead letter if there is one.
 
         Raises InvalidInput (the subject has wildcards or blanks, the data cannot be JSON, or the id is blank or too
@@ -49,7 +49,8 @@ class CommandSender:
         except (TypeError, ValueError) as error:
             raise InvalidInput(f"the data of the command cannot be written as JSON: {error}") from None
         whole = self._names.intake_subject(subject)
-        # the server compares the ids of the whole stream: with the subject a sender may name all by the order
+        # The server drops a message whose id another message in the stream has, on any subject. With the subject in
+        # front, a sender may give the start, the signal and the cancel of one order the same id.
         headers = header_block({"Nats-Msg-Id": f"{whole}/{checked_message_id(id)}"})
 
         async def publish() -> None:

@@ -133,13 +133,26 @@ class RebuiltLine(msgspec.Struct, frozen=True, kw_only=True):
     """A saga of `sagakit store rebuild`, and what has become of it.
 
     `result` is `there`, `stuck`, `archived`, `ended`, `expired`, `later` or `not rebuilt`; `why` is the reason of the
-    last one. With `dry_run` nothing was written.
+    last one, or the cancel that a stuck one takes up as soon as it goes on. With `dry_run` nothing was written.
     """
 
     key: str
     run: str
     result: str
     why: str | None
+    dry_run: bool
+
+
+class SweptLine(msgspec.Struct, frozen=True, kw_only=True):
+    """The numbers of large values that `sagakit store sweep` has found.
+
+    `needed` ones have a record or a start that waits, `unneeded` ones stay for seven days, `removed` ones are gone.
+    With `dry_run` nothing was written.
+    """
+
+    needed: int
+    unneeded: int
+    removed: int
     dry_run: bool
 
 
@@ -369,8 +382,8 @@ class ContractLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 LINES: tuple[type[msgspec.Struct], ...] = (
-    SagaLine, SagaDetail, EventLine, ReplayLine, DifferenceLine, RebuiltLine, WatchLine, RelativeLine, CountLine,
-    GroupLine, WorkerLine, VerdictLine, JobLine, StartedLine, FindingLine, ContextLine, ErrorLine,
+    SagaLine, SagaDetail, EventLine, ReplayLine, DifferenceLine, RebuiltLine, SweptLine, WatchLine, RelativeLine,
+    CountLine, GroupLine, WorkerLine, VerdictLine, JobLine, StartedLine, FindingLine, ContextLine, ErrorLine,
     LetterLine, LetterDetail, LetterVerdictLine, LetterChangeLine, AuditLine, ClauseLine, ContractLine,
 )  # fmt: skip
 """The structs that are printed as they are; the others are parts of these."""

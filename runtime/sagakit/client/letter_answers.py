@@ -44,7 +44,7 @@ def expected_answer(letters: Letters, verb: LetterVerb, letter: Letter) -> Lette
 
 
 async def change_each(verb: LetterVerb, found: Sequence[Letter], change: Change) -> Sequence[LetterAnswer]:
-    """Change one letter after the other: messages to one saga keep their order. Raise an error that all have had."""
+    """Change one letter after the other: messages to one saga keep their order. If all fail, raise the first error."""
     answers, errors = list[LetterAnswer](), list[SagakitError]()
     for letter in found:
         try:

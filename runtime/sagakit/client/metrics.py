@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 Measured: TypeAlias = float | HistogramReading
 _Labels: TypeAlias = Iterable[tuple[str, ...]]
-_Found: TypeAlias = Iterable[tuple[tuple[str, ...], Measured]]
-_Reader: TypeAlias = "Callable[[Worker], _Found]"
+_Samples: TypeAlias = Iterable[tuple[tuple[str, ...], Measured]]
+_Reader: TypeAlias = "Callable[[Worker], _Samples]"
 
 
 class MetricRow(NamedTuple):
@@ -96,7 +96,7 @@ def _with_zeros(read: _Reader, labels: Callable[[Registry], _Labels]) -> _Reader
     Prometheus does not see the first increase of a series that begins with it.
     """
 
-    def reader(worker: Worker) -> _Found:
+    def reader(worker: Worker) -> _Samples:
         zeros: dict[tuple[str, ...], Measured] = dict.fromkeys(labels(worker.registry) if worker.adopts else (), 0)
         return (zeros | dict(read(worker))).items()
 
@@ -146,7 +146,7 @@ def _counted(worker: Worker) -> Iterator[tuple[str, str, int]]:
             yield saga_type, suffix, count
 
 
-def _step_events(worker: Worker, ends: Mapping[str, str]) -> _Found:
+def _step_events(worker: Worker, ends: Mapping[str, str]) -> _Samples:
     """Return the numbers of events about steps, by type, step, and the label that the end of the suffix stands for."""
     for saga_type, suffix, count in _counted(worker):
         head, _, rest = suffix.partition(".")
@@ -155,15 +155,15 @@ def _step_events(worker: Worker, ends: Mapping[str, str]) -> _Found:
             yield (saga_type, step, ends[end]), count
 
 
-def _retries(worker: Worker) -> _Found:
+def _retries(worker: Worker) -> _Samples:
     return _step_events(worker, {"retrying": "do", "check_retrying": "check", "undo_retrying": "undo"})
 
 
-def _compensations(worker: Worker) -> _Found:
+def _compensations(worker: Worker) -> _Samples:
     return _step_events(worker, {"undone": "undone", "undo_failed": "failed"})
 
 
-def _mailboxes(worker: Worker) -> _Found:
+def _mailboxes(worker: Worker) -> _Samples:
     environment = worker.environment
     yield ("persistence",), environment.persistence.waiting
     yield ("publisher",), environment.publisher.waiting
@@ -177,15 +177,15 @@ def _outbox_age(worker: Worker) -> float:
     return 0.0 if oldest is None else max(0.0, worker.store.clock.now() - oldest)
 
 
-def _backlog(worker: Worker) -> _Found:
+def _backlog(worker: Worker) -> _Samples:
     return [((saga_type, source), count) for (saga_type, source), count in worker.store.inbox.backlog().items()]
 
 
-def _commands(worker: Worker) -> _Found:
+def _commands(worker: Worker) -> _Samples:
     return list(worker.command_backlog.items())
 
 
-def _dead_letters(worker: Worker) -> _Found:
+def _dead_letters(worker: Worker) -> _Samples:
     return list(worker.environment.tally.dead_letters.copy().items())
 
 
@@ -196,7 +196,7 @@ def _each_source(registry: Registry) -> _Labels:
             yield saga_type, source
 
 
-def _dead_commands(worker: Worker) -> _Found:
+def _dead_commands(worker: Worker) -> _Samples:
     return [((service,), count) for service, count in worker.environment.tally.dead_commands.items()]
 
 
@@ -315,6 +315,19 @@ METRICS: tuple[MetricRow, ...] = (
         "of the last look half a minute ago.",
         "Any: a participant cannot read what sagas send, and these sagas wait. `sagakit dead-letters list` says why.",
         _dead_commands,
+    ),
+    MetricRow(
+        "large_value_sweeps_total", "counter", ("result",),
+        "Searches of this worker for large values that nothing needs; the result is done or failed. One worker at a "
+        "time searches, about once an hour.",
+        "`failed` grows, and `done` grows on no worker: the bucket of the large values grows. The log says why.",
+        lambda worker: [((name,), n) for name, n in worker.environment.tally.value_sweeps.items()],
+    ),
+    MetricRow(
+        "large_values_removed_total", "counter", (),
+        "Large values that this worker has removed, since nothing had needed them for a week.",
+        "",
+        _one(lambda worker: worker.environment.tally.values_removed),
     ),
     MetricRow(
         "lease_age_seconds", "gauge", (),

@@ -15,7 +15,7 @@ C = TypeVar("C", bound=type)
 VERBS_OF_A_HANDLE: Mapping[str, str] = {
     **{
         verb: f"`await (await runtime.get(PlaceOrder, id)).{verb}(...)`"
-        for verb in ("cancel", "retry", "terminate", "complete_step", "mark_undone", "outcome", "result")
+        for verb in ("cancel", "retry", "terminate", "complete_step", "mark_undone", "report", "outcome", "result")
     },
     "run": "`await runtime.execute(PlaceOrder, id, order)`",
 }

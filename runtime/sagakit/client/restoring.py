@@ -38,6 +38,7 @@ class RebuiltSaga(msgspec.Struct, frozen=True, order=True):
     `there`: something is stored under its key. `stuck`: its record is back, and waits for an operator. `archived`: it
     had ended, and is in the archive again. `ended`: a child that has ended, whose worker moves it to the archive.
     `expired`: the archive would not have it any more. `later`: it was started after the time whose state is restored.
+    `why` is the reason why it is not rebuilt, or the cancel that a stuck one takes up as soon as it goes on.
     """
 
     key: str
@@ -143,8 +144,10 @@ class _Restoring:
         return archived is not None and not _is_older(told, archived.value)
 
     async def _write(self, told: ToldSaga, bucket: KeyValue, record: Record, result: Result) -> RebuiltSaga:
+        request = record.undo_request
+        done = RebuiltSaga(told.key, told.run, result, "" if request is None else f"a cancel waits: {request.reason}")
         if self._dry_run:
-            return RebuiltSaga(told.key, told.run, result)
+            return done
         value = encode(stamped(record, write=f"rebuild:{told.last}"))
         try:
             older = await read(self._store, bucket, told.key) if bucket is self._store.archive else None
@@ -156,7 +159,7 @@ class _Restoring:
             return RebuiltSaga(told.key, told.run, "there")
         except TooLarge as error:
             return _not(told, str(error))
-        return RebuiltSaga(told.key, told.run, result)
+        return done
 
 
 def _not(told: ToldSaga, why: str) -> RebuiltSaga:

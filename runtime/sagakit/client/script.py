@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from logging import getLogger
 from typing import Unpack
 
@@ -12,6 +12,7 @@ from typing_extensions import TypeVar
 from sagakit.client.opening import open_runtime
 from sagakit.client.runtime import Runtime
 from sagakit.definition import Outcome, Plan, Saga, compiled
+from sagakit.definition.payloads import PayloadCodec
 from sagakit.engine import Record
 from sagakit.jetstream.whereabouts import check_no_loop
 from sagakit.system.given_options import RuntimeOptions
@@ -27,21 +28,28 @@ T = TypeVar("T", default=None)
 
 
 def run(
-    saga: Saga[D, T], id: str | None, input: D, *, url: str = "embedded:", **options: Unpack[RuntimeOptions]
+    saga: Saga[D, T],
+    id: str | None,
+    input: D,
+    *,
+    url: str = "embedded:",
+    payload_codec: PayloadCodec | Sequence[PayloadCodec] | None = None,
+    **options: Unpack[RuntimeOptions],
 ) -> Outcome[T]:
     """Run one saga to its end and return its outcome. Blocks: for programs without an event loop.
 
         outcome = sagakit.run(BookTrip(), "trip-1", "Rome")
 
     By default it starts a nats-server, whose data stay in `.sagakit` in the working directory. Run again with the same
-    id after a crash, it goes on. Options are those of `Config`. Raises the errors of `open_runtime` and
-    `Runtime.start`; SagaStuck when the saga waits for a person, and then the saga stays as it is; NoWorker when another
-    version of the class started the saga, and this one has no migrate() for it; WrongContext inside an event loop.
+    id after a crash, it goes on. `payload_codec` seals values: see `open_runtime`. Other options are those of `Config`.
+    Raises the errors of `open_runtime` and `Runtime.start`; SagaStuck when the saga waits for a person, and then the
+    saga stays as it is; NoWorker when another version of the class started the saga, and this one has no migrate() for
+    it; WrongContext inside an event loop.
     """
     check_no_loop("sagakit.run")
 
     async def main() -> Outcome[T]:
-        async with open_runtime(url, sagas=[saga], **options) as runtime:
+        async with open_runtime(url, sagas=[saga], payload_codec=payload_codec, **options) as runtime:
             handle = await runtime.start(type(saga), id, input)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_warn, runtime, handle.key, compiled(type(saga)).plan)

@@ -26,18 +26,18 @@ class Revised(NamedTuple):
     revision: int
 
 
-class _Stored(msgspec.Struct):
+class _BucketMessage(msgspec.Struct):
     seq: int
     data: str = ""
     hdrs: str = ""
 
 
-class _Got(msgspec.Struct):
-    message: _Stored | None = None
+class _BucketAnswer(msgspec.Struct):
+    message: _BucketMessage | None = None
     error: ApiError | None = None
 
 
-_got = msgspec.json.Decoder(_Got)
+_got = msgspec.json.Decoder(_BucketAnswer)
 
 
 async def last_value(wire: Wire, bucket: str, key: str) -> Revised | None:

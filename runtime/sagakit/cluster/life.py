@@ -152,7 +152,7 @@ class Life:
             buried=partial(parts.tally.buried, source="inbox"),
             saw_dead_commands=parts.tally.saw_dead_commands,
         )
-        sweeper = partial(ValueSweeper, store, worker_id=parts.identity.worker_id)
+        sweeper = partial(ValueSweeper, store, parts.tally, worker_id=parts.identity.worker_id)
         unmet = partial(UnmetTypes, store, parts.elsewhere, registry.external_child_types, interval=interval)
         return _supervisor(
             ChildSpec("recovery", lambda: parts.recovery, shutdown=0.0),

@@ -139,14 +139,11 @@ class Membership(Actor[None]):
         self._looks = trio.CapacityLimiter(LOOKS)
         self._ration = Ration(_log, lines=1, now=trio.current_time)
 
-    async def run(self, ctx: ActorContext[None]) -> None:
-        """Run until stopped."""
+    async def started(self, ctx: ActorContext[None]) -> None:
+        """Renew and look from now on."""
         ctx.nursery.start_soon(self._renew)
         ctx.nursery.start_soon(self._hear)
         ctx.nursery.start_soon(self._watch)
-        ctx.ready()
-        while True:
-            await ctx.receive()
 
     # ------------------------------------------------------ this worker's lease
 

@@ -37,7 +37,7 @@ Finding: TypeAlias = Literal["alive", "unsure", "dead"]
 """The result of one look. `unsure`: neither a proof of death nor an answer."""
 
 
-class _Watched:
+class _WatchedWorker:
     """The observations of one worker: its renewal number, since when that has not moved, since when nobody listens.
 
     `renewal` is None if there is no lease, `revision` that of the value under the worker's id. Times are trio's.
@@ -59,7 +59,7 @@ class Observer:
         self._store = store
         self._lease_status = lease_status
         self._ttl = ttl
-        self._watched: dict[str, _Watched] = {}
+        self._watched: dict[str, _WatchedWorker] = {}
         self._dead: dict[str, int | None] = {}
         """Renewal numbers of the dead workers when they were found dead; None for one without a lease."""
         self._types: dict[str, frozenset[str]] = {}
@@ -77,7 +77,7 @@ class Observer:
             renewal = None if lease is None else lease.renewal
             if self._dead.get(worker_id, -1) == renewal:  # -1 is not a renewal number, and differs from None
                 return "dead"
-            self._dead.pop(worker_id, None)  # it has renewed its lease: it lives after all, and is judged anew
+            self._dead.pop(worker_id, None)  # it has renewed its lease: it lives after all, and is judged again
             self._note_busy(worker_id, lease)
             verdict = await self._judge(worker_id, lease, 0 if entry is None else entry.revision)
         except StoreError:
@@ -141,18 +141,18 @@ class Observer:
             return "alive"
         return self._absent(worker_id, watched, asked)
 
-    def _seen(self, worker_id: str, renewal: int | None, revision: int) -> _Watched:
+    def _seen(self, worker_id: str, renewal: int | None, revision: int) -> _WatchedWorker:
         """Return the observations of a worker so far. If its renewal number has moved, both waits begin anew."""
         watched, now = self._watched.get(worker_id), trio.current_time()
         if watched is None or watched.renewal != renewal:
-            watched = self._watched[worker_id] = _Watched(renewal, revision, now)
+            watched = self._watched[worker_id] = _WatchedWorker(renewal, revision, now)
         elif renewal is None and watched.revision != revision:
             # a value that is not a lease, and that changes: somebody writes over the worker's lease, faster than it is
             # read here. The worker may renew it all the time, so this is not silence
             watched.revision, watched.still_since = revision, now
         return watched
 
-    def _silent(self, watched: _Watched) -> bool:
+    def _silent(self, watched: _WatchedWorker) -> bool:
         """Return True if the renewal number has not moved for ttl seconds in which this worker could have seen it."""
         # the wait restarts with each renewal of this worker's own that was not acknowledged in time (`steady_since` is
         # infinite until the next one is): in an outage nobody can renew, so silence proves nothing (P12). The other
@@ -160,7 +160,7 @@ class Observer:
         # its own clock, too, and it starts no action any more
         return trio.current_time() - max(watched.still_since, self._lease_status.steady_since) > self._ttl
 
-    def _absent(self, worker_id: str, watched: _Watched, asked: float) -> Finding:
+    def _absent(self, worker_id: str, watched: _WatchedWorker, asked: float) -> Finding:
         """Judge a worker for which nobody listens, at a request that was sent at `asked` (trio time)."""
         now = trio.current_time()
         if now - self._store.reconnected_at < self._ttl or not self._lease_status.is_good:

@@ -32,11 +32,9 @@ class UnmetTypes(Actor[None]):
         self._interval = interval
         self._ration = Ration(_log, lines=1, now=trio.current_time)
 
-    async def run(self, ctx: ActorContext[None]) -> None:
-        """Run until stopped."""
+    async def started(self, ctx: ActorContext[None]) -> None:
+        """Look from now on."""
         ctx.nursery.start_soon(self._look_again_and_again)
-        while True:
-            await ctx.receive()
 
     async def _look_again_and_again(self) -> None:
         while True:

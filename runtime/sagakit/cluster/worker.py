@@ -180,7 +180,7 @@ async def run_worker(
         store, registry, config, Runs(call_asyncio, call_thread, now or store.clock.now, random, tracing), identity
     )
     lease = _own_lease(parts, blame)
-    # the endpoint is served before the lease exists: who sees the lease and asks must find somebody there
+    # the endpoint is served before the lease exists: an observer that sees the lease and asks must find it there
     async with (
         _reachable(parts),
         _leased(parts, lease),
@@ -210,8 +210,8 @@ def _check(store: Store, config: Config, registry: Registry, *, adopt: bool) -> 
     """Raise InvalidConfig for a lease that is too short for this store; log which children only others can run."""
     if store.clustered and config.lease_ttl < CLUSTER_TTL:
         raise InvalidConfig(
-            f"lease_ttl={config.lease_ttl:g} is too short for a cluster: a new leader may take {CLUSTER_TTL:g} s, and "
-            "workers would be taken for dead; give it that much at the least"
+            f"lease_ttl={config.lease_ttl:g} is too short for a cluster: a stream may take {CLUSTER_TTL:g} s to get a "
+            f"new leader, and live workers would be declared dead. Give {CLUSTER_TTL:g} s or more"
         )
     if adopt and registry.external_child_types:
         _log.info(

@@ -58,13 +58,13 @@ class Classes:
 
 
 def complete(schema: Mapping[str, Any], classes: Mapping[str, Schema]) -> Schema:
-    """Return a schema of a document as one of 2020-12 that is complete in itself."""
+    """Return a document's schema in the draft 2020-12, complete with all classes that it refers to."""
     within = {name: _in_2020_12(one) for name, one in classes.items()}
     return {**_in_2020_12(schema), "$schema": DIALECT, "$defs": within}
 
 
 def _reached(name: str, own: Mapping[str, Schema]) -> set[str]:
-    """Return the classes that a class leads to, with itself."""
+    """Return a class and all classes that it refers to."""
     found: set[str] = set()
     ahead = [name]
     while ahead:

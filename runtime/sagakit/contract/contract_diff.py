@@ -48,7 +48,7 @@ def _of_running_sagas(old: Contract, new: Contract) -> Iterator[ContractLine]:
 
 
 def _without_worker(saga: SagaContract, new: Contract) -> Iterator[str]:
-    """Yield why the unfinished sagas of a version that is gone stay as they are."""
+    """Yield the reasons why unfinished sagas stay as they are: their version is gone."""
     newer = [other for other in new.sagas.values() if other.type == saga.type and other.version > saga.version]
     if not any(other.migrates for other in newer):
         way = f"write migrate() in version {max(other.version for other in newer)}, or " if newer else ""
@@ -56,7 +56,7 @@ def _without_worker(saga: SagaContract, new: Contract) -> Iterator[str]:
 
 
 def _in_place(old: Contract, saga: SagaContract, other: SagaContract, new: Contract) -> Iterator[str]:
-    """Yield what has changed under the same version that a worker refuses, or that an undo depends on."""
+    """Yield the changes within one version that a worker refuses, or that an undo depends on."""
     try:
         check_plan(other.plan, [saga.plan])
         check_schema(new.schema_of(other), [old.schema_of(saga)])

@@ -27,15 +27,15 @@ class _Tag(msgspec.Struct, frozen=True):
     name: Partner
 
 
-class _Payload(msgspec.Struct, frozen=True):
+class _MessageSchema(msgspec.Struct, frozen=True):
     payload: Schema
 
 
-class _Channel(msgspec.Struct, frozen=True):
-    messages: dict[str, _Payload]
+class _ChannelMessages(msgspec.Struct, frozen=True):
+    messages: dict[str, _MessageSchema]
 
 
-class _Reply(msgspec.Struct, frozen=True):
+class _ReplyChannel(msgspec.Struct, frozen=True):
     channel: _Pointer
 
 
@@ -45,7 +45,7 @@ class Operation(msgspec.Struct, frozen=True):
     action: Action
     channel: _Pointer
     tags: list[_Tag]
-    reply: _Reply | None = None
+    reply: _ReplyChannel | None = None
 
     @property
     def partner(self) -> Partner:
@@ -75,7 +75,7 @@ class Contract(msgspec.Struct, frozen=True):
     """A contract document."""
 
     asyncapi: str
-    channels: dict[str, _Channel]
+    channels: dict[str, _ChannelMessages]
     operations: dict[str, Operation]
     components: _Components
     extension: _Extension = msgspec.field(name="x-sagakit")

@@ -16,13 +16,17 @@ from sagakit.contract.event_contracts import saga_events
 from sagakit.contract.subject_contracts import ExchangedMessage, SubjectContract, merged
 from sagakit.definition import Definition, Saga, compiled, saga_schema
 from sagakit.definition.json_schema import Schema
+from sagakit.definition.value_codec import Codec
 from sagakit.messages.commands import Command
 from sagakit.store.names import Names
 
 Document: TypeAlias = dict[str, Any]
 """An AsyncAPI document, as Python objects."""
 SagaClass: TypeAlias = type[Saga[Any, Any]]
+KEY = "$message.payload#/key"
+"""The field that ties commands, replies and heartbeats together."""
 REPLY_ID = "{type}.{id}/{key}/{attempt}/{answer}"
+"""The `Nats-Msg-Id` of a reply."""
 _TRACE = {"traceparent": "The trace context.", "Correlation-Id": "Kept by a saga that is started."}
 
 
@@ -58,7 +62,7 @@ def _version(saga: SagaClass) -> str:
 
 
 def _kept(saga: SagaClass, classes: Classes) -> dict[str, Any]:
-    """Return what running sagas depend on: the plan, and the schemas of what their records keep."""
+    """Return the part of a contract that running sagas depend on: the plan, and the schemas of their records."""
     definition = compiled(saga)
     return {
         "type": definition.plan.saga_type,
@@ -71,14 +75,13 @@ def _kept(saga: SagaClass, classes: Classes) -> dict[str, Any]:
 
 def _hoisted(parts: Mapping[str, Any], classes: Classes) -> dict[str, Any]:
     """Return the parts of a saga's schema as schemas of the document."""
-    return {
-        name: part
-        if not isinstance(part, Mapping)
-        else {"$schema": DRAFT_7, **classes.hoisted(part)}
-        if "$schema" in part
-        else _hoisted(part, classes)
-        for name, part in parts.items()
-    }
+
+    def hoisted(part: Any) -> Any:
+        if not isinstance(part, Mapping):
+            return part
+        return {"$schema": DRAFT_7, **classes.hoisted(part)} if "$schema" in part else _hoisted(part, classes)
+
+    return {name: hoisted(part) for name, part in parts.items()}
 
 
 # ---------------------------------------------------------------------------- exchanges
@@ -173,7 +176,6 @@ def _without_wildcards(subject: str) -> tuple[str, dict[str, Mapping[str, object
 
 def _to_participants(definition: Definition, envelopes: Envelopes, names: Names) -> Iterator[SubjectContract]:
     """Yield the commands of remote steps, with their replies."""
-    saga_type = definition.plan.saga_type
     for plan in definition.plan.nodes:
         node = definition.nodes[plan.name]
         if plan.endpoints is None or node.given is None:
@@ -182,37 +184,41 @@ def _to_participants(definition: Definition, envelopes: Envelopes, names: Names)
             endpoint = getattr(plan.endpoints, kind)
             if not endpoint:
                 continue
+            saga_type = definition.plan.saga_type
+            command = ExchangedMessage(
+                summary=f"The step {plan.name} of a {saga_type}: {kind}.",
+                payload=envelopes.command(kind, node.given, node.result),
+                headers={"Nats-Msg-Id": "The key of the command, and the number of the attempt."},
+                correlation=KEY,
+            )
             name = f"{saga_type}.{plan.name}.{kind}"
             result = None if kind == "undo" else node.result
-            replies = {
-                f"{name}.done": ("It is done.", envelopes.done(result)),
-                f"{name}.not_done": ("Any other answer.", envelopes.not_done()),
-            }
-            if plan.heartbeat is not None:
-                replies[f"{name}.heartbeat"] = ("The work goes on.", envelopes.heartbeat())
             yield SubjectContract(
                 address=names.command_subject(endpoint),
                 action="send",
                 partner="participants",
                 summary=f"Commands to the participant {endpoint.partition('.')[0]}.",
-                messages={
-                    name: ExchangedMessage(
-                        summary=f"The step {plan.name} of a {saga_type}: {kind}.",
-                        payload=envelopes.command(kind, node.given, node.result),
-                        headers={"Nats-Msg-Id": "The key of the command, and the number of the attempt."},
-                        correlation="$message.payload#/key",
-                    )
-                },
-                replies={
-                    key: ExchangedMessage(
-                        summary=summary,
-                        payload=payload,
-                        headers={} if key.endswith(".heartbeat") else {"Nats-Msg-Id": REPLY_ID},
-                        correlation="$message.payload#/key",
-                    )
-                    for key, (summary, payload) in replies.items()
-                },
+                messages={name: command},
+                replies=_participant_replies(name, result, envelopes, beats=plan.heartbeat is not None),
             )
+
+
+def _participant_replies(
+    name: str, result: Codec | None, envelopes: Envelopes, *, beats: bool
+) -> dict[str, ExchangedMessage]:
+    """Return the messages that a participant answers a command with, by their names."""
+
+    def answer(summary: str, payload: Schema, headers: Mapping[str, str]) -> ExchangedMessage:
+        return ExchangedMessage(summary=summary, payload=payload, headers=headers, correlation=KEY)
+
+    told = {"Nats-Msg-Id": REPLY_ID}
+    replies = {
+        f"{name}.done": answer("It is done.", envelopes.done(result), told),
+        f"{name}.not_done": answer("Any other answer.", envelopes.not_done(), told),
+    }
+    if beats:
+        replies[f"{name}.heartbeat"] = answer("The work goes on.", envelopes.heartbeat(), {})
+    return replies
 
 
 # ------------------------------------------------------------------------- as AsyncAPI

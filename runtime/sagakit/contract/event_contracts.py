@@ -11,7 +11,7 @@ from sagakit.contract.envelopes import Envelopes
 from sagakit.contract.subject_contracts import ExchangedMessage, SubjectContract
 from sagakit.definition import Definition
 from sagakit.definition.json_schema import Schema
-from sagakit.definition.plan import NodePlan
+from sagakit.definition.plan import UNCALLED, NodePlan
 from sagakit.messages.channels import ALLOWED
 from sagakit.store.names import Names
 
@@ -49,20 +49,19 @@ _OF_ATTEMPTS: Mapping[str, tuple[str, Mapping[str, Schema]]] = {
     "undo_failed": ("A step's compensation has used up its attempts.", {"error": _MAYBE}),
     "late": ("A success was reported after the step was given up.", {"state": _TEXT}),
 }
-_CALLED = ("step", "each", "remote", "child")
 _VERBS = sorted(ALLOWED["operator"] | {"cancel"})
 
 
 def saga_events(definition: Definition, envelopes: Envelopes, names: Names) -> Iterator[SubjectContract]:
     """Yield the events of a saga type."""
-    made = _Events(definition, envelopes, names)
+    made = _EventContracts(definition, envelopes, names)
     yield from made.of_saga()
     for plan in definition.plan.nodes:
         yield from made.of_node(plan)
     yield from made.of_attempts()
 
 
-class _Events:
+class _EventContracts:
     def __init__(self, definition: Definition, envelopes: Envelopes, names: Names) -> None:
         self._definition = definition
         self._envelopes = envelopes
@@ -105,7 +104,7 @@ class _Events:
 
     def of_attempts(self) -> Iterator[SubjectContract]:
         nodes = self._definition.plan.nodes
-        called = [plan.name for plan in nodes if plan.kind in _CALLED]
+        called = [plan.name for plan in nodes if plan.kind not in UNCALLED]
         checked = [plan.name for plan in nodes if plan.has_check]
         undone = [plan.name for plan in nodes if plan.undo is not None]
         of = {"retrying": called, "late": called, "check_retrying": checked}

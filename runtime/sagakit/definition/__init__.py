@@ -15,6 +15,7 @@ compiler     from a class to its plan; finds the mistakes
 members      the nodes of a class and its bases
 type_arguments  the type arguments of its bases
 node_compiler  the same for one node, by its kind
+node_types   the types that a class body names for its nodes
 annotations  the annotated types of a function
 local_types  types that are local to a function
 functions    checks of functions

@@ -50,7 +50,7 @@ def readable(writer: SchemaNode | bool, reader: SchemaNode | bool) -> list[Incom
 
     Each schema is complete in itself: a `$ref` within it points at its own `$defs`.
     """
-    comparison = _Comparison(writer, reader)
+    comparison = _SchemaComparison(writer, reader)
     while True:
         found = comparison.begin()
         if not comparison.shaken:
@@ -62,7 +62,7 @@ def accepts(schema: SchemaNode | bool, value: object) -> bool:
     return not readable(exactly(value), schema)
 
 
-class _Comparison:
+class _SchemaComparison:
     """The comparison of two schemas, which may contain themselves.
 
     A pair of nodes that is met again during its own comparison is assumed to be readable. If the assumption proves

@@ -11,7 +11,8 @@ from sagakit.definition.annotations import accepts, returned_by, show
 from sagakit.definition.functions import fault_of_asked
 from sagakit.definition.members import owners_of
 from sagakit.definition.model import Definition, Header
-from sagakit.definition.node_compiler import NodeCompiler, codec_of
+from sagakit.definition.node_compiler import NodeCompiler
+from sagakit.definition.node_types import codec_of
 from sagakit.definition.nodes import CalledNode, Node, types_in
 from sagakit.definition.plan import Plan, Position
 from sagakit.definition.type_arguments import Variables, open_variables, substituted, variables_of

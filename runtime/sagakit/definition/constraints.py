@@ -34,7 +34,7 @@ _TEXTS = {"title", "description", "examples", "extra_json_schema", "extra"}
 _KNOWN = _BOUNDS | {"title", "description"}
 """Attributes of other constraints that msgspec.Meta has under the same names."""
 
-_Found: TypeAlias = Sequence[tuple[Any, Mapping[str, Any]]]
+_Constraints: TypeAlias = Sequence[tuple[Any, Mapping[str, Any]]]
 """Constraints, each with what it says to msgspec."""
 
 _HARMLESS = {"strict", "allow_inf_nan", "examples", "json_schema_extra", "deprecated", "repr", "frozen", "default"}
@@ -123,7 +123,7 @@ def _with_metadata(inner: Any, metadata: tuple[Any, ...], where: str) -> Any:
     return _beside(_constrained(inner, found, where), metadata)
 
 
-def _constrained(inner: Any, found: _Found, where: str) -> Any:
+def _constrained(inner: Any, found: _Constraints, where: str) -> Any:
     if get_origin(inner) is Annotated:
         found = [*_found_in(inner.__metadata__, where), *found]
         return _beside(_constrained(inner.__origin__, found, where), inner.__metadata__)
@@ -133,7 +133,7 @@ def _constrained(inner: Any, found: _Found, where: str) -> Any:
     return Annotated[inner, msgspec.Meta(**given)] if given else inner
 
 
-def _constrained_members(union: Any, found: _Found, where: str) -> Any:
+def _constrained_members(union: Any, found: _Constraints, where: str) -> Any:
     """Return a union whose members other than None have the bounds. msgspec takes texts only for the whole of it."""
     bounds = [(one, {name: value for name, value in given.items() if name in _BOUNDS}) for one, given in found]
     texts = {name: value for _, given in found for name, value in given.items() if name in _TEXTS}
@@ -152,7 +152,7 @@ def _others(metadata: tuple[Any, ...]) -> list[Any]:
     return [one for one in metadata if not isinstance(one, msgspec.Meta)]
 
 
-def _strictest(hint: Any, found: _Found, where: str) -> dict[str, Any]:
+def _strictest(hint: Any, found: _Constraints, where: str) -> dict[str, Any]:
     """Return the constraints that hold if all of them hold. Raises TypeError if msgspec cannot say it."""
     kept: dict[str, Any] = {}
     for one, given in found:
@@ -192,7 +192,7 @@ def _without_items(hint: Any) -> Any:
     return with_arguments(hint, tuple(one if one is ... else Any for one in get_args(hint)))
 
 
-def _found_in(metadata: tuple[Any, ...], where: str) -> _Found:
+def _found_in(metadata: tuple[Any, ...], where: str) -> _Constraints:
     return [(one, given) for one in _single(metadata) if (given := _given_by(one, where))]
 
 

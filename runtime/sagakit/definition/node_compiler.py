@@ -8,7 +8,6 @@ from types import NoneType
 from typing import Any, get_args
 
 from sagakit.definition.annotations import (
-    NotKnownYet,
     Signature,
     accepts,
     asked_results,
@@ -19,8 +18,8 @@ from sagakit.definition.annotations import (
 )
 from sagakit.definition.context import Context
 from sagakit.definition.functions import fault_of_asked, fault_of_called
-from sagakit.definition.local_types import resolve_fields, why_unknown
 from sagakit.definition.model import Definition, Function, Header, NodeDefinition
+from sagakit.definition.node_types import codec_of, may_be_a_type
 from sagakit.definition.nodes import Backend, CalledForEach, CalledNode, CheckedStep, Child, Node, Signal, Timer, Undo
 from sagakit.definition.options import at_least_one, instance_of, one_of, seconds
 from sagakit.definition.plan import NodePlan, OnUnknown, Position, UndoPlan
@@ -34,32 +33,6 @@ CHILD_TIMEOUT = 30.0
 """Seconds that one attempt to start or to undo a child may take. Attempts never run out."""
 
 Compiled = tuple[NodeDefinition, NodePlan]
-
-
-def codec_of(saga: type, where: str, type: Any, names: Mapping[str, Any]) -> Codec:
-    """Return the codec of a type. `names` are those that the class body sees. Raises DefinitionError, NotKnownYet."""
-    what = f"{saga.__name__}.{where}"
-    try:
-        try:
-            return Codec(type, what)
-        except NameError:
-            resolve_fields(type, names, saga)
-            return Codec(type, what)
-    except NameError as error:
-        raise NotKnownYet(f"{what}: within {show(type)}", error, why_unknown(type, saga)) from None
-    except TypeError as error:
-        raise DefinitionError(f"{what}: {show(type)} cannot be kept as JSON: {error}") from None
-
-
-_TYPING = ("typing", "typing_extensions", "types", "builtins")
-"""Modules of the classes whose instances are types."""
-
-
-def _may_be_a_type(payload: object) -> bool:
-    """Return whether this may be a type or a special form of `typing`, such as a union, and no value."""
-    known: Any = (str, bytes, int, float, list, tuple, dict, set)
-    module = type(payload).__module__
-    return isinstance(payload, type) or payload is None or (module in _TYPING and not isinstance(payload, known))
 
 
 class NodeCompiler:
@@ -319,7 +292,7 @@ class NodeCompiler:
             raise self.wrong(
                 signal.name, f"signal is not a decorator of methods: write {signal.name} = signal(Payload), with a type"
             )
-        if not _may_be_a_type(payload):
+        if not may_be_a_type(payload):
             raise self.wrong(
                 signal.name,
                 f"signal({payload!r}): give the type of the payload, such as signal(str) or signal(Payload)",
@@ -386,5 +359,5 @@ class NodeCompiler:
         one_of(remote.on_unknown, get_args(OnUnknown), f"{where}: on_unknown")
         instance_of(remote.retry, RetryPolicy, f"{where}: retry")
         instance_of(remote.undo_retry, RetryPolicy, f"{where}: undo_retry")
-        if not _may_be_a_type(remote.reply):
+        if not may_be_a_type(remote.reply):
             raise self.wrong(remote.name, f"its reply is {remote.reply!r}: say the type of the result, or None")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MARK = "$sealed"
 """The first field of a sealed value. A value of the user's that begins with it is refused."""
 MAX_INFLATED = 32 * 1024 * 1024
-"""Bytes of a decompressed value, at most: a megabyte of a stranger's could become a gigabyte."""
+"""Most bytes of a decompressed value: a megabyte from a stranger could become a gigabyte."""
 _BEGINS = re.compile(rb'\s*\{\s*"\$sealed"\s*:')
 _NULL = b"null"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -155,7 +155,7 @@ class Payloads:
         self._by_name = {codec.name: codec for codec in self.codecs}
         self._authentic = {codec.name for codec in self.codecs if getattr(codec, "authenticates", False)}
         if len(self._by_name) < len(self.codecs):
-            raise InvalidConfig("payload_codec=[...]: two codecs have the same name, so that none is known by it")
+            raise InvalidConfig("payload_codec=[...]: two codecs have the same name, so a value cannot name its codec")
 
     def read(self, codec: Codec, data: bytes | msgspec.Raw, saga: InSaga, part: str) -> Any:
         """Return a value, opened and decoded. Raises UnreadableValue."""
@@ -175,7 +175,7 @@ class Payloads:
             raise _unreadable(part, f"it is damaged: {error}") from None
         opened, place = envelope.data, PayloadPlace(saga.saga_type, saga.saga_id, part, envelope.digest)
         if not envelope.sealed:
-            raise _unreadable(part, "it does not say with what it is sealed")
+            raise _unreadable(part, "it does not name the codec that has sealed it")
         if self._authentic and envelope.sealed[-1].partition("/")[0] not in self._authentic:
             raise _unreadable(part, f"it is sealed with {envelope.sealed[-1][:80]!r}: a stranger may have made it")
         for label in reversed(envelope.sealed):
@@ -208,7 +208,7 @@ class Payloads:
             ) from error
 
     def sealed(self, data: bytes | msgspec.Raw, saga: InSaga, part: str, *, foreign: bool = False) -> bytes:
-        """Return plain JSON as it is to be stored. Raises Unwritable, also for JSON that would be taken for sealed.
+        """Return plain JSON in its stored form. Raises Unwritable, also for JSON that looks like a sealed value.
 
         A `foreign` value is kept by another saga than the one that it belongs to, and says where it belongs.
         """
@@ -233,13 +233,13 @@ class Payloads:
             raise Unwritable(part, "a payload", f"its codec failed: {told(error)}") from error
 
     def kept(self, data: msgspec.Raw, saga: InSaga, part: str) -> msgspec.Raw:
-        """Return a value that may have come plain as it is to be stored; one that is sealed stays as it is."""
+        """Return a value in its stored form: a plain value sealed, a sealed one unchanged."""
         if not self.codecs or not len(memoryview(data)) or _BEGINS.match(data):
             return data
         return msgspec.Raw(self.sealed(data, saga, part))
 
     def kept_or_why(self, data: msgspec.Raw, saga: InSaga, part: str) -> msgspec.Raw:
-        """Return a value as `kept` does; if it cannot be sealed, JSON that says why. A refusal stays one without it."""
+        """Return a value as `kept` does, or JSON that says why it cannot be sealed: a refusal counts anyway."""
         try:
             return self.kept(data, saga, part)
         except Unwritable as error:
@@ -262,7 +262,7 @@ def plain_digest(plain: bytes) -> str:
 
 
 def digest_of(value: bytes | msgspec.Raw) -> str:
-    """Return the digest of JSON; of a sealed value, the one that its sealer has noted."""
+    """Return the digest of JSON. A sealed value has the digest that its sealer has noted."""
     data = bytes(value)
     if _BEGINS.match(data):
         try:
@@ -305,4 +305,4 @@ def _unreadable(part: str, reason: str) -> UnreadableValue:
 
 
 PLAIN_PAYLOADS: Payloads = Payloads()
-"""Keeps values as they are."""
+"""The payloads of a program without codecs: values stay as they are."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from hashlib import sha256
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -19,6 +19,11 @@ at once, or ask a person."""
 Kind = Literal["step", "each", "signal", "timer", "child", "remote"]
 """Kind of a node: one call; a call for each item of a list; a message from outside; a time; another saga; a command to
 another service."""
+
+CALLED: frozenset[Kind] = frozenset({"step", "child", "remote"})
+"""The kinds of node that begin with an attempt; all others begin without a call."""
+UNCALLED: frozenset[Kind] = frozenset[Kind](get_args(Kind)) - CALLED - {"each"}
+"""The kinds of node that never call anything: no operator completes or undoes them. An each calls for its items."""
 
 Position = Literal["before", "pivot", "after"]
 """Position of a node relative to the pivot. Without a pivot every node is `before`."""

@@ -96,7 +96,7 @@ CHECKS: Sequence[Check] = (
     ),
     Check(
         "SK304", "records",
-        "A value under a saga's key is not a record, or a newer sagakit wrote it: the saga stands still.",
+        "A value under a saga's key is not a record, or a newer sagakit wrote it: the saga does not go on.",
         "Look at it with `nats kv get`, then mend or delete it; upgrade the workers.",
         saga_checks.unreadable,
     ),

@@ -25,7 +25,7 @@ effects             `effects`, `questions`, `goes_on`: the work that a record as
 oversize            a record that has become too large to be written
 events              the CloudEvents that a saga publishes
 carried             values that events carry: input, results, output
-spans               what many items have in common, in the few bytes of an event
+item_ranges         values that many items share, in the few bytes of an event
 replay              the states of a saga, folded from its events alone
 rebuilding          a record that was lost, from its events
 value_places        the saga and the part that a value belongs to

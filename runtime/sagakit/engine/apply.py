@@ -13,9 +13,9 @@ from typing import assert_never
 import msgspec
 from msgspec import structs
 
-from sagakit.definition.plan import Plan
+from sagakit.definition.plan import CALLED, Plan
 from sagakit.engine.backward import proceed, undo_ended
-from sagakit.engine.beginning import CALLED, begin, begin_items
+from sagakit.engine.beginning import begin, begin_items
 from sagakit.engine.codec import digest
 from sagakit.engine.definition_answers import complete, decided, output_made, prepared
 from sagakit.engine.delay import begin_in_time, started

@@ -15,8 +15,6 @@ from sagakit.engine.results import Error
 from sagakit.engine.table import MOVING
 from sagakit.engine.turn import Turn
 
-CALLED: frozenset[Kind] = frozenset({"step", "child", "remote"})
-"""The kinds of node that begin with an attempt; all others begin without a call."""
 LOST = "no event tells whether it was called before its record was rebuilt"
 
 

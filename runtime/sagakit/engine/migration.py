@@ -6,14 +6,14 @@ from copy import copy
 
 import msgspec
 
-from sagakit.definition.plan import ITEM, Plan
+from sagakit.definition.plan import CALLED, ITEM, Plan
 from sagakit.engine.record import Record, StepLog
 from sagakit.engine.table import ENDS, OPEN, OUT, PASSED, StepState
 from sagakit.engine.turn import Limits, Turn
 from sagakit.errors import CannotMigrate
 
 _BEGUN_KINDS: dict[StepState, tuple[str, ...]] = {"awaiting": ("signal", "timer", "child"), "spread": ("each",)}
-_CALLED_KINDS = ("step", "each", "child")
+_CALLED_KINDS = (*(CALLED - {"remote"}), "each")
 
 
 def migrated(
@@ -72,6 +72,6 @@ def _check_keys(plan: Plan, called: dict[str, str | None]) -> None:
     taken = sorted(first for first, name in called.items() if first != name and first in plan.by_name)
     if taken:
         raise CannotMigrate(
-            f"{', '.join(taken)} is the name in the idempotency keys of another step, which has been called: "
+            f"the idempotency keys of another step, which has been called, have the name {', '.join(taken)}: "
             "give the new node another name"
         )

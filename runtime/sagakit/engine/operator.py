@@ -6,9 +6,9 @@ from sagakit.definition.plan import NodePlan
 from sagakit.engine.audit import audit
 from sagakit.engine.forward import HAPPENED, succeed
 from sagakit.engine.inputs import Inbound
+from sagakit.engine.item_ranges import in_ranges
 from sagakit.engine.record import NOTHING, Failure, UndoRequest
 from sagakit.engine.results import Complete
-from sagakit.engine.spans import in_spans
 from sagakit.engine.turn import Turn, shorten
 from sagakit.engine.undo_requests import pivot_open, pivot_passed
 from sagakit.engine.verdicts import VerdictText
@@ -86,8 +86,8 @@ def _groups(turn: Turn, steps: list[str]) -> dict[str, object]:
     logs = {step: turn.look(step) for step in steps}
     actions = {step: log.group for step, log in logs.items() if log.state != "undo_waiting"}
     undos = {step: log.undo_group for step, log in logs.items() if log.state == "undo_waiting"}
-    told = {"groups": in_spans(actions), "undo_groups": in_spans(undos)}
-    return {name: spans for name, spans in told.items() if spans}
+    told = {"groups": in_ranges(actions), "undo_groups": in_ranges(undos)}
+    return {name: ranges for name, ranges in told.items() if ranges}
 
 
 def _again(turn: Turn, node: NodePlan) -> bool:

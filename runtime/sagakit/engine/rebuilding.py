@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from sagakit.definition.plan import Plan, item_name
+from sagakit.definition.plan import CALLED, Plan, item_name
 from sagakit.engine.events import make_event
 from sagakit.engine.record import Record, StepLog
 from sagakit.engine.table import ENDS, PASSED, StepState
@@ -26,6 +26,8 @@ def rebuilt(plan: Plan, told: Record, *, next_event: int, now: float, by: str, w
     do the idempotency keys. Open attempts are closed by the owner that adopts the record, as those of a dead worker.
     """
     record = structs.replace(told, plan_digest=plan.digest, next_event=next_event, steps=dict(told.steps))
+    if record.undo_request is not None and plan.pivot is not None and _is_passed(record, plan.pivot.name):
+        record.undo_request = None  # it waited for the pivot, and came too late
     if record.status in ENDS:
         return _with_skipped(plan, record) if record.status == "completed" else record
     for node in plan.nodes:
@@ -35,7 +37,7 @@ def rebuilt(plan: Plan, told: Record, *, next_event: int, now: float, by: str, w
             record.steps.update({name: _in_doubt(record.steps.get(name)) for name in names})
             if all(record.steps[name].state == "done" for name in names):  # only its own event is lost
                 record.steps[node.name] = structs.replace(log, state="done")
-        elif node.kind in ("step", "child", "remote"):
+        elif node.kind in CALLED:
             was_skipped = node.condition and log is None and _is_passed_by(plan, record, node.name)
             doubted = StepLog(state="skipped") if was_skipped else _in_doubt(log)
             record.steps[node.name] = _sent_again(doubted) if node.kind == "remote" else doubted
@@ -79,10 +81,13 @@ def _is_passed_by(plan: Plan, record: Record, step: str) -> bool:
     return any(name in record.steps and record.steps[name].order for name in plan.descendants[step])
 
 
+def _is_passed(record: Record, step: str) -> bool:
+    return step in record.steps and record.steps[step].state in PASSED
+
+
 def _with_skipped(plan: Plan, record: Record) -> Record:
     """Return a completed record in which the nodes that no event tells of are skipped: all others are done."""
     for node in plan.nodes:
-        log = record.steps.get(node.name)
-        if log is None or log.state not in PASSED:
+        if not _is_passed(record, node.name):
             record.steps[node.name] = StepLog(state="skipped")
     return record

@@ -45,14 +45,14 @@ _GIVEN_UP: frozenset[StepState] = _UNDOABLE | frozenset[StepState]({"not_done", 
 
 
 LATE = 1.0
-"""Seconds between the record that intends a command and the command in JetStream, above which its time begins anew. A
-shorter delay is not worth a write."""
+"""Seconds. If JetStream has a command later than this after the record that intends it, the command's time begins when
+JetStream has it. A shorter delay is not worth a write."""
 
 
 MAX_PROGRESS = 4 * 1024
 """Bytes of JSON with which a participant may say how far it has come."""
 SEALED = 2
-"""Factor by which a payload codec may make it larger."""
+"""Factor by which a payload codec may enlarge that JSON."""
 PROGRESS_EVERY = 4.0
 """Seconds between two writes of the record for progress. `sagakit.participant` tells it a little more seldom."""
 

@@ -14,6 +14,7 @@ import msgspec
 from sagakit.definition.plan import ITEM, item_name
 from sagakit.engine.codec import digest
 from sagakit.engine.events import CloudEvent
+from sagakit.engine.item_ranges import ItemRanges, of_ranges
 from sagakit.engine.record import (
     DELAYED_SCHEMA,
     END_OF_TIME,
@@ -26,14 +27,14 @@ from sagakit.engine.record import (
     Record,
     SagaOutcome,
     StepLog,
+    UndoRequest,
 )
-from sagakit.engine.spans import Spans, of_spans
 from sagakit.engine.table import SagaStatus, StepState
 from sagakit.engine.verdicts import note_applied
 from sagakit.errors import UNREADABLE
 
 NOBODY = "nobody"
-"""The owner of a record that was made from events: no worker has this id, so that any may adopt the saga."""
+"""The owner of a record that was made from events: no worker has this id, so any worker may adopt the saga."""
 _NULL = msgspec.Raw(b"null")
 
 
@@ -64,9 +65,9 @@ class EventData(msgspec.Struct, frozen=True, kw_only=True):
     detail: msgspec.Raw = NOTHING
     reason: str | None = None
     halted: bool = False
-    held: Spans[StepState] = {}
-    groups: Spans[int] = {}
-    undo_groups: Spans[int] = {}
+    held: ItemRanges[StepState] = {}
+    groups: ItemRanges[int] = {}
+    undo_groups: ItemRanges[int] = {}
     message: str = ""
     undone: tuple[str, ...] = ()
     late: tuple[str, ...] = ()
@@ -74,7 +75,7 @@ class EventData(msgspec.Struct, frozen=True, kw_only=True):
     names: dict[str, str | None] = {}
 
 
-class _Told(msgspec.Struct, frozen=True):
+class _EventEnvelope(msgspec.Struct, frozen=True):
     data: EventData
 
 
@@ -86,7 +87,7 @@ class Replayed(NamedTuple):
 
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(_Told)
+_decoder = msgspec.json.Decoder(_EventEnvelope)
 
 
 def data_of(payload: bytes) -> EventData | None:
@@ -263,7 +264,7 @@ def _origin(record: Record, data: EventData) -> None:
 
 
 def _compensating(record: Record, data: EventData, at: float) -> None:
-    record.outcome = None
+    record.outcome = record.undo_request = None
     if data.halted:
         record.halted = True
     else:
@@ -284,7 +285,7 @@ def _completed(record: Record, data: EventData, at: float) -> None:
 
 
 def _failed(record: Record, data: EventData, at: float) -> None:
-    record.status, record.stuck, record.halted = "failed", None, False
+    record.status, record.stuck, record.halted, record.undo_request = "failed", None, False, None
     if record.failure is None or data.cause == "terminated":
         reason = record.failure.reason if record.failure is not None else None
         record.failure = Failure(data.cause or "terminated", code=data.code, step=data.step, reason=reason)
@@ -297,7 +298,7 @@ def _failed(record: Record, data: EventData, at: float) -> None:
 
 def _stuck(record: Record, data: EventData, at: float) -> None:
     record.status, record.stuck = "stuck", data.reason or ""
-    for step, state in of_spans(data.held):
+    for step, state in of_ranges(data.held):
         log = _edit(record, step)
         log.state, log.due = state, None
 
@@ -336,14 +337,16 @@ _SAGA: Mapping[str, Callable[[Record, EventData, float], None]] = {
 def _operator(record: Record, verb: str, data: EventData) -> None:
     if verb == "terminate":
         record.failure = Failure("terminated", reason=data.reason)
+    elif verb in ("cancel", "compensate"):  # if it is granted at once, the next event says so
+        record.undo_request = UndoRequest("cancelled", data.reason)
     elif verb in ("retry", "mark-undone", "complete-step") and record.status == "stuck":
         record.status, record.stuck, record.halted = _onward(record), None, False
-    for step, group in of_spans(data.groups):
+    for step, group in of_ranges(data.groups):
         log = _edit(record, step)
         # what keeps its group was never called, or is checked: it begins anew, as a signal does that did not come
         log.state = "waiting" if group > log.group else "pending"
         log.group, log.attempt = group, 0
-    for step, group in of_spans(data.undo_groups):
+    for step, group in of_ranges(data.undo_groups):
         log = _edit(record, step)
         log.undo_group, log.undo_attempt, log.state = group, 0, "undo_waiting"
 

@@ -12,8 +12,8 @@ from sagakit.definition.raised import shorten as shorten
 from sagakit.engine.carried import outbox_kept
 from sagakit.engine.details import fitting_detail
 from sagakit.engine.events import make_event
+from sagakit.engine.item_ranges import in_ranges
 from sagakit.engine.record import NOTHING, Failure, Record, StepLog
-from sagakit.engine.spans import in_spans
 from sagakit.engine.table import (
     ENDS,
     OPEN,
@@ -295,7 +295,7 @@ class Turn:
         """Make the saga stuck, at its steps `held`. Open attempts go on; new ones start once an operator has helped."""
         self.move_saga("block")
         self.record.stuck = shorten(reason)
-        self.emit("stuck", reason=self.record.stuck, **_given(held=in_spans(held or {})))
+        self.emit("stuck", reason=self.record.stuck, **_given(held=in_ranges(held or {})))
 
     def unblock(self) -> None:
         """Let a saga go on that was stuck at a step which is settled now, unless it is halted."""

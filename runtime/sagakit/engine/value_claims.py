@@ -84,10 +84,10 @@ def filled(record: Record, values: Mapping[str, bytes]) -> Record:
         found = None if claim is None or claim.scope != record.run else values.get(claim.name)
         return value if found is None else msgspec.Raw(found)
 
-    return claimed(record, fill) if values else record
+    return with_values(record, fill) if values else record
 
 
-def claimed(record: Record, change: Callable[[msgspec.Raw], msgspec.Raw]) -> Record:
+def with_values(record: Record, change: Callable[[msgspec.Raw], msgspec.Raw]) -> Record:
     """Return the record with each value as `change` returns it: a claim, or the value itself."""
     outcome = record.outcome
     return structs.replace(
@@ -127,7 +127,7 @@ def filled_event(event: CloudEvent, run: str, values: Mapping[str, bytes]) -> Cl
     return structs.replace(event, data={**event.data, **found})
 
 
-def claimed_event(event: CloudEvent, claim: Callable[[msgspec.Raw], msgspec.Raw]) -> CloudEvent:
+def event_with_values(event: CloudEvent, claim: Callable[[msgspec.Raw], msgspec.Raw]) -> CloudEvent:
     """Return an event with each value that it carries as `claim` returns it."""
     data = {
         field: msgspec.json.decode(claim(msgspec.Raw(_encoder.encode(value)))) if field in _CARRIED else value

@@ -65,7 +65,7 @@ class Refused(StoreError):
 class StreamMissing(Refused):
     """A bucket or stream that existed when the runtime was opened has been deleted since.
 
-    The operator of the server has to act: restore it, or create it anew without its content.
+    The operator of the server has to act: restore it, or create it again without its content.
     """
 
     stream: str
@@ -118,7 +118,7 @@ class KvError(StoreError):
 class Conflict(KvError):
     """A compare-and-set did not match: the key has another revision than the expected one. Nothing was written.
 
-    Read the key again, and decide anew.
+    Read the key again, then decide again.
     """
 
     expected: int

@@ -15,6 +15,8 @@ SCHEMES = ("nats", "tls", "ws", "wss")
 """The schemes of URLs that lead to a server which runs already."""
 WEBSOCKET = ("ws", "wss")
 """The schemes of URLs that lead there over WebSocket."""
+OWN = ("embedded", "memory")
+"""The schemes of stores that the program which opens them has for itself."""
 
 
 def scheme_of(url: object) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
+from typing import TypeAlias
+
 import msgspec
 
 from sagakit.errors import Conflict, Refused, StoreError, StoreFull, StreamMissing, TooLarge, Unavailable
@@ -23,6 +27,10 @@ class ApiError(msgspec.Struct, frozen=True):
     code: int = 0
     err_code: int = 0
     description: str = ""
+
+
+Refusing: TypeAlias = Callable[[ApiError, str], StoreError]
+"""Returns the error of a request about a stream, and tells of a stream that is missing."""
 
 
 def to_error(error: ApiError, *, key: str, expected: int | None, stream: str = "") -> StoreError:
@@ -51,7 +59,25 @@ class PubAck(msgspec.Struct, frozen=True):
     error: ApiError | None = None
 
 
+class StreamTime(msgspec.Struct, frozen=True):
+    """The time in an answer about a stream, by the clock of the stream's leader."""
+
+    ts: datetime | None = None
+    error: ApiError | None = None
+
+
 _ack = msgspec.json.Decoder(PubAck)
+_time = msgspec.json.Decoder(StreamTime)
+
+
+def time_in(answer: bytes, stream: str, refused: Refusing) -> float:
+    """Return the server's time in its answer about a stream, in seconds since the epoch. Raises StoreError."""
+    found = _time.decode(answer)
+    if found.error is not None:
+        raise refused(found.error, stream)
+    if found.ts is None:
+        raise Refused(0, f"the server does not say what time it is: its answer about {stream} has no `ts`")
+    return found.ts.timestamp()
 
 
 def decode_ack(answer: bytes, key: str, expected: int | None) -> int | StoreError:

@@ -167,7 +167,7 @@ class AsyncioWire:
 
     def event(self) -> WireEvent:
         """Return a flag for asyncio tasks."""
-        return _Flag()
+        return _AsyncioEvent()
 
     async def within(self, seconds: float, event: WireEvent) -> bool:
         """Wait for a flag. Return False if it is not set after so many seconds."""
@@ -319,7 +319,7 @@ def _result_of(future: asyncio.Future[bytes], subject: str) -> bytes | StoreErro
     return error if isinstance(error, StoreError) else future.result()
 
 
-class _Flag:
+class _AsyncioEvent:
     """A `WireEvent` for asyncio tasks."""
 
     __slots__ = ("_event",)

@@ -23,7 +23,7 @@ from sagakit.store.gathering import BatchDone, BatchRefused, Carrier, Gathering,
 FOR_GOOD = frozenset({10174, 10177, 10199})
 """Errors that every further batch would meet, too: not allowed, a header that it may not have, too many messages."""
 REFUSED = FOR_GOOD | {10071, 10164, 10176, 10201, 10210}
-"""Errors of a batch of which nothing was written: besides those for good, a wrong last sequence (two codes), incomplete
+"""Errors of a batch that has written nothing: besides those for good, a wrong last sequence (two codes), incomplete
 or one too many, a message id that is known, too many under way. Any other error may have come in the middle of the
 commit, so that every message of the batch is ambiguous."""
 _MEMBER = b"Nats-Batch-Id: %b\r\nNats-Batch-Sequence: %d\r\n\r\n"
@@ -55,7 +55,7 @@ class Batches:
         self.pause: Pause = Pause()
 
     def gathering(self, stream: str, carrier: Carrier[T]) -> Gathering[T] | None:
-        """Return what gathers the writes to a stream; None if they go singly."""
+        """Return the gathering of the writes to a stream; None if each write is sent alone."""
         return Gathering(carrier, self.pause) if stream in self._streams else None
 
     def send(self, messages: Sequence[Message], done: BatchDone) -> None:

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from logging import getLogger
 from math import inf
 from typing import NamedTuple
 
-import msgspec
 import trio
 
-from sagakit.errors import Ambiguous, Refused, StoreError, Unavailable
-from sagakit.jetstream.answers import ApiError
+from sagakit.errors import Ambiguous, StoreError, Unavailable
+from sagakit.jetstream.answers import time_in
 from sagakit.jetstream.link import Link
 from sagakit.store.names import Names
 
@@ -42,26 +40,14 @@ TOLERATED = 1.0
 """Seconds by which this machine's wall clock may differ from the server's before that is told."""
 
 
-class _Info(msgspec.Struct):
-    ts: datetime | None = None
-    error: ApiError | None = None
-
-
-_info = msgspec.json.Decoder(_Info)
-
-
 async def server_time(link: Link, names: Names) -> float:
     """Ask the leader of the meta bucket's stream for its time, in seconds since the epoch. Raises StoreError.
 
     Of the answers that have a `ts` this is the one that every role may ask for (nats-server 2.11.4 to 2.15.1).
     """
     stream = f"KV_{names.meta}"
-    answer = _info.decode(await link.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout=ANSWERS_WITHIN))
-    if answer.error is not None:
-        raise link.refused(answer.error, stream)
-    if answer.ts is None:
-        raise Refused(0, f"the server does not say what time it is: its answer about {stream} has no `ts`")
-    return answer.ts.timestamp()
+    answer = await link.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout=ANSWERS_WITHIN)
+    return time_in(answer, stream, link.refused)
 
 
 class _Bounds(NamedTuple):

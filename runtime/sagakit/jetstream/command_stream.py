@@ -51,7 +51,7 @@ class _Streams(msgspec.Struct):
     error: ApiError | None = None
 
 
-class _Info(msgspec.Struct):
+class _BacklogAnswer(msgspec.Struct):
     config: dict[str, Any] = {}
     num_pending: int = 0
     num_ack_pending: int = 0
@@ -59,7 +59,7 @@ class _Info(msgspec.Struct):
 
 
 _streams = msgspec.json.Decoder(_Streams)
-_info = msgspec.json.Decoder(_Info)
+_info = msgspec.json.Decoder(_BacklogAnswer)
 
 
 class CommandStreams:
@@ -131,7 +131,7 @@ class CommandStreams:
                     stream, position, since, delivery.subject, delivery.headers, delivery.payload, acknowledger
                 )
 
-    async def _look(self, consumer: Consumer) -> _Info:
+    async def _look(self, consumer: Consumer) -> _BacklogAnswer:
         return _info.decode(await self._link.request(f"$JS.API.CONSUMER.INFO.{consumer.stream}.{consumer.name}", b""))
 
     async def _is_there(self, consumer: Consumer) -> bool:

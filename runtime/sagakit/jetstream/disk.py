@@ -18,13 +18,13 @@ HEALTH_TIMEOUT = 2.0
 """Seconds that the health check may take; a server that is too busy to answer it is not sick for that."""
 
 
-class _Error(msgspec.Struct):
+class _HealthzError(msgspec.Struct):
     type: str = ""
     error: str = ""
 
 
-class _Health(msgspec.Struct):
-    errors: list[_Error] = []
+class _HealthzAnswer(msgspec.Struct):
+    errors: list[_HealthzError] = []
 
 
 async def why_not_writable(folder: Path) -> str | None:
@@ -50,20 +50,20 @@ async def why_it_stopped_writing(monitoring: int) -> str | None:
     """Ask the server at this port of the loopback; None if it writes, or does not answer."""
     with trio.move_on_after(HEALTH_TIMEOUT):
         try:
-            health = msgspec.json.decode(await _get(monitoring, "/healthz?details=true"), type=_Health)
+            health = msgspec.json.decode(await _get(monitoring, "/healthz?details=true"), type=_HealthzAnswer)
         except (OSError, trio.BrokenResourceError, msgspec.DecodeError):
             return None
         return next((found.error for found in health.errors if _is_final(found)), None)
     return None
 
 
-def _is_final(found: _Error) -> bool:
-    """Without permission to write the server turns JetStream off altogether."""
+def _is_final(found: _HealthzError) -> bool:
+    """Return True for an error that does not pass: a server that may not write turns JetStream off altogether."""
     return "write error" in found.error or (found.type == "JETSTREAM" and "not enabled" in found.error)
 
 
 async def _get(port: int, path: str) -> bytes:
-    """The body of a page of a server that closes the connection behind it."""
+    """Return the body of a page. The server closes the connection after it."""
     async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
         await stream.send_all(f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n".encode())
         answer = b"".join([piece async for piece in stream])

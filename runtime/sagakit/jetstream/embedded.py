@@ -249,7 +249,7 @@ class _Keeper:
             await self._start_again()
 
     async def _trouble(self) -> str:
-        """Return what makes a new start necessary, once there is something."""
+        """Wait for a reason to start the server again, and return it."""
         looked_at = trio.current_time()
         assert self._process is not None
         while self._process.poll() is None:

@@ -141,7 +141,7 @@ class StreamInbox:
                             yield stray
 
     def backlog(self) -> dict[tuple[str, Source], int]:
-        """Return what the consumers were owed when they were last asked."""
+        """Return the backlog of the consumers at the last look."""
         return self._backlog
 
     async def dead_commands(self) -> dict[str, int]:
@@ -158,13 +158,13 @@ class StreamInbox:
     async def _move(self, moved: Sequence[tuple[InboundMessage, Message]]) -> list[StoreError | None]:
         """Write the copies of messages, and acknowledge each whose copy is durable. Return the error of each."""
         answers = await self._link.request_all([copy for _, copy in moved])
-        troubles: list[StoreError | None] = []
+        errors: list[StoreError | None] = []
         for (message, copy), answer in zip(moved, answers, strict=True):
             result = decode_ack(answer, copy.subject, None) if isinstance(answer, bytes) else answer
-            troubles.append(result if isinstance(result, StoreError) else None)
-            if troubles[-1] is None:
+            errors.append(result if isinstance(result, StoreError) else None)
+            if errors[-1] is None:
                 message.acknowledger.ack()
-        return troubles
+        return errors
 
     def _parked(self, message: InboundMessage, start: bool) -> Message:
         headers = {

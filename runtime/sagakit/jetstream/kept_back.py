@@ -35,7 +35,7 @@ class _Later(ModuleType):
 
 
 class _Metadata(_Later):
-    """importlib.metadata, which reads a release from the name of the folder beside nats-py, if it is there."""
+    """importlib.metadata. It reads nats-py's release from the name of the folder next to nats-py, if there is one."""
 
     def version(self, distribution: str) -> str:
         head, tail = f"{distribution.replace('-', '_')}-", ".dist-info"

@@ -96,7 +96,8 @@ async def _make_layout(link: Link, names: Names, options: StreamOptions, level: 
     base = {"storage": options.storage, "num_replicas": replicas}
     await make_bucket(link, names.meta, bucket(description="sagakit: schema, shards, plans"))
     is_new = await _check_shards(link, names)
-    # a bucket that was lost begins anew far from all that it had: the write of an old owner must not match a revision
+    # A bucket in place of a lost one begins at a random sequence far above all that the lost one had. Otherwise the
+    # write of an owner that has not noticed the loss could match a revision of the new bucket by chance (P7).
     first = None if is_new else FAR + randbelow(FAR)
     for name in names.state:
         state = bucket(description="sagakit: live sagas", max_bytes=options.state_max_bytes)
@@ -114,23 +115,8 @@ async def _make_layout(link: Link, names: Names, options: StreamOptions, level: 
             | max_age(options.events_ttl)
             | _batches(batches),
         )
-    inbox = {
-        "name": names.inbox,
-        "subjects": names.inbox_subjects,
-        "retention": "workqueue",
-        "duplicate_window": round(DUPLICATES * SECOND),
-        "description": "sagakit: inbound messages",
-    }
-    await _ensure(link, inbox | base)
-    dead = {
-        "name": names.dead,
-        "subjects": [names.subject("sagadead.>")],
-        "max_age": round(DEAD_TTL * SECOND),
-        "max_msgs": DEAD_LETTERS,
-        "discard": "old",
-        "description": "sagakit: messages that can never be applied",
-    }
-    await _ensure(link, dead | base)
+    await _ensure(link, _inbox_config(names) | base)
+    await _ensure(link, _dead_letters_config(names) | base)
     # An older layout has no such bucket, and needs none until an operator writes a job. Only `sagakit setup` adds it:
     # most accounts may not, and the server would log a violation each time that one of them tries.
     if is_new:
@@ -138,6 +124,27 @@ async def _make_layout(link: Link, names: Names, options: StreamOptions, level: 
         await make_queues(link, names, options)
         await make_values(link, names, options)
     return configs
+
+
+def _inbox_config(names: Names) -> dict[str, Any]:
+    return {
+        "name": names.inbox,
+        "subjects": names.inbox_subjects,
+        "retention": "workqueue",
+        "duplicate_window": round(DUPLICATES * SECOND),
+        "description": "sagakit: inbound messages",
+    }
+
+
+def _dead_letters_config(names: Names) -> dict[str, Any]:
+    return {
+        "name": names.dead,
+        "subjects": [names.subject("sagadead.>")],
+        "max_age": round(DEAD_TTL * SECOND),
+        "max_msgs": DEAD_LETTERS,
+        "discard": "old",
+        "description": "sagakit: messages that can never be applied",
+    }
 
 
 async def make_queues(link: Link, names: Names, options: StreamOptions) -> None:

@@ -29,18 +29,18 @@ ANSWERS_WITHIN = 0.5
 """Seconds that the leader gets to answer one."""
 
 
-class _Got(msgspec.Struct):
+class _LeaderAnswer(msgspec.Struct):
     error: ApiError | None = None
 
 
-_got = msgspec.json.Decoder(_Got)
+_got = msgspec.json.Decoder(_LeaderAnswer)
 
 
 _READ = "$JS.API.STREAM.MSG.GET."
 
 
 def stream_of(subject: str) -> str | None:
-    """The bucket's stream that is written to, or read from its leader; None for all else."""
+    """Return the stream of the bucket that a subject writes to, or reads from the leader; None for other subjects."""
     if subject.startswith("$KV."):
         return "KV_" + subject.split(".", 2)[1]
     return subject.removeprefix(_READ) if subject.startswith(_READ) else None
@@ -71,7 +71,10 @@ class Leaders:
         self._ration = Ration(_log, lines=1, now=trio.current_time)
 
     def look(self, owed: Mapping[str, int], now: float) -> None:
-        """`owed` has the number of the oldest message that each stream owes an answer."""
+        """Ask the streams that have owed an answer to the same message for SILENCE seconds whether they have a leader.
+
+        `owed` has the number of the oldest message that each stream has not answered.
+        """
         known, self._oldest = self._oldest, {}
         for stream, number in owed.items():
             seen = known.get(stream)

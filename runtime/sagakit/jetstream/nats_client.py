@@ -78,7 +78,7 @@ class NatsClient(Client):
         """The question that later callers may share: it is not asked yet."""
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
-        """`info` is the server's greeting, or news. `initial_connection`: nothing was sent on this connection yet."""
+        """Take the server's greeting, or news. With `initial_connection` nothing was sent on this connection yet."""
         if initial_connection:
             self._auth_configured = self._auth_configured or self._signature_cb is not None
             self._insist_on_tls(info)

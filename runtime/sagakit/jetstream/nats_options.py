@@ -18,11 +18,12 @@ CONNECT_TRY = 2
 PING_EVERY = 1
 """Seconds between two questions whether the server is still there."""
 PINGS_OWED = 2
-"""Questions that may be without an answer; at the next one the server counts as lost, and another is connected to."""
-NOTICED = PING_EVERY * (PINGS_OWED + 1)
-"""Seconds, at most, until a server is left that is frozen. Renewals of a lease that only it could take are late by as
-much, and other workers, on other servers, must not declare the worker dead for that (P12). CONNECT_TRY comes on top
-only if the first of the other servers does not answer either."""
+"""Questions that may be without an answer. At the next one the server counts as lost, and another is connected to.
+
+So a frozen server is left after PING_EVERY * (PINGS_OWED + 1) seconds. The renewals of a lease that only this server
+could take are late by as much, and other workers, on other servers, must not declare the worker dead for that (P12).
+CONNECT_TRY is added only if the first of the other servers does not answer either.
+"""
 
 
 def nats_options(connection: Connection) -> dict[str, Any]:

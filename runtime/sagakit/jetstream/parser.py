@@ -156,7 +156,7 @@ class AnswerParser(Parser):
         return lent
 
     def reset(self) -> None:
-        """On a new connection: forget half a piece."""
+        """Forget the part of a message that a lost connection has left."""
         super().reset()
         self.splitter.partial = b""
 

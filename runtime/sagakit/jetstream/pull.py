@@ -95,7 +95,7 @@ class Pull:
         """Messages that were not taken yet, each with the time at which it came."""
 
     def left(self) -> list[Delivery]:
-        """Return what has come and was not taken, once."""
+        """Return the messages that have come and were not taken, once."""
         left, self._came = [delivery for _, delivery in self._came], deque()
         return left
 

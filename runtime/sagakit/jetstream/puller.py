@@ -1,19 +1,19 @@
 """The puller: a consumer of one stream, made for one look, read a page at a time, and removed again.
 
-It stands on a `Wire`, so it serves trio and asyncio programs. Each message is parsed once, and nothing is made of it
+It awaits a `Wire` only, so it serves trio and asyncio programs. Each message is parsed once, and nothing is made of it
 but what a look wants: see docs/decisions/0002-frames.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import msgspec
 
 from sagakit.errors import StoreError, Unavailable
-from sagakit.jetstream.answers import ApiError, to_error
+from sagakit.jetstream.answers import ApiError, Refusing, to_error
 from sagakit.store.ports import Subscription, Wire, WireMessage
 
 PAGE = 1000
@@ -37,9 +37,6 @@ _GIVEN_UP = (b"NATS/1.0 404", b"NATS/1.0 408", b"NATS/1.0 409 Message Size Excee
 _COMPLETE = b"NATS/1.0 409 Batch Completed"
 """Said of a page that has come as a whole."""
 
-Refusing: TypeAlias = Callable[[ApiError, str], StoreError]
-"""A function that returns the error for what the server says of a stream."""
-
 
 class Found(NamedTuple):
     """A message of the stream; `headers` is the whole block, `at` is in seconds since the epoch."""
@@ -61,7 +58,7 @@ class StreamState(msgspec.Struct):
     subjects: dict[str, int] | None = None
 
 
-class _Info(msgspec.Struct):
+class _CountsAnswer(msgspec.Struct):
     """The answer about a stream, or about a consumer."""
 
     state: StreamState = msgspec.field(default_factory=StreamState)
@@ -70,7 +67,7 @@ class _Info(msgspec.Struct):
     error: ApiError | None = None
 
 
-_info = msgspec.json.Decoder(_Info)
+_info = msgspec.json.Decoder(_CountsAnswer)
 
 
 def refusal(error: ApiError, stream: str) -> StoreError:
@@ -78,7 +75,7 @@ def refusal(error: ApiError, stream: str) -> StoreError:
     return to_error(error, key=stream, expected=None, stream=stream)
 
 
-async def ask(wire: Wire, stream: str, call: str, request: bytes, refused: Refusing) -> _Info:
+async def ask(wire: Wire, stream: str, call: str, request: bytes, refused: Refusing) -> _CountsAnswer:
     """Ask about a stream or a consumer of it. Raises StoreError."""
     answer = _info.decode(await wire.request(f"$JS.API.{call}", request))
     if answer.error is not None:

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from sagakit.errors import Ambiguous, Refused, StreamMissing, Unavailable
-from sagakit.jetstream.puller import END, Found, Puller, Refusing, StreamState, refusal, state_of
+from sagakit.jetstream.answers import Refusing
+from sagakit.jetstream.puller import END, Found, Puller, StreamState, refusal, state_of
 from sagakit.store.ports import Wire
 
 EVERYTHING: Mapping[str, object] = {}

@@ -65,11 +65,11 @@ class CredentialsFile:
         self._path = Path(path)
 
     def jwt(self) -> bytearray:
-        """The user's JWT. Raises nats.errors.Error, OSError."""
+        """Return the user's JWT. Raises nats.errors.Error, OSError."""
         return bytearray(self._block(b"NATS USER JWT"))
 
     def sign(self, nonce: str) -> bytes:
-        """The server's nonce, signed. Raises nats.errors.Error, OSError."""
+        """Return the signature of the server's nonce. Raises nats.errors.Error, OSError."""
         return b64encode(_key_pair(self._block(b"USER NKEY SEED")).sign(nonce.encode()))
 
     def _block(self, name: bytes) -> bytes:
@@ -93,7 +93,7 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True):
         return self != Tls()
 
     def context(self) -> ssl.SSLContext:
-        """Verifies the server against `ca`, or the system's authorities. Raises InvalidConfig."""
+        """Return a context that verifies the server by `ca`, or by the system's authorities. Raises InvalidConfig."""
         for name, path in (("tls_ca", self.ca), ("tls_cert", self.cert), ("tls_key", self.key)):
             if path is not None:
                 _readable(name, path)
@@ -108,17 +108,17 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True):
                 context.load_cert_chain(self.cert, self.key)
             except ssl.SSLError as error:
                 raise InvalidConfig(
-                    f"tls_cert={self.cert!r} and tls_key={self.key!r} are no certificate and its key in PEM format "
+                    f"tls_cert={self.cert!r} and tls_key={self.key!r} are not a certificate and its key in PEM format "
                     f"(without tls_key, the certificate's file holds both): {error}"
                 ) from None
         return context
 
 
 def servers_of(url: str) -> tuple[tuple[str, ...], Identity]:
-    """The servers of `nats://user:password@a,b,c`, and who the URL says that we are. Raises InvalidConfig.
+    """Return the servers of `nats://user:password@a,b,c`, and the identity in the URL. Raises InvalidConfig.
 
-    Credentials are taken out, so that they hold for every server, also for those that the cluster tells of later, and
-    stand in no message. The first server's scheme holds for those without one.
+    The servers come without the credentials. So these hold for every server, also for one that the cluster names later,
+    and no message shows them. A server without a scheme has that of the first server.
     """
     scheme = url.partition("://")[0]
     servers: list[str] = []
@@ -145,10 +145,10 @@ def servers_of(url: str) -> tuple[tuple[str, ...], Identity]:
 
 
 def merged(of_url: Identity, of_options: Identity) -> Identity:
-    """The one that is given. Raises InvalidConfig for both."""
+    """Return the identity of the URL or of the options. Raises InvalidConfig if both have one."""
     if of_url != Identity() and of_options != Identity():
         raise InvalidConfig(
-            f"credentials stand in the URL and in {', '.join(_given(of_options))}: take one of them out"
+            f"there are credentials in the URL and in {', '.join(_given(of_options))}: remove one of them"
         )
     return of_url if of_url != Identity() else of_options
 

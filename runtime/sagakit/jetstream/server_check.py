@@ -37,7 +37,7 @@ class _Api(msgspec.Struct):
     level: int = 0
 
 
-class _Account(msgspec.Struct):
+class _AccountAnswer(msgspec.Struct):
     api: _Api | None = None
     error: ApiError | None = None
 
@@ -55,7 +55,7 @@ async def check_server(wire: Wire, version: str) -> int:
     Raises JetStreamOff, PayloadTooSmall, ServerTooOld, Unavailable, Ambiguous.
     """
     try:
-        account = msgspec.json.decode(await wire.request("$JS.API.INFO"), type=_Account)
+        account = msgspec.json.decode(await wire.request("$JS.API.INFO"), type=_AccountAnswer)
     except NoResponders:
         raise JetStreamOff(
             "the server has JetStream disabled: start it with `-js`, or with `jetstream {}` in its configuration"

@@ -30,7 +30,7 @@ STOP_TIMEOUT = 5.0
 POLL = 0.05
 """Seconds between looks whether the child still runs."""
 SIDE_BY_SIDE = 8
-"""Threads of a server that fsyncs that are to wait for the disk at once, at least."""
+"""Fewest threads that may wait for the disk at once in a server that fsyncs."""
 STORE = "js"
 """The folder in which a server stores, below its own."""
 PR_SET_PDEATHSIG = 1
@@ -126,7 +126,7 @@ def _leave_nothing(folder: Path, process: subprocess.Popen[bytes]) -> None:
 
 @trio.lowlevel.enable_ki_protection
 def _fork(folder: Path, env: dict[str, str], lock: IO[str]) -> subprocess.Popen[bytes]:
-    """A Ctrl-C in the middle would leave a process that nobody knows: it comes right after."""
+    """Start the server. A Ctrl-C waits until this is done: in the middle it would leave a process that nobody knows."""
     with (folder / "nats.log").open("ab") as log:
         return subprocess.Popen(
             [find_server(), "-c", str(folder / "nats.conf")],
@@ -141,7 +141,7 @@ def _fork(folder: Path, env: dict[str, str], lock: IO[str]) -> subprocess.Popen[
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """And wait until it is gone, which takes milliseconds: whoever hears of the failure finds nothing left."""
+    """Kill the server, and wait for its end, which takes milliseconds: after a failure no process is left."""
     process.kill()
     process.wait()
 
@@ -152,8 +152,8 @@ async def ended(process: subprocess.Popen[bytes]) -> None:
 
 
 async def _until(holds: Callable[[], bool]) -> None:
-    """Another process's end can only be polled for."""
-    while not holds():  # noqa: ASYNC110  # as said
+    """Wait until something holds for another process."""
+    while not holds():  # noqa: ASYNC110  # nothing tells of the end of another process: it is polled for
         await trio.sleep(POLL)
 
 

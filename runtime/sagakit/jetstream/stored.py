@@ -22,7 +22,7 @@ class Stored(msgspec.Struct, frozen=True):
     stored_at: float
 
 
-class _Message(msgspec.Struct):
+class _ApiMessage(msgspec.Struct):
     seq: int
     time: datetime
     subject: str = ""
@@ -30,36 +30,36 @@ class _Message(msgspec.Struct):
     hdrs: str = ""
 
 
-class _Got(msgspec.Struct):
-    message: _Message | None = None
+class _ApiMessageAnswer(msgspec.Struct):
+    message: _ApiMessage | None = None
     error: ApiError | None = None
 
 
-class _State(msgspec.Struct):
+class _SubjectsState(msgspec.Struct):
     messages: int = 0
     subjects: dict[str, int] | None = None
 
 
-class _Stream(msgspec.Struct):
-    state: _State = msgspec.field(default_factory=_State)
+class _SubjectsAnswer(msgspec.Struct):
+    state: _SubjectsState = msgspec.field(default_factory=_SubjectsState)
     total: int = 0
     error: ApiError | None = None
 
 
-class _Consumer(msgspec.Struct):
+class _ConsumerLine(msgspec.Struct):
     name: str
     num_pending: int = 0
     num_ack_pending: int = 0
 
 
 class _Consumers(msgspec.Struct):
-    consumers: list[_Consumer] | None = None
+    consumers: list[_ConsumerLine] | None = None
     total: int = 0
     error: ApiError | None = None
 
 
-_got = msgspec.json.Decoder(_Got)
-_stream = msgspec.json.Decoder(_Stream)
+_got = msgspec.json.Decoder(_ApiMessageAnswer)
+_stream = msgspec.json.Decoder(_SubjectsAnswer)
 _consumers = msgspec.json.Decoder(_Consumers)
 
 

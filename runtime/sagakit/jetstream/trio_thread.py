@@ -19,13 +19,13 @@ _BROKEN = "the runtime has broken down: leaving its context says why"
 
 
 class TrioThread:
-    """Opened and closed by the asyncio loop that made it; `call` runs one trio function there and awaits it here.
+    """A thread with a trio program. The asyncio loop that made it opens and closes it; `call` runs a function there.
 
-    Nothing here makes that loop wait, whatever becomes of the thread: it has steps to run.
+    Nothing here blocks that loop, even if the thread hangs: the loop runs users' steps.
     """
 
     def __init__(self, program: Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]) -> None:
-        """`program` is given `serve`, which it is to await while calls are welcome; `close` has it return."""
+        """Take the program. It awaits the function `serve` that it gets, while calls may come; `close` ends that."""
         self._loop = asyncio.get_running_loop()
         self._home = Home("runtime", self._loop)
         self._program = program
@@ -125,7 +125,7 @@ class TrioThread:
                 nursery.cancel_scope.cancel()
 
     def _fail_the_rest(self, _: asyncio.Future[None]) -> None:
-        """The trio program is over: calls that it did not come to begin, or to end, are answered here."""
+        """Answer the calls that the trio program has not begun, or not ended: it is over."""
         for answer in list(self._owed):
             _fail(answer, self._closed())
 

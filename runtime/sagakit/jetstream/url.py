@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from sagakit.errors import InvalidConfig
-from sagakit.jetstream.address import SCHEMES, connection_of
+from sagakit.jetstream.address import OWN, SCHEMES, connection_of
 from sagakit.jetstream.connection import API, Connection
 from sagakit.jetstream.embedded import embedded_server
 from sagakit.jetstream.layout import StreamOptions
@@ -50,7 +50,7 @@ async def open_url(
     if not isinstance(url, str):
         raise InvalidConfig(f"url={url!r}: write a text: {_FORMS}")
     scheme, colon, rest = url.partition(":")
-    if not colon and scheme in ("memory", "embedded"):
+    if not colon and scheme in OWN:
         raise InvalidConfig(f"url={url!r} has no colon: write {scheme}:")
     if scheme == "memory":
         if rest not in ("", "//"):

@@ -22,7 +22,7 @@ class Message(NamedTuple):
 
 
 def header_block(fields: Mapping[str, str]) -> bytes:
-    """The headers of one message. Raises ValueError for what would break out of its line."""
+    """Return the headers of one message as a block. Raises ValueError for a line break in one of them."""
     block = _HEAD + "".join([f"{name}: {value}\r\n" for name, value in fields.items()]) + "\r\n"
     if not len(fields) + 2 == block.count("\r") == block.count("\n"):
         broken = [(name, value) for name, value in fields.items() if "\r" in value or "\n" in value]
@@ -76,9 +76,9 @@ def stored_at(reply: str) -> tuple[int, float]:
 
 
 def frame(subject: str, reply: str, headers: bytes, payload: bytes) -> tuple[bytes, ...]:
-    """The parts of one publish, headers included; the caller has checked the size.
+    """Return the parts of one publish, headers included. The caller has checked the size.
 
-    Raises ValueError for a subject or a reply that would break out of its line, or be two words of it.
+    Raises ValueError for a subject or a reply with a line break or a blank: it would become two words, or two lines.
     """
     words = subject + reply
     if not subject or " " in words or not words.isprintable():

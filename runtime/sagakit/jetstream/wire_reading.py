@@ -12,8 +12,8 @@ from functools import partial
 import msgspec
 
 from sagakit.errors import Refused, StreamMissing, Unavailable
-from sagakit.jetstream.answers import NO_MESSAGE, ApiError
-from sagakit.jetstream.puller import Found, Puller, Refusing, refusal, state_of, subjects_of
+from sagakit.jetstream.answers import NO_MESSAGE, ApiError, Refusing, time_in
+from sagakit.jetstream.puller import Found, Puller, refusal, state_of, subjects_of
 from sagakit.jetstream.scan import EVERYTHING, Scan, broken_off, stored_since, window
 from sagakit.store.names import Names
 from sagakit.store.ports import Extent, StoredValue, Window, Wire
@@ -50,18 +50,12 @@ class StoredMessage(msgspec.Struct, frozen=True):
         return datetime.fromisoformat(self.time).timestamp()
 
 
-class _Got(msgspec.Struct, frozen=True):
+class _MessageAnswer(msgspec.Struct, frozen=True):
     message: StoredMessage | None = None
     error: ApiError | None = None
 
 
-class _Info(msgspec.Struct):
-    ts: datetime | None = None
-    error: ApiError | None = None
-
-
-_got = msgspec.json.Decoder(_Got)
-_info = msgspec.json.Decoder(_Info)
+_got = msgspec.json.Decoder(_MessageAnswer)
 
 
 def last_request(subject: str) -> bytes:
@@ -213,9 +207,4 @@ class WireReading:
     async def now(self) -> float:
         """Ask the leader of the meta bucket for its time: every role may ask that one."""
         stream = f"KV_{self.names.meta}"
-        answer = _info.decode(await self._wire.request(f"$JS.API.STREAM.INFO.{stream}"))
-        if answer.error is not None:
-            raise self._refused(answer.error, stream)
-        if answer.ts is None:
-            raise Refused(0, f"the server does not say what time it is: its answer about {stream} has no `ts`")
-        return answer.ts.timestamp()
+        return time_in(await self._wire.request(f"$JS.API.STREAM.INFO.{stream}"), stream, self._refused)

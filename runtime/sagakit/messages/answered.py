@@ -1,4 +1,4 @@
-"""The answer that a record has to a message, for whoever waits for it."""
+"""The answer to a message, as its record has it, for the caller that waits for it."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ class Translated(NamedTuple):
 
 
 def translated(command: Command, message: CommandMessage) -> Translated:
-    """Return what a command asks for. Raises InvalidInput, InvalidId for a command that can never be applied.
+    """Return a command as a message for the inbox. Raises InvalidInput or InvalidId if it can never be applied.
 
     Signals and cancels have the kind in their ids: a sender that names each message by its order gives a start and a
     signal of one order the same id, and the inbox would drop the second one as a copy.

@@ -26,12 +26,12 @@ INHERITED = 4 * 1024
 _Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 
 
-class _Context(StartContext, frozen=True, kw_only=True):
+class _CheckedContext(StartContext, frozen=True, kw_only=True):
     correlation_id: _Text | None = None
     causation_id: _Text | None = None
 
 
-class _Inbound(Inbound, frozen=True, kw_only=True, omit_defaults=True):
+class _CheckedInbound(Inbound, frozen=True, kw_only=True, omit_defaults=True):
     id: Annotated[str, Meta(max_length=MAX_MESSAGE_ID)]
     by: _Text = ""
     step: _Text = ""
@@ -39,8 +39,8 @@ class _Inbound(Inbound, frozen=True, kw_only=True, omit_defaults=True):
 
 
 _encoder = msgspec.json.Encoder()
-_context = msgspec.json.Decoder(_Context)
-_inbound = msgspec.json.Decoder(_Inbound)
+_context = msgspec.json.Decoder(_CheckedContext)
+_inbound = msgspec.json.Decoder(_CheckedInbound)
 T = TypeVar("T")
 
 
@@ -101,7 +101,9 @@ def _encoded(value: object, what: str) -> bytes:
     try:
         return _encoder.encode(value)
     except UnicodeEncodeError as error:
-        raise InvalidInput(f"{what} holds {error.object[error.start : error.start + 20]!r}: no Unicode text") from None
+        raise InvalidInput(
+            f"{what} holds {error.object[error.start : error.start + 20]!r}, which is not Unicode text"
+        ) from None
     except BaseException as error:  # a value of the caller's class may raise anything
         if is_interrupt(error):
             raise

@@ -31,9 +31,9 @@ class Busy(Exception):
 
 
 DoWork: TypeAlias = Callable[[Any], Awaitable[KeptReply]]
-"""Does the work under a key. It gets the transaction that the keys are kept in; None where there is none."""
+"""A function that does the work under a key. It gets the transaction that has the keys; None where there is none."""
 UndoWork: TypeAlias = Callable[[Any, KeptReply | None], Awaitable[None]]
-"""Undoes what was done under a key: it gets the transaction, and what was kept, if anything was."""
+"""A function that undoes what was done under a key: it gets the transaction, and what was kept, if anything was."""
 
 
 class Keys(Protocol):
@@ -56,7 +56,7 @@ class Keys(Protocol):
         ...
 
     async def look(self, key: str) -> KeptReply | None:
-        """Return what is kept of a key. Raises Busy."""
+        """Return the reply that is kept under a key; None if none is. Raises Busy."""
         ...
 
 
@@ -95,7 +95,7 @@ class MemoryKeys:
         self._kept[key] = GONE
 
     async def look(self, key: str) -> KeptReply | None:
-        """Return what is kept of a key."""
+        """Return the reply that is kept under a key; None if none is."""
         self._check_free(key)
         return self._kept.get(key)
 

@@ -1,7 +1,7 @@
 """Keys in a KV bucket of JetStream: apart from the work, so that the handlers themselves must be idempotent.
 
-An entry says that a key is held by a process that works on it, or what is kept of it. A holder renews its entry. One
-that has ended in the middle loses the key when its time is over: whoever comes next works on it again.
+An entry names the process that works on a key, or has the reply that was kept. A process renews its entry while it
+works. If it dies, the entry expires, and the process that gets the command next does the work again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class KnowsTime(Protocol):
         ...
 
 
-class _Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class _KeyEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An entry of the bucket. With a `holder` the key is worked on, `until` by the server's clock."""
 
     key: str
@@ -43,19 +43,19 @@ class _Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     until: float = 0.0
 
 
-class _Config(msgspec.Struct):
+class _KeyStreamConfig(msgspec.Struct):
     max_age: int = 0
     allow_msg_ttl: bool = False
     discard: str = ""
 
 
-class _Found(msgspec.Struct):
-    config: _Config | None = None
+class _KeyStreamInfo(msgspec.Struct):
+    config: _KeyStreamConfig | None = None
     error: ApiError | None = None
 
 
-_entry = msgspec.json.Decoder(_Entry)
-_found = msgspec.json.Decoder(_Found)
+_entry = msgspec.json.Decoder(_KeyEntry)
+_found = msgspec.json.Decoder(_KeyStreamInfo)
 
 
 class KvKeys:
@@ -94,7 +94,7 @@ class KvKeys:
             )
         return _BucketKeys(wire, self.bucket, time, self.horizon)
 
-    async def _config(self, wire: Wire) -> _Config:
+    async def _config(self, wire: Wire) -> _KeyStreamConfig:
         found = await _ask(wire, f"$JS.API.STREAM.INFO.KV_{self.bucket}")
         if found.error is not None and found.error.err_code == NO_STREAM:
             options = BucketOptions(replicas=self._replicas, description="keys of a participant of sagakit")
@@ -109,10 +109,10 @@ class KvKeys:
                 found = await _ask(wire, f"$JS.API.STREAM.INFO.KV_{self.bucket}")
         if found.error is not None:
             raise to_error(found.error, key=self.bucket, expected=None)
-        return found.config or _Config()
+        return found.config or _KeyStreamConfig()
 
 
-async def _ask(wire: Wire, call: str, payload: bytes = b"") -> _Found:
+async def _ask(wire: Wire, call: str, payload: bytes = b"") -> _KeyStreamInfo:
     return _found.decode(await wire.request(call, payload))
 
 
@@ -149,24 +149,24 @@ class _BucketKeys:
         await hold.during(burnt)
 
     async def look(self, key: str) -> KeptReply | None:
-        """Return what is kept of a key. Raises Busy."""
+        """Return the reply that is kept under a key; None if none is. Raises Busy."""
         return (await self._look(key))[0]
 
     async def _look(self, key: str) -> tuple[KeptReply | None, int]:
         last = await self._bucket.last(_place(key))
         if last is None:
             return None, 0
-        entry = _entry.decode(last.value) if last.value else _Entry(key=key)
+        entry = _entry.decode(last.value) if last.value else _KeyEntry(key=key)
         if entry.holder and await self._time.now() < entry.until:
             raise Busy(key)
         return entry.reply, last.revision
 
-    async def _hold(self, key: str, kept: KeptReply | None, revision: int) -> _Hold:
-        hold = _Hold(self, key, kept, revision)
+    async def _hold(self, key: str, kept: KeptReply | None, revision: int) -> _HeldKey:
+        hold = _HeldKey(self, key, kept, revision)
         await hold.renew()
         return hold
 
-    async def write(self, entry: _Entry, revision: int) -> int:
+    async def write(self, entry: _KeyEntry, revision: int) -> int:
         """Write an entry in the place of a revision. Raises Busy if somebody else was faster."""
         ttl = {} if self.horizon is None else {"Nats-TTL": f"{ceil(self.horizon)}s"}
         try:
@@ -198,7 +198,7 @@ class _BucketKeys:
         await self._wire.together(worked, until_over)
 
 
-class _Hold:
+class _HeldKey:
     """A key that this process works on. `kept` is what was kept of it before."""
 
     def __init__(self, keys: _BucketKeys, key: str, kept: KeptReply | None, revision: int) -> None:
@@ -210,13 +210,13 @@ class _Hold:
 
     async def renew(self) -> None:
         """Take the key, or keep it for longer. Raises Busy if another process has it."""
-        held = _Entry(key=self._key, reply=self._kept, holder=self._holder, until=await self._keys.until())
+        held = _KeyEntry(key=self._key, reply=self._kept, holder=self._holder, until=await self._keys.until())
         self._revision = await self._keys.write(held, self._revision)
 
     async def during(self, work: Callable[[], Awaitable[KeptReply]]) -> KeptReply:
         """Work, and keep the reply. After an exception the key is as it was before.
 
-        Raises Busy if the key was lost meanwhile: then the reply of whoever has it counts, and not this one.
+        Raises Busy if another process has taken the key meanwhile: the reply of that process counts.
         """
         done: list[KeptReply] = []
         failed: list[Exception] = []
@@ -229,7 +229,7 @@ class _Hold:
 
         await self._keys.renewing(self.renew, run)
         reply = done[0] if done else self._kept
-        await self._keys.write(_Entry(key=self._key, reply=reply), self._revision)
+        await self._keys.write(_KeyEntry(key=self._key, reply=reply), self._revision)
         if failed:
             raise failed[0]
         return done[0]

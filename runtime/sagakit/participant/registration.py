@@ -1,7 +1,7 @@
 """Registration with NATS micro (ADR-32): `nats micro ls|info|stats` shows what a participant serves, and how it fares.
 
 The `nats.micro` of nats-py subscribes to the subject of each endpoint. It would hear commands on their way to
-JetStream, which is where they are taken from, and answer whoever sends them. So a participant answers by itself.
+JetStream, which is where they are taken from, and answer their senders. So a participant answers by itself.
 """
 
 from __future__ import annotations

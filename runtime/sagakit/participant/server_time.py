@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from math import inf
 
-import msgspec
-
-from sagakit.errors import Refused
-from sagakit.jetstream.answers import ApiError, to_error
+from sagakit.jetstream.answers import time_in
+from sagakit.jetstream.puller import refusal
 from sagakit.store.names import Names
 from sagakit.store.ports import Wire
 
 EVERY = 60.0
 """Seconds after which the server is asked again: a clock that never jumps drifts by some milliseconds meanwhile."""
-
-
-class _Info(msgspec.Struct):
-    ts: datetime | None = None
-    error: ApiError | None = None
-
-
-_info = msgspec.json.Decoder(_Info)
 
 
 class ServerTime:
@@ -43,10 +32,8 @@ class ServerTime:
 
     async def _ask(self) -> None:
         asked_at, reconnects = self._wire.now(), self._wire.reconnects
-        answer = _info.decode(await self._wire.request(f"$JS.API.STREAM.INFO.{self._stream}"))
-        if answer.error is not None:
-            raise to_error(answer.error, key=self._stream, expected=None)
-        if answer.ts is None:
-            raise Refused(0, f"the server does not say what time it is: its answer about {self._stream} has no `ts`")
-        self._offset = answer.ts.timestamp() - asked_at
+        answer = await self._wire.request(f"$JS.API.STREAM.INFO.{self._stream}")
+        # The server looks at its clock after it was asked, so this offset is too large by the way there, and never too
+        # small. A key seems older than it is, by milliseconds: no key is worked on that is no longer kept.
+        self._offset = time_in(answer, self._stream, refusal) - asked_at
         self._asked_at, self._reconnects = asked_at, reconnects

@@ -1,13 +1,13 @@
 """Serving: takes the commands of a participant's endpoints, has them worked on, and answers them.
 
 A command is acknowledged once its reply is durable. Until then it comes again, here or in another process, and is
-known by its key. It stands on a `Wire`, so it serves trio and asyncio programs alike.
+known by its key. Everything here awaits a `Wire` only, so it serves trio and asyncio programs alike.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from logging import WARNING, getLogger
@@ -18,17 +18,19 @@ import msgspec
 from sagakit.definition.payloads import PLAIN_PAYLOADS, Payloads
 from sagakit.engine.keys import CallKind, step_of
 from sagakit.engine.value_places import progress_part
-from sagakit.errors import UNREADABLE, Ambiguous, BadBucket, StoreError, Unavailable
+from sagakit.errors import UNREADABLE, Ambiguous, BadBucket, InvalidInput, StoreError, TooLarge, Unavailable
 from sagakit.jetstream.answers import ApiError, PubAck, to_error
 from sagakit.jetstream.dead_letter import MESSAGE_ID, cut_to_fit, dead_headers
 from sagakit.jetstream.wire import acknowledges, header_block, header_fields, stored_at, unsent
-from sagakit.messages.step_command import StepCommand
+from sagakit.messages.step_command import StepCommand, command_id, reply_id
+from sagakit.messages.validation import checked_message_id
 from sagakit.naming import SagaKey
 from sagakit.participant.key_store import Keys
 from sagakit.participant.registration import Registered, Registration
+from sagakit.participant.replies import CommandReply
 from sagakit.participant.server_time import ServerTime
 from sagakit.participant.service import Service
-from sagakit.participant.work import reply_to
+from sagakit.participant.work import reply_of, reply_to
 from sagakit.participant.work_signs import TICK, WorkSigns
 from sagakit.ration import Ration
 from sagakit.store.names import Names
@@ -38,7 +40,7 @@ from sagakit.tracing import CommandTracing, HandledCommand
 _log = getLogger("sagakit.participant")
 
 ACK_WAIT = 30.0
-"""Seconds after which a command comes again whose handler has not been seen alive. Handlers that run are."""
+"""Seconds after which the server delivers a command again, unless its handler has shown that it lives, as it does."""
 EXPIRES = 5.0
 """Seconds that the server keeps a request for commands."""
 SILENCE = 7.0
@@ -57,11 +59,11 @@ class _Slot:
         self.message: WireMessage | None = None
 
 
-class _Answer(msgspec.Struct):
+class _ApiAnswer(msgspec.Struct):
     error: ApiError | None = None
 
 
-_answer = msgspec.json.Decoder(_Answer)
+_answer = msgspec.json.Decoder(_ApiAnswer)
 
 
 def endpoints_of(participant: Service) -> Mapping[str, Registered]:
@@ -101,7 +103,7 @@ class Serving:
         self._time = ServerTime(wire, names)
         endpoints = endpoints_of(participant)
         self._intakes = [
-            _Intake(wire, names, f"{participant.service}.{name}", partial(self._handle, served), at_once)
+            _EndpointIntake(wire, names, f"{participant.service}.{name}", partial(self._handle, served), at_once)
             for name, served in endpoints.items()
         ]
         self._registration = Registration(wire, names, participant, endpoints, self._time)
@@ -115,7 +117,7 @@ class Serving:
         await self._wire.together(*(intake.run for intake in self._intakes), self._show_signs, *shown)
 
     def stop(self) -> None:
-        """Take no more commands. What has come and is not begun goes to other processes at once."""
+        """Take no more commands. Commands that have come and are not begun go to other processes at once."""
         self._stopped.set()
         for intake in self._intakes:
             intake.stop()
@@ -141,7 +143,8 @@ class Serving:
             key = self._saga_of(command)
             if command.kind != served.kind:
                 raise ValueError(f"it is a {command.kind}, and this endpoint is for {served.kind}")
-        except (*UNREADABLE, ValueError) as error:
+            checked_message_id(command_id(command.key, command.attempt))
+        except (*UNREADABLE, ValueError, InvalidInput) as error:
             served.stats.count(0.0, error=str(error))
             return await self._bury(message, str(error))
         try:
@@ -152,13 +155,29 @@ class Serving:
         began = self._wire.now()
         seal = partial(self._payloads.kept, saga=key, part=progress_part(step_of(command.key)))
         with self._span(message, command) as span, self._showing(WorkSigns(command, began, seal)) as signs:
-            reply = await reply_to(served.endpoint, command, self._keys, now, self._payloads, signs)
+            reply = await reply_to(served.endpoint, key, command, self._keys, now, self._payloads, signs)
             served.stats.count(self._wire.now() - began, error=reply.reason if reply.answer == "unknown" else "")
             if span is not None:
                 span.answered(reply.answer, reply.reason or reply.code or "")
-        id = f"{key}/{command.key}/{command.attempt}/{reply.answer}"
-        payload = msgspec.json.encode(reply)
-        return await self._store(command.reply_to, payload, {MESSAGE_ID: id})
+        return await self._answer(key, command, reply)
+
+    async def _answer(self, saga: SagaKey, command: StepCommand, reply: CommandReply) -> bool:
+        """Store a reply, or why it cannot be stored. Return False if that has to be tried again."""
+
+        def stored(reply: CommandReply) -> Awaitable[None]:
+            headers = {MESSAGE_ID: reply_id(saga, command, reply.answer)}
+            return self._publish(command.reply_to, msgspec.json.encode(reply), headers)
+
+        try:
+            try:
+                await stored(reply)
+            except TooLarge as error:  # so it is each time: the command would come again for ever
+                _log.error("%s: answered `unknown`: its reply is too large: %s", command.key, error)
+                reason = f"the reply is too large: {error}; reply with a reference to large data"
+                await stored(reply_of(command, "unknown", reason=reason))
+        except StoreError as error:
+            return _later(command.reply_to, error)
+        return True
 
     @contextmanager
     def _showing(self, signs: WorkSigns) -> Iterator[WorkSigns]:
@@ -200,20 +219,26 @@ class Serving:
             stream, position, message.subject, id, message.headers, reason, code="InvalidInput", by=service
         )
         subject = self._names.dead_subject("command", service)
-        return await self._store(subject, *cut_to_fit(self._wire.max_payload, message.payload, headers))
-
-    async def _store(self, subject: str, payload: bytes, headers: Mapping[str, str]) -> bool:
         try:
-            ack = _ack.decode(await self._wire.request(subject, payload, headers=header_block(headers)))
-            if ack.error is not None:
-                raise to_error(ack.error, key=subject, expected=None)
+            await self._publish(subject, *cut_to_fit(self._wire.max_payload, message.payload, headers))
         except StoreError as error:
-            _log.warning("%s: not stored, and tried again: %s", subject, error)
-            return False
+            return _later(subject, error)
         return True
 
+    async def _publish(self, subject: str, payload: bytes, headers: Mapping[str, str]) -> None:
+        """Store a message. Raises StoreError."""
+        ack = _ack.decode(await self._wire.request(subject, payload, headers=header_block(headers)))
+        if ack.error is not None:
+            raise to_error(ack.error, key=subject, expected=None)
 
-class _Intake:
+
+def _later(subject: str, error: StoreError) -> bool:
+    """Log that a message is not stored. Return False, since its command has to come again."""
+    _log.warning("%s: not stored, and tried again: %s", subject, error)
+    return False
+
+
+class _EndpointIntake:
     """Takes the commands of one endpoint from its durable consumer, which all processes of the service share."""
 
     def __init__(
@@ -259,7 +284,7 @@ class _Intake:
             self._idle.popleft().filled.set()
 
     async def _make(self) -> None:
-        """Make the consumer, or see that there is one like it. Raises BadBucket, StoreError."""
+        """Make the consumer, or check that the existing one is the same. Raises BadBucket, StoreError."""
         config = {
             "durable_name": self._name,
             "ack_policy": "explicit",
@@ -331,7 +356,7 @@ class _Intake:
             self._come.append(message)
 
     async def _mind(self) -> None:
-        """Show that handlers live, and ask anew when the server has fallen silent."""
+        """Show that handlers live, and ask for commands again when the server has fallen silent."""
         silent_since, heard = self._wire.now(), self._heard
         while self.is_at_work or not self._stopped.is_set():
             if self._stopped.is_set():

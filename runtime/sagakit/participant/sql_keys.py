@@ -97,7 +97,7 @@ class SqlKeys:
                 await transaction.run(_KEEP, key=key, reply=_text(GONE))
 
     async def look(self, key: str) -> KeptReply | None:
-        """Return what is kept of a key. Raises Busy."""
+        """Return the reply that is kept under a key; None if none is. Raises Busy."""
         async with self._transaction() as transaction:
             kept = await transaction.reserve(key)
             if kept is None:

@@ -36,25 +36,25 @@ BUSY_FOR = 1.0
 _encoder = msgspec.json.Encoder(enc_hook=repr)
 
 
-class _NotDone(Exception):
+class _KnownNotDone(Exception):
     """The handler says that nothing was done; the key is burnt."""
 
     def __init__(self, retry: Retry) -> None:
         self.retry = retry
 
 
-class _Work:
+class _CommandWork:
     """The work on one command: its values, opened and sealed, and what its handler gets."""
 
     def __init__(
         self,
         endpoint: ServiceEndpoint[Any, Any],
+        saga: SagaKey,
         command: StepCommand,
         payloads: Payloads,
         signs: WorkSigns | None,
     ) -> None:
-        saga_type, _, rest = command.key.partition("/")
-        self._saga = SagaKey(saga_type, rest.partition(f"/{command.run}/")[0])
+        self._saga = saga
         self._step = step_of(command.key)
         self._endpoint = endpoint
         self._command = command
@@ -94,16 +94,17 @@ class _Work:
 
 async def reply_to(
     endpoint: ServiceEndpoint[Any, Any],
+    saga: SagaKey,
     command: StepCommand,
     keys: Keys,
     now: float,
     payloads: Payloads = PLAIN_PAYLOADS,
     signs: WorkSigns | None = None,
 ) -> CommandReply:
-    """Work on a command, and return the reply. Only errors that concern the whole program are raised."""
+    """Work on a command of a saga, and return the reply. Only errors that concern the whole program are raised."""
     if keys.horizon is not None and command.key_since < now - keys.horizon:
-        return _reply(command, "unknown", reason="expired: the key is older than the keys that are kept")
-    work = _Work(endpoint, command, payloads, signs)
+        return reply_of(command, "unknown", reason="expired: the key is older than the keys that are kept")
+    work = _CommandWork(endpoint, saga, command, payloads, signs)
     try:
         match command.kind:
             case "do":
@@ -113,23 +114,25 @@ async def reply_to(
             case "check":
                 return await _check(endpoint, command, keys, work)
     except Busy:
-        return _reply(command, "retry", reason="the work under this key is under way", after=BUSY_FOR)
+        return reply_of(command, "retry", reason="the work under this key is under way", after=BUSY_FOR)
     except UnreadableValue as error:
-        return _reply(command, "unknown", reason=f"the command cannot be read: {error.reason}")
-    except _NotDone as error:
+        return reply_of(command, "unknown", reason=f"the command cannot be read: {error.reason}")
+    except _KnownNotDone as error:
         return _retry(command, error.retry, "not_done")
     except Reject as error:
-        return _reply(command, "rejected", code=error.code, payload=work.detail(error))
+        return reply_of(command, "rejected", code=error.code, payload=work.detail(error))
     except Retry as error:
         return _retry(command, error, "retry")
     except Exception as error:  # whatever else a handler raises: nobody knows what it has done
         if is_interrupt(error):
             raise
         _log.warning("%s: %s of %s failed", endpoint.service, command.kind, command.key, exc_info=error)
-        return _reply(command, "unknown", reason=told(error))
+        return reply_of(command, "unknown", reason=told(error))
 
 
-async def _do(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys, work: _Work) -> CommandReply:
+async def _do(
+    endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys, work: _CommandWork
+) -> CommandReply:
     given = work.given()
 
     async def act(transaction: Any) -> KeptReply:
@@ -145,11 +148,13 @@ async def _do(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: K
         if not error.not_done:
             raise
         await keys.burn(command.action_key, _unless_done)
-        raise _NotDone(error) from None
-    return _reply(command, kept.answer, payload=kept.payload, code=kept.code or None)
+        raise _KnownNotDone(error) from None
+    return reply_of(command, kept.answer, payload=kept.payload, code=kept.code or None)
 
 
-async def _undo(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys, work: _Work) -> CommandReply:
+async def _undo(
+    endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys, work: _CommandWork
+) -> CommandReply:
     async def undo(transaction: Any, kept: KeptReply | None) -> None:
         nothing_done = keys.is_atomic if kept is None else kept.answer != "done"
         if endpoint.undo_fn is None or nothing_done:
@@ -158,24 +163,26 @@ async def _undo(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys:
         await endpoint.undo_fn(work.given(), result, work.call(transaction))
 
     await keys.burn(command.action_key, undo)
-    return _reply(command, "done")
+    return reply_of(command, "done")
 
 
-async def _check(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys, work: _Work) -> CommandReply:
+async def _check(
+    endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys, work: _CommandWork
+) -> CommandReply:
     """Say whether the action has happened. A `not_done` burns its key first, so that it cannot happen any more."""
     kept = await keys.look(command.action_key)
     if kept is not None and kept.answer == "done":
-        return _reply(command, "done", payload=kept.payload)
+        return reply_of(command, "done", payload=kept.payload)
     if kept is None and not keys.is_atomic:
         if endpoint.check_fn is None:
-            return _reply(command, "unknown", reason="nothing is kept under the key, and the work may have happened")
+            return reply_of(command, "unknown", reason="nothing is kept under the key, and the work may have happened")
         answer = await endpoint.check_fn(work.given(), work.call(None))
         if isinstance(answer, Done):
-            return _reply(command, "done", payload=work.encoded(answer.result))
+            return reply_of(command, "done", payload=work.encoded(answer.result))
         if not isinstance(answer, NotDone):
-            return _reply(command, "unknown", reason="the check does not know yet")
+            return reply_of(command, "unknown", reason="the check does not know yet")
     await keys.burn(command.action_key, _unless_done)
-    return _reply(command, "not_done")
+    return reply_of(command, "not_done")
 
 
 async def _unless_done(transaction: Any, kept: KeptReply | None) -> None:
@@ -186,10 +193,10 @@ async def _unless_done(transaction: Any, kept: KeptReply | None) -> None:
 
 def _retry(command: StepCommand, error: Retry, answer: ReplyAnswer) -> CommandReply:
     after = None if error.after is None else max(0.0, error.after.total_seconds())
-    return _reply(command, answer, reason=error.reason, after=after)
+    return reply_of(command, answer, reason=error.reason, after=after)
 
 
-def _reply(
+def reply_of(
     command: StepCommand,
     answer: ReplyAnswer,
     *,
@@ -198,6 +205,7 @@ def _reply(
     reason: str = "",
     after: float | None = None,
 ) -> CommandReply:
+    """Return a reply to a command."""
     return CommandReply(
         key=command.key,
         run=command.run,

@@ -16,33 +16,34 @@ from sagakit.repository.wanted import Wanted
 from sagakit.store.ports import StoredValue
 
 
-class _Glance(msgspec.Struct):
+class _StatusFields(msgspec.Struct):
     """The fields that are read of every value before a few are decoded. `ended` is set in an end marker."""
 
     status: str | None = None
     ended: float | None = None
 
 
-class _Written(NamedTuple):
+class _StoredAt(NamedTuple):
     """When a value was stored, and under which sequence."""
 
     at: float
     sequence: int
 
 
-_glance = msgspec.json.Decoder(_Glance)
+_glance = msgspec.json.Decoder(_StatusFields)
 
 
 class FoundRecords:
     """The records that fit, one for each key. Most values are looked at, and only a few decoded."""
 
     def __init__(self, wanted: Wanted) -> None:
-        self._wanted = wanted
+        self._may_fit = wanted.may_fit
+        self._fits = wanted.predicate()
         self._skipped = frozenset(STATUSES) - wanted.statuses if wanted.statuses is not None else frozenset[str]()
         self.records: dict[str, Record] = {}
         """The records, in the order in which they came."""
         self._unreadable: dict[str, UnreadableRecord] = {}
-        self._written: dict[str, _Written] = {}
+        self._written: dict[str, _StoredAt] = {}
         self.read: int = 0
         """Number of values that were taken."""
 
@@ -60,16 +61,16 @@ class FoundRecords:
         if key in self.records and value.at < self._written[key].at:
             return
         self.records.pop(key, None)
-        if self._is_of_no_use(value):
+        if not self._may_fit(key) or self._is_of_no_use(value):
             return
         try:
             found = decode_known(key, value.value)
         except Undecodable as error:
             self._unreadable.setdefault(key, UnreadableRecord(key, error.found))
             return
-        if isinstance(found, PersistedSagaState) and self._wanted.fits(found):
+        if isinstance(found, PersistedSagaState) and self._fits(found):
             self.records[key] = found
-            self._written[key] = _Written(value.at, value.sequence)
+            self._written[key] = _StoredAt(value.at, value.sequence)
 
     def drop(self, key: str) -> None:
         """Forget the record of a key."""

@@ -74,13 +74,13 @@ LONGEST = 4096
 def parse(text: str, *, now: float) -> Filter:
     """Return the filter that a text says. `now` is what -2h counts from, in seconds since the epoch.
 
-    An empty text is a filter that every saga fits. Raises InvalidFilter.
+    An empty text is a filter that every saga fits, and so is `*`. Raises InvalidFilter.
     """
     if not isinstance(text, str):
         raise InvalidInput(f"a filter is a text such as 'status = stuck', not {text!r}")
     if len(text) > LONGEST:
         raise InvalidFilter(text[:60], 1, f"a filter of {len(text):,} characters: {LONGEST:,} are the most")
-    if not text.strip():
+    if text.strip() in ("", "*"):
         return EVERY
     flat = re.sub(r"\s", " ", text)
     try:
@@ -107,7 +107,7 @@ def _tree(text: str) -> Any:
 
 def _fail(text: str, column: int, found: str, expected: set[str]) -> NoReturn:
     words = dict.fromkeys(_EXPECTED.get(name, name) for name in sorted(expected))
-    raise InvalidFilter(text, column, f"{found}; here may stand {' or '.join(words)}") from None
+    raise InvalidFilter(text, column, f"{found}; expected {' or '.join(words)}") from None
 
 
 @cache

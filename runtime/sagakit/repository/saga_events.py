@@ -28,7 +28,7 @@ async def events_of(reading: StoreReading, record: Record) -> Sequence[CloudEven
     """
     key = str(SagaKey(record.saga_type, record.saga_id))
     log, pattern = reading.events[reading.names.shard_of(key)], reading.names.event_subject(key, record.saga_type, ">")
-    events = _Events(record)
+    events = _EventsOfRun(record)
     located = [one.value for one in await log.get_at(record.logged)]
     events.add(located)
     if events.all_located(located):
@@ -48,13 +48,13 @@ async def events_of(reading: StoreReading, record: Record) -> Sequence[CloudEven
 async def last_events_of(reading: StoreReading, record: Record) -> Sequence[CloudEvent]:
     """Return the events whose places the record knows, in order: the first one and the last hundred. Scans nothing."""
     key = str(SagaKey(record.saga_type, record.saga_id))
-    events = _Events(record)
+    events = _EventsOfRun(record)
     events.add(one.value for one in await reading.events[reading.names.shard_of(key)].get_at(record.logged))
     return events.in_order
 
 
 async def _search(
-    log: StreamReading, pattern: str, events: _Events, *, after: int = 0, since: float = 0.0, upto: float = inf
+    log: StreamReading, pattern: str, events: _EventsOfRun, *, after: int = 0, since: float = 0.0, upto: float = inf
 ) -> None:
     async with aclosing(log.values([pattern], after=after, since=since)) as pages:
         async for page in pages:
@@ -63,7 +63,7 @@ async def _search(
                 break
 
 
-class _Events:
+class _EventsOfRun:
     """The events of one run that were found so far, by number."""
 
     def __init__(self, record: Record) -> None:

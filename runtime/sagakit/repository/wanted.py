@@ -9,7 +9,8 @@ import msgspec
 
 from sagakit.engine import ENDS, Record, SagaStatus
 from sagakit.errors import InvalidInput
-from sagakit.repository.filters import EVERY, All, AnyOf, Comparison, Condition, Filter
+from sagakit.naming import SagaKey
+from sagakit.repository.filters import EVERY, All, AnyOf, Comparison, Condition, Filter, Predicate
 from sagakit.repository.grammar import parse
 from sagakit.times import Moment, epoch_seconds
 
@@ -63,16 +64,28 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         types = self.all_types
         return () if types is None else [f"{saga_type}.>" for saga_type in sorted(types)] or None
 
-    def fits(self, record: Record) -> bool:
-        """Return True if the record matches."""
-        return (
-            (self.ended if record.status in ENDS else self.live)
-            and self.status in (None, record.status)
-            and self.where.fits(record)
-            and all(record.attributes.get(name) == value for name, value in self.attributes.items())
-            and (self.created_after is None or record.created_at >= self.created_after)
-            and (self.created_before is None or record.created_at < self.created_before)
-        )
+    def predicate(self) -> Predicate:
+        """Return a function that tells whether a record fits."""
+        fits = self.where.condition.predicate()
+
+        def fits_all(record: Record) -> bool:
+            return (
+                (self.ended if record.status in ENDS else self.live)
+                and self.status in (None, record.status)
+                and fits(record)
+                and all(record.attributes.get(name) == value for name, value in self.attributes.items())
+                and (self.created_after is None or record.created_at >= self.created_after)
+                and (self.created_before is None or record.created_at < self.created_before)
+            )
+
+        return fits_all
+
+    def may_fit(self, key: str) -> bool:
+        """Return False if no record under the key fits, so that it need not be read. A strange key may fit."""
+        try:
+            return self.where.condition.may_fit(SagaKey.parse(key))
+        except ValueError:
+            return True
 
 
 def _is_of_type(condition: Condition) -> bool:

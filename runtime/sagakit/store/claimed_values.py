@@ -67,6 +67,7 @@ async def write_value(
     ]
     for start in range(1, len(parts), AT_ONCE):
         await together(*parts[start : start + AT_ONCE])
+    # last, and alone: until it is durable a reader finds no value, and never half of one
     await parts[0]()
 
 

@@ -3,8 +3,10 @@
 A `Gathering` decides for one stream which writes go singly and which together; it does no I/O. Its carrier sends a
 single write, or a batch, and tells what became of it. The rules:
 
-- A write goes at once, singly, unless ENTER writes to the stream are unanswered. A saga at low load waits for nobody.
-- One batch is under way at a time. What comes in meanwhile gathers for the next one.
+- A write goes at once, singly, unless AHEAD single writes to the stream are unanswered. A saga at low load waits for
+  nobody.
+- One batch is under way at a time. What comes in meanwhile gathers for the next one, which follows at once if it is as
+  large as the one before, otherwise after a pause.
 - A batch has each order key once, so that two writes of one key keep their order, and no subject is in it twice.
 - A batch that was refused has written nothing: its writes are sent again singly, since one of them may be at fault.
 - A batch without an answer may have been written, and may still be: each of its writes is ambiguous by itself.
@@ -25,8 +27,11 @@ import trio
 from sagakit.errors import Ambiguous, StoreError, Unavailable
 from sagakit.store.ports import Done
 
+AHEAD = 8
+"""Unanswered single writes from which on others gather: the server has enough to do until it answers one of them. A
+burst of writes costs so many fsyncs before it shares one."""
 ENTER = 32
-"""Unanswered writes from which on others gather, and the size from which on a batch costs less than its writes."""
+"""Size from which on a batch costs less than its writes."""
 LEAVE = 16
 """Size below which the writes after a batch go singly again."""
 MOST = 500
@@ -90,7 +95,7 @@ class Pause:
                 over()
 
 
-class _Write(Generic[T]):
+class _GatheredWrite(Generic[T]):
     __slots__ = ("alone", "done", "order", "size", "write")
 
     def __init__(self, order: str, write: T, size: int, done: Done, alone: bool) -> None:
@@ -102,15 +107,16 @@ class _Write(Generic[T]):
 
 
 class Gathering(Generic[T]):
-    """The writes to one stream of one worker."""
+    """The writes of one worker to one stream."""
 
     def __init__(self, carrier: Carrier[T], pause: Pause) -> None:
         self._carrier = carrier
         self._pause = pause
+        self._ahead: float = AHEAD
         self._enter: float = ENTER
         self._singles = 0
         """Single writes without an answer."""
-        self._waiting: list[_Write[T]] = []
+        self._waiting: list[_GatheredWrite[T]] = []
         self._held: Counter[str] = Counter()
         """The order keys of the writes that wait, and of those in the batch under way."""
         self._under_way = False
@@ -121,28 +127,32 @@ class Gathering(Generic[T]):
     def submit(self, order: str, write: T, size: int, done: Done, *, alone: bool) -> None:
         """Take a write of so many bytes. Writes of one `order` reach the server in the order in which they came."""
         alone = alone or size > LARGE
-        one = _Write(order, write, size, done, alone)
+        one = _GatheredWrite(order, write, size, done, alone)
         if order not in self._held and (alone or not self._gathers()):
             self._send(one)
             return
         self._waiting.append(one)
         self._held[order] += 1
-        if not self._under_way and len(self._waiting) >= max(self._last, self._enter):
+        if not self._under_way and self._enough():
             self._flush()
 
     def _gathers(self) -> bool:
-        return self._under_way or self._pausing or bool(self._waiting) or self._singles >= self._enter
+        return self._under_way or self._pausing or bool(self._waiting) or self._singles >= self._ahead
+
+    def _enough(self) -> bool:
+        """Return True if the next batch need not wait for other writes."""
+        return len(self._waiting) >= max(self._last, self._enter)
 
     # ------------------------------------------------------------------ singly
 
-    def _send(self, one: _Write[T]) -> None:
+    def _send(self, one: _GatheredWrite[T]) -> None:
         self._singles += 1
         self._carrier.send_single(one.write, partial(self._answered, one.done))
 
     def _answered(self, done: Done, result: int | StoreError) -> None:
         self._singles -= 1
         done(result)
-        if self._waiting and not self._under_way and not self._pausing and self._singles < LEAVE:
+        if self._waiting and not self._under_way and not self._pausing and self._singles < self._ahead:
             self._flush()
 
     # --------------------------------------------------------------- in batches
@@ -160,10 +170,10 @@ class Gathering(Generic[T]):
             self._release(one)
             self._send(one)
 
-    def _chosen(self) -> list[_Write[T]]:
+    def _chosen(self) -> list[_GatheredWrite[T]]:
         """Take from the queue the writes of the next batch, and send those that go alone."""
-        members: list[_Write[T]] = []
-        later: list[_Write[T]] = []
+        members: list[_GatheredWrite[T]] = []
+        later: list[_GatheredWrite[T]] = []
         seen: set[str] = set()
         room = MOST_BYTES
         for one in self._waiting:
@@ -179,9 +189,8 @@ class Gathering(Generic[T]):
         self._waiting = later
         return members
 
-    def _batch_ended(self, members: Sequence[_Write[T]], result: int | BatchRefused | StoreError) -> None:
+    def _batch_ended(self, members: Sequence[_GatheredWrite[T]], result: int | BatchRefused | StoreError) -> None:
         self._under_way, self._pausing = False, True
-        self._pause.ask(self._pause_over)
         for one in members:
             self._release(one)
         if isinstance(result, BatchRefused):
@@ -196,9 +205,20 @@ class Gathering(Generic[T]):
         else:
             for one in members:
                 one.done(result if isinstance(result, Unavailable) else Ambiguous(f"{one.order}: {result}"))
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Send the next batch, or wait for the writes of the sagas that the last one has moved on."""
+        if not self._pausing:  # `done` has handed in so many writes that the next one has left
+            return
+        if self._enough():
+            self._flush()
+        else:
+            self._pause.ask(self._pause_over)
 
     def _gather_no_more(self) -> None:
-        self._enter, self._last, self._pausing = inf, 0, False
+        self._ahead = self._enter = inf
+        self._last, self._pausing = 0, False
         waiting, self._waiting = self._waiting, []
         for one in waiting:
             self._release(one)
@@ -208,7 +228,7 @@ class Gathering(Generic[T]):
         if self._pausing:
             self._flush()
 
-    def _release(self, one: _Write[T]) -> None:
+    def _release(self, one: _GatheredWrite[T]) -> None:
         self._held[one.order] -= 1
         if not self._held[one.order]:
             del self._held[one.order]

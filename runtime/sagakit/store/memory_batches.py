@@ -12,7 +12,7 @@ from sagakit.store.gathering import BatchRefused
 
 
 class Member(msgspec.Struct, frozen=True):
-    """A write of a batch. `check` raises StoreError if it cannot be applied, `apply` applies it: the revision."""
+    """A write of a batch. `check` raises StoreError if it cannot be applied, `apply` returns the revision."""
 
     watched: Watched
     order: str

@@ -24,7 +24,7 @@ class MemoryCommands:
         await trio.lowlevel.checkpoint()
 
     def queued(self) -> list[QueuedCommand]:
-        """Return what no participant has taken yet."""
+        """Return the commands that no participant has taken yet."""
         return list(self._connection.server.commands)
 
     async def send(self, endpoint: str, *, id: str, payload: bytes) -> None:

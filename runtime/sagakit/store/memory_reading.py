@@ -26,7 +26,7 @@ async def until_reachable(connection: MemoryConnection) -> None:
         raise Unavailable("disconnected")
 
 
-class _Stored(Protocol):
+class _MemoryValues(Protocol):
     @property
     def is_whole(self) -> bool:
         """True if nothing that was ever stored is gone."""
@@ -59,7 +59,7 @@ class _EventsOf:
 class MemoryStream:
     """A stream in memory; implements the port `StreamReading`."""
 
-    def __init__(self, connection: MemoryConnection, source: _Stored) -> None:
+    def __init__(self, connection: MemoryConnection, source: _MemoryValues) -> None:
         self._connection = connection
         self._source = source
 

@@ -17,7 +17,7 @@ MAX_PAYLOAD = 2**20
 """Bytes that one message may have unless a test says otherwise: the default of nats-server."""
 
 
-class _Value:
+class _MemoryValue:
     """The value under a key; None as `value` is a delete marker. `at` and `expires` are in trio's time."""
 
     __slots__ = ("at", "expires", "revision", "value")
@@ -40,7 +40,7 @@ class MemoryBucket:
     """The data of one bucket, or of one shard."""
 
     def __init__(self) -> None:
-        self._values: dict[str, _Value] = {}
+        self._values: dict[str, _MemoryValue] = {}
         self.last_revision: int = 0
         """The revision of the last write; 0 before the first one."""
         self._watchers: list[tuple[str, trio.MemorySendChannel[Entry]]] = []
@@ -54,7 +54,7 @@ class MemoryBucket:
         """Bytes of all keys and values."""
         return sum(_size(key, found.value) for key in list(self._values) if (found := self._present(key)) is not None)
 
-    def _present(self, key: str) -> _Value | None:
+    def _present(self, key: str) -> _MemoryValue | None:
         found = self._values.get(key)
         if found is not None and found.expires is not None and found.expires <= trio.current_time():
             del self._values[key]
@@ -68,7 +68,7 @@ class MemoryBucket:
         self.last_revision += 1
         ttl, now = self.ttl if write.ttl is None else write.ttl, trio.current_time()
         expires = None if ttl is None else now + ttl
-        self._values[write.key] = _Value(None if delete else write.value, self.last_revision, now, expires)
+        self._values[write.key] = _MemoryValue(None if delete else write.value, self.last_revision, now, expires)
         if not delete:
             self._tell(Entry(write.key, write.value, self.last_revision))
         return self.last_revision
@@ -79,7 +79,7 @@ class MemoryBucket:
         if write.expected is not None and (present.revision if present else 0) != write.expected:
             raise Conflict(write.key, write.expected)
 
-    def _check_room(self, write: Write, present: _Value | None) -> None:
+    def _check_room(self, write: Write, present: _MemoryValue | None) -> None:
         """Raise StoreFull as nats-server does: in a full bucket a value may only be replaced by a smaller one."""
         if self.max_bytes is None:
             return

@@ -5,7 +5,7 @@ io            the actors that write records and events, and the account of the r
 inbound       the ways in: the inbox, starts, requests to a saga's owner, parents and children
 active_sagas  the table of the worker's sagas; starts their actors
 census        the numbers of the worker's sagas by type and status
-kept_records  the stored records of sagas that were passivated last
+record_cache  the stored records of sagas that were passivated last
 environment   the parts that all sagas' actors share
 places        lets `max_active` sagas be at work at once; the others wait for a place
 timers        one heap for all sagas that wait

@@ -25,8 +25,8 @@ from sagakit.errors import Fenced, RuntimeClosed
 from sagakit.system.census import Census
 from sagakit.system.config import Config
 from sagakit.system.environment import Environment
-from sagakit.system.kept_records import KeptRecord, KeptRecords
 from sagakit.system.places import Places
+from sagakit.system.record_cache import CachedRecord, RecordCache
 from sagakit.system.saga.activation import Activation, Fresh, Passivated, Reactivate
 from sagakit.system.saga.saga_actor import SagaActor
 from sagakit.system.saga.saga_messages import Compare, Drain, Passivate, SagaMessage, Wake
@@ -71,7 +71,7 @@ class ActiveSagas:
         self._passivated: dict[str, Passivated] = {}
         self._alarms: dict[str, float] = {}
         """Times, in seconds since the epoch, of the alarms that were set last for passivated sagas."""
-        self._records = KeptRecords()
+        self._records = RecordCache()
         """Records of passivated sagas."""
         self.lost_sight: bool = False
         """True if the bucket may hold a record that names this worker although the saga is not here any more."""
@@ -98,7 +98,7 @@ class ActiveSagas:
 
     # ----------------------------------------------------------- passivated
 
-    def passivate(self, key: str, passivated: Passivated, kept: KeptRecord | None) -> None:
+    def passivate(self, key: str, passivated: Passivated, kept: CachedRecord | None) -> None:
         """Passivate a saga: its actor is about to end, and the saga waits for a time, a message or a place.
 
         Its record is `kept` as long as there is room for it.

@@ -24,10 +24,10 @@ from sagakit.system.io.operations import PersistenceMessage
 from sagakit.system.io.publisher import PublishEvents
 from sagakit.system.io.room import Room
 from sagakit.system.isolation import Gate, IsolationMessage
-from sagakit.system.kept_records import KeptRecord
 from sagakit.system.large_values import LargeValues
 from sagakit.system.lease_status import LeaseStatus
 from sagakit.system.places import Places
+from sagakit.system.record_cache import CachedRecord
 from sagakit.system.reports import Reports
 from sagakit.system.saga.activation import Passivated
 from sagakit.system.saga_tracer import SagaTracer, Written
@@ -61,7 +61,7 @@ class SagaTable(Protocol):
         """The numbers of this worker's sagas by type and status."""
         ...
 
-    def passivate(self, key: str, passivated: Passivated, kept: KeptRecord | None) -> None:
+    def passivate(self, key: str, passivated: Passivated, kept: CachedRecord | None) -> None:
         """Passivate a saga: its actor is about to end, and the saga waits for a time, a message or a place."""
         ...
 

@@ -23,14 +23,14 @@ from sagakit.engine.value_claims import (
     LARGEST,
     ValueClaim,
     claim_of,
-    claimed,
-    claimed_event,
     claims_in,
     claims_in_events,
+    event_with_values,
     filled,
     filled_event,
     marked,
     read_claim,
+    with_values,
 )
 from sagakit.errors import InvalidInput, StreamMissing, ValueLost
 from sagakit.messages.limits import input_limit
@@ -40,11 +40,11 @@ from sagakit.system.io.persistence import through_outage
 from sagakit.system.io.value_writes import save
 
 INPUTS = 4 * LARGEST
-"""Bytes of inputs stored apart that a worker reads at once: many starts of a few bytes may name inputs of many."""
+"""Bytes of inputs that a worker reads at once from their own bucket: a start of a few bytes may name a large input."""
 
 
 class SagaWithClaims(NamedTuple):
-    """A saga from elsewhere, with its events, as it is stored here."""
+    """A saga of another store, with its events, as this store keeps it."""
 
     record: Record
     events: Sequence[CloudEvent]
@@ -80,8 +80,10 @@ class SagaValues:
 
         Its events carry what they did in the record `before`, as it is stored: claims, too.
         """
+        # A value that was claimed has to be claimed again, or the record could outgrow a message: also a value that is
+        # below a `claim_above` which was raised since. So the limit is one byte less than the smallest of them.
         self._limit = min([self._limit, *(len(value) - 1 for value in self.values.values())])
-        after = claimed(record, self.claim)
+        after = with_values(record, self.claim)
         return structs.replace(after, outbox=outbox_kept(before, after))
 
     def fill(self, record: Record) -> Record:
@@ -89,10 +91,11 @@ class SagaValues:
         return filled(record, self.values) if self.values else record
 
     def to_save(self) -> tuple[tuple[ValueClaim, bytes], ...]:
-        """Return what the write of the record that follows has to store first."""
+        """Return the values that have to be stored before the next write of the record."""
         if not self._unsaved:
             self._under_way = ()
             return ()
+        # values that are claimed while this write is under way are not a part of it: `saved` must not forget them
         self._under_way = tuple(self._unsaved)
         return tuple((claim, self.values[name]) for name, claim in self._unsaved.items())
 
@@ -103,7 +106,7 @@ class SagaValues:
 
 
 class ByteBudget:
-    """A budget of bytes, in which those that come first are first. Who wants more than there is waits for all of it."""
+    """A budget of bytes: first come, first served. A task that wants more than the whole budget waits for all of it."""
 
     def __init__(self, size: int) -> None:
         self._size = self._left = size
@@ -112,7 +115,7 @@ class ByteBudget:
 
     @asynccontextmanager
     async def spend(self, size: int) -> AsyncIterator[None]:
-        """Wait until so many bytes are left, and have them within the block."""
+        """Wait until so many bytes are left, and hold them within the block."""
         size = min(size, self._size)
         async with self._turn:
             while self._left < size:
@@ -166,13 +169,13 @@ class LargeValues:
         if not self.on:
             return SagaWithClaims(record, events)
         values = SagaValues(record.run, self._limit)
-        record, events = claimed(record, values.claim), [claimed_event(event, values.claim) for event in events]
+        record, events = with_values(record, values.claim), [event_with_values(event, values.claim) for event in events]
         await save(self._store, key, values.to_save())
         return SagaWithClaims(marked(record) if values.values else record, events)
 
     @asynccontextmanager
     async def room_for_input(self, value: msgspec.Raw) -> AsyncIterator[None]:
-        """Wait until an input that is stored apart may be read, and have room for it within the block."""
+        """Wait until an input that is stored apart may be read, and hold memory for it within the block."""
         claim = read_claim(value)
         if claim is None or claim.size > LARGEST:  # which is refused
             yield

@@ -51,7 +51,7 @@ class Reports:
             self._reported.add(key)
             self._ration.say(ERROR, "%s", text)
 
-    def stands(self, key: str, record: Record) -> None:
+    def tell_if_stuck(self, key: str, record: Record) -> None:
         """Log that a saga is stuck, once until it moves again. `record` is the durable one."""
         if record.stuck is None:
             self._stuck.discard(key)

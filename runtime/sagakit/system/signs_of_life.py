@@ -1,7 +1,7 @@
 """The signs of life of participants: when each attempt that is minded was last heard of. In memory only.
 
-A heartbeat that is noted here costs no write, and wakes no saga. With the worker is lost when the last one came: the
-next owner begins to mind the attempt anew.
+A heartbeat that is noted here costs no write, and wakes no saga. The times are lost with the
+worker: the next owner counts the silence of an attempt from the adoption on.
 """
 
 from __future__ import annotations

@@ -59,6 +59,10 @@ BuriedFrom: TypeAlias = Literal["inbox", "intake"]
 """The stream that the message of a dead letter came from: the inbox, or one of commands for sagas."""
 
 
+SweepResult: TypeAlias = Literal["done", "failed"]
+"""The result of a sweep of the large values."""
+
+
 class Tally:
     """The counts of one worker. They only grow. For tasks of the trio thread; reading copies is for any thread."""
 
@@ -75,6 +79,11 @@ class Tally:
         """Number of dead letters written, by type and source; a type that this worker does not know is ""."""
         self.dead_commands: Mapping[str, int] = {}
         """Number of dead letters of participants that are kept, by service, as they were last looked for."""
+
+        self.values_removed: int = 0
+        """Number of large values that were removed."""
+        self.value_sweeps: dict[SweepResult, int] = {"done": 0, "failed": 0}
+        """Number of sweeps of the large values, by result."""
 
     def written(self, before: Record | None, record: Record) -> None:
         """Count what a durable record has that the one before it had not; `before` is None for a first record."""
@@ -107,6 +116,15 @@ class Tally:
         """Count a dead letter that this worker has written."""
         key = (saga_type, source)
         self.dead_letters[key] = self.dead_letters.get(key, 0) + 1
+
+    def swept(self, removed: int) -> None:
+        """Count a sweep of the large values that has come to its end."""
+        self.value_sweeps["done"] += 1
+        self.values_removed += removed
+
+    def sweep_failed(self) -> None:
+        """Count a sweep of the large values that was given up."""
+        self.value_sweeps["failed"] += 1
 
     def saw_dead_commands(self, found: Mapping[str, int]) -> None:
         """Take the numbers of dead letters of participants, by service."""

@@ -39,7 +39,7 @@ class SetAlarm(msgspec.Struct, frozen=True):
 
 
 TimersMessage: TypeAlias = SetTimer | SetAlarm
-_Timer: TypeAlias = "tuple[weak[Ref[SagaMessage]], Wake | Passivate]"
+_TimerEntry: TypeAlias = "tuple[weak[Ref[SagaMessage]], Wake | Passivate]"
 
 
 class Timers(Actor[TimersMessage]):
@@ -64,7 +64,9 @@ class Timers(Actor[TimersMessage]):
         self._sleep = trio.CancelScope()
         self._wake = wake
         self._order = count()
-        self._heap: list[tuple[float, int, _Timer | str]] = [(at, next(self._order), key) for key, at in passivated()]
+        self._heap: list[tuple[float, int, _TimerEntry | str]] = [
+            (at, next(self._order), key) for key, at in passivated()
+        ]
         self._tidy_at = TIDY
         heapq.heapify(self._heap)
 
@@ -99,7 +101,7 @@ class Timers(Actor[TimersMessage]):
                 case Down():
                     pass
 
-    def _set(self, whom: _Timer | str, at: float) -> None:
+    def _set(self, whom: _TimerEntry | str, at: float) -> None:
         heapq.heappush(self._heap, (at, next(self._order), whom))
 
     def _wake_due(self) -> None:
@@ -116,8 +118,8 @@ class Timers(Actor[TimersMessage]):
 
     def _tidy(self) -> None:
         """Remove the entries of actors that are gone, and all alarms of a key but the one that was set last."""
-        alarms: dict[str, tuple[float, int, _Timer | str]] = {}
-        timers: list[tuple[float, int, _Timer | str]] = []
+        alarms: dict[str, tuple[float, int, _TimerEntry | str]] = {}
+        timers: list[tuple[float, int, _TimerEntry | str]] = []
         for entry in self._heap:
             whom = entry[2]
             if not isinstance(whom, str):
@@ -129,7 +131,7 @@ class Timers(Actor[TimersMessage]):
         self._tidy_at = max(TIDY, 2 * len(self._heap))
 
 
-def _tell(timer: _Timer) -> bool:
+def _tell(timer: _TimerEntry) -> bool:
     """Tell a saga its message, if its actor still exists. Return False if its mailbox is full."""
     ref = timer[0]()
     if ref is not None:

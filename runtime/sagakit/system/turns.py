@@ -99,7 +99,7 @@ class Turns:
         return self._move("paused") or self._next()
 
     def lost(self) -> Action:
-        """Begin anew after the isolation actor was lost. Suspects that wait notice the loss, and ask again."""
+        """Start from the beginning: the isolation actor was lost. Suspects that wait notice the loss, and ask again."""
         self.waiting.clear()
         return self._move("lost")
 

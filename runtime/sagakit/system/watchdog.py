@@ -59,7 +59,7 @@ class LoopBlocks(NamedTuple):
 class Watchdog:
     """Watches loops from its own thread. `blame` and `blocks` are for any thread."""
 
-    def __init__(self, loops: list[_Loop]) -> None:
+    def __init__(self, loops: list[_WatchedLoop]) -> None:
         self._loops = loops
         self._stop = threading.Event()
 
@@ -86,7 +86,7 @@ class Watchdog:
         self._stop.set()
 
 
-class _Loop:
+class _WatchedLoop:
     """A loop under watch. `look` runs in the watchdog's thread, `_sign` in the thread of the loop."""
 
     def __init__(self, name: str, ask: Callable[[Callable[[], object]], object], thread: int | None) -> None:
@@ -155,9 +155,11 @@ def _look_at(call: ThreadCall, now: float) -> None:
 @contextmanager
 def watching(other: asyncio.AbstractEventLoop | None) -> Iterator[Watchdog]:
     """Watch the running trio loop, and an asyncio loop in another thread if there is one, while the context is open."""
-    loops = [_Loop("trio", trio.lowlevel.current_trio_token().run_sync_soon, threading.get_ident())]
+    loops = [_WatchedLoop("trio", trio.lowlevel.current_trio_token().run_sync_soon, threading.get_ident())]
     if other is not None:
-        loops.append(_Loop("asyncio", other.call_soon_threadsafe, None))  # its first sign of life tells its thread
+        loops.append(
+            _WatchedLoop("asyncio", other.call_soon_threadsafe, None)
+        )  # its first sign of life tells its thread
     for loop in loops:
         loop.look(time.monotonic())
     watchdog = Watchdog(loops)

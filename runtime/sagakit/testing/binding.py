@@ -13,6 +13,7 @@ from sagakit.binding.lenders import CallEnvironment
 from sagakit.binding.permit import CallPermit
 from sagakit.binding.saga_binding import SagaBinding
 from sagakit.definition import Function, Reject, Saga
+from sagakit.definition.payloads import Payloads
 from sagakit.engine import (
     ArgumentsUnreadable,
     AttemptResult,
@@ -90,8 +91,8 @@ class Calling:
 class WatchedBinding(SagaBinding):
     """The binding of the saga under test; its children have plain bindings."""
 
-    def __init__(self, calling: Calling, saga: Saga[Any, Any]) -> None:
-        super().__init__(saga)
+    def __init__(self, calling: Calling, saga: Saga[Any, Any], payloads: Payloads) -> None:
+        super().__init__(saga, payloads)
         self._calling = calling
         self._stubs = stubs_of(saga)
         self._begun: dict[tuple[str, int], Called] = {}

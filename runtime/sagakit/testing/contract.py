@@ -42,7 +42,7 @@ class ContractBroken(AssertionError):
 class ContractCase:
     """A clause of the contract. `str()` gives its name."""
 
-    def __init__(self, clause: Callable[[_Tried], Awaitable[None]]) -> None:
+    def __init__(self, clause: Callable[[_TriedParticipant], Awaitable[None]]) -> None:
         self._clause = clause
 
     def __str__(self) -> str:
@@ -60,13 +60,13 @@ class ContractCase:
     async def run_async(self, make: Callable[[], Participant]) -> None:
         """Try the clause in trio, or in asyncio if the functions are plain or asyncio's. Raises ContractBroken."""
         try:
-            await self._clause(_Tried(_made(make)))
+            await self._clause(_TriedParticipant(_made(make)))
         except ContractBroken as error:
             raise ContractBroken(f"{error}. The contract: {self.text}") from None
 
 
 def _made(make: Callable[[], Participant]) -> Participant:
-    """A fresh participant. Raises TypeError for what is none."""
+    """Return a fresh participant. Raises TypeError for anything else."""
     if not callable(make):
         raise TypeError(f"{make!r} is not called: give what makes a fresh participant for each clause, as its class")
     made = make()
@@ -78,7 +78,7 @@ def _made(make: Callable[[], Participant]) -> Participant:
     return made
 
 
-class _Tried:
+class _TriedParticipant:
     """A participant under test."""
 
     def __init__(self, participant: Participant) -> None:
@@ -112,7 +112,7 @@ async def _result(value: Any) -> Any:
     return await value if inspect.isawaitable(value) else value
 
 
-async def _an_action_is_idempotent(tried: _Tried) -> None:
+async def _an_action_is_idempotent(tried: _TriedParticipant) -> None:
     """An action that is called again under the same key has one effect, and gives the same answer."""
     first = await tried.act()
     again = await tried.act()
@@ -121,14 +121,14 @@ async def _an_action_is_idempotent(tried: _Tried) -> None:
     await tried.has_effects(1, "two calls under one key")
 
 
-async def _two_keys_are_two_actions(tried: _Tried) -> None:
+async def _two_keys_are_two_actions(tried: _TriedParticipant) -> None:
     """An action under another key is another action."""
     await tried.act("act-1")
     await tried.act("act-2")
     await tried.has_effects(2, "calls under two keys")
 
 
-async def _an_undo_takes_back(tried: _Tried) -> None:
+async def _an_undo_takes_back(tried: _TriedParticipant) -> None:
     """A compensation undoes the action under the action's key, and nothing else."""
     await tried.act("act-1")
     await tried.act("act-2")
@@ -136,7 +136,7 @@ async def _an_undo_takes_back(tried: _Tried) -> None:
     await tried.has_effects(1, "two actions and the undo of one")
 
 
-async def _an_undo_is_idempotent(tried: _Tried) -> None:
+async def _an_undo_is_idempotent(tried: _TriedParticipant) -> None:
     """A compensation that is called twice undoes once."""
     await tried.act("act-1")
     await tried.act("act-2")
@@ -145,7 +145,7 @@ async def _an_undo_is_idempotent(tried: _Tried) -> None:
     await tried.has_effects(1, "two actions and one undo, called twice")
 
 
-async def _an_undo_tolerates_never_happened(tried: _Tried) -> None:
+async def _an_undo_tolerates_never_happened(tried: _TriedParticipant) -> None:
     """A compensation of an action that never happened does nothing, and does not fail."""
     try:
         await tried.undo()
@@ -154,20 +154,20 @@ async def _an_undo_tolerates_never_happened(tried: _Tried) -> None:
     await tried.has_effects(0, "the undo of an action that never happened")
 
 
-async def _no_action_after_its_undo(tried: _Tried) -> None:
+async def _no_action_after_its_undo(tried: _TriedParticipant) -> None:
     """A compensation makes its action's key unusable: a late action cannot slip in after its undo."""
     await tried.act()
     await tried.undo()
     await tried.late_act("after it was done and undone")
 
 
-async def _no_first_action_after_its_undo(tried: _Tried) -> None:
+async def _no_first_action_after_its_undo(tried: _TriedParticipant) -> None:
     """A compensation also makes the key unusable if its action had not happened yet."""
     await tried.undo()
     await tried.late_act("for the first time, after its undo")
 
 
-async def _a_check_tells_what_happened(tried: _Tried) -> None:
+async def _a_check_tells_what_happened(tried: _TriedParticipant) -> None:
     """A check gives the answer that the action gave."""
     if tried.has_check:
         answer = await tried.act()
@@ -176,7 +176,7 @@ async def _a_check_tells_what_happened(tried: _Tried) -> None:
             raise ContractBroken(f"the action answered {answer!r}, its check {found!r}")
 
 
-async def _a_check_that_says_no_is_final(tried: _Tried) -> None:
+async def _a_check_that_says_no_is_final(tried: _TriedParticipant) -> None:
     """A check's "not done" means that the action did not happen and no longer can."""
     if tried.has_check:
         if (found := await tried.check()) is not None:

@@ -16,6 +16,7 @@ import msgspec
 from typing_extensions import TypeVar
 
 from sagakit.definition import NodePlan, Plan, Saga, compiled
+from sagakit.definition.payloads import PayloadCodec
 from sagakit.engine.keys import CallKind
 from sagakit.errors import DefinitionError
 from sagakit.participant.service import Service
@@ -81,6 +82,7 @@ class Exploration(msgspec.Struct, Generic[D, T], frozen=True, kw_only=True):
     services: Callable[[Any], Sequence[Service]] | None = None
     invariant: Callable[[Any, Trace], None] | None = None
     after: timedelta | None = None
+    payload_codec: PayloadCodec | Sequence[PayloadCodec] | None = None
 
     def run(self, progress: Callable[[int], None] | None = None) -> Report:
         """Call `explore` with these arguments. Raises BrokenPromise."""
@@ -92,6 +94,7 @@ class Exploration(msgspec.Struct, Generic[D, T], frozen=True, kw_only=True):
             services=self.services,
             invariant=self.invariant,
             after=self.after,
+            payload_codec=self.payload_codec,
             progress=progress,
         )
 
@@ -105,14 +108,15 @@ def explore(
     services: Callable[[Any], Sequence[Service]] | None = None,
     invariant: Callable[[Any, Trace], None] | None = None,
     after: timedelta | None = None,
+    payload_codec: PayloadCodec | Sequence[PayloadCodec] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Report:
     """Run every single-fault schedule of a saga, and return a report.
 
-    `make` returns a fresh saga with fresh test doubles for each run. `send`, `also`, `after` are those of `simulate`.
-    `services(saga)` returns the services that do the remote steps, fresh for each run, too.
-    `invariant(saga, trace)` raises AssertionError when the user's own books do not balance. `progress` gets the number
-    of schedules that have run. Must not be called from within trio.
+    `make` returns a fresh saga with fresh test doubles for each run. `send`, `also`, `after` and
+    `payload_codec` are those of `simulate`. `services(saga)` returns the services that do the remote steps, fresh for
+    each run, too. `invariant(saga, trace)` raises AssertionError when the user's own books do not balance. `progress`
+    gets the number of schedules that have run. Must not be called from within trio.
 
     Raises BrokenPromise for the first schedule that breaks a promise or the invariant, and when a planned fault was
     never reached, which means that the saga does not do the same thing each time.
@@ -125,6 +129,7 @@ def explore(
         services or (lambda saga: ()),
         invariant,
         after,
+        payload_codec,
         progress or (lambda number: None),
     ).explore()
 
@@ -139,6 +144,7 @@ class _Explorer:
         services: Callable[[Any], Sequence[Service]],
         invariant: Callable[[Any, Trace], None] | None,
         after: timedelta | None,
+        payload_codec: PayloadCodec | Sequence[PayloadCodec] | None,
         progress: Callable[[int], None],
     ) -> None:
         if not callable(make):
@@ -161,6 +167,7 @@ class _Explorer:
         self._services = services
         self._invariant = invariant
         self._after = after
+        self._payload_codec = payload_codec
         self._progress = progress
         self._plan: Plan = compiled(type(make())).plan
         self._last: Saga[Any, Any] | None = None
@@ -241,6 +248,7 @@ class _Explorer:
             also=self._also(),
             services=self._services(saga),
             after=self._after,
+            payload_codec=self._payload_codec,
         )
         new = schedule not in self._seen
         self._seen[schedule] = True
@@ -252,7 +260,7 @@ class _Explorer:
         return trace
 
     def _fresh(self) -> Saga[Any, Any]:
-        """A saga for one run. Raises DefinitionError for the one of the run before, whose doubles remember that run."""
+        """Return a saga for one run. Raises DefinitionError for that of the last run: its doubles remember that run."""
         saga = self._make()
         if saga is self._last:
             raise DefinitionError(

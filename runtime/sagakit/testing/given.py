@@ -8,6 +8,7 @@ from typing import Any, get_args
 import trio
 
 from sagakit.definition import Node, NodePlan, Plan, Saga, Signal
+from sagakit.definition.plan import UNCALLED
 from sagakit.engine.keys import CallKind
 from sagakit.errors import DefinitionError, WrongContext
 from sagakit.naming import nearest
@@ -52,7 +53,7 @@ def _check_call(plan: Plan, fault: CallFault) -> None:
     node = _node_of(plan, fault)
     _one_of(fault, "kind", fault.kind, get_args(CallFaultKind))
     _counts_from_one(fault, "calls", fault.calls)
-    if node.kind in ("signal", "timer"):
+    if node.kind in UNCALLED:
         raise DefinitionError(f"{fault!r}: {node.name} is a {node.kind}, which is not called")
     if node.kind == "remote":
         raise DefinitionError(f"{fault!r}: {node.name} is done by a participant: write a RemoteFault")

@@ -68,7 +68,7 @@ _WHAT_COMES: dict[str, InboundKind] = {"signal": "signal", "child": "child-ended
 _FATES = ("done", "done", "lost", "never", "not_done", "reject")
 
 
-class _Worker:
+class _WorkerView:
     """The view of one worker. `record` is its cache, which may be out of date without the worker knowing it."""
 
     def __init__(self, record: Record, revision: int) -> None:
@@ -86,7 +86,7 @@ class SagaMachine(RuleBasedStateMachine):
         super().__init__()
         self.trace: Trace = Trace(Faults())
         """The calls and broken promises so far."""
-        self.workers: dict[str, _Worker] = {}
+        self.workers: dict[str, _WorkerView] = {}
         """The workers that believe that the saga is theirs, by name."""
         self.fenced: int = 0
         """The number of writes that were refused because another worker has the saga."""
@@ -233,7 +233,7 @@ class SagaMachine(RuleBasedStateMachine):
         record = stamped(record, write=f"{name}:{self._writes}")
         self._value, self._revision = encode(record), self._revision + 1
         self.judge.stored(self._value)
-        worker = self.workers.setdefault(name, _Worker(record, self._revision))
+        worker = self.workers.setdefault(name, _WorkerView(record, self._revision))
         worker.record, worker.revision = record, self._revision
         self._perform(worker)
         return True
@@ -259,7 +259,7 @@ class SagaMachine(RuleBasedStateMachine):
             case MakeOutput():
                 return OutputMade(_ONE)
 
-    def _perform(self, worker: _Worker) -> None:
+    def _perform(self, worker: _WorkerView) -> None:
         for effect in effects(self.plan, worker.record):
             match effect:
                 case Call():
@@ -272,7 +272,7 @@ class SagaMachine(RuleBasedStateMachine):
                 case _:
                     pass
 
-    def _call(self, worker: _Worker, call: Call) -> None:
+    def _call(self, worker: _WorkerView, call: Call) -> None:
         if (call.step, call.call) in worker.running:
             return
         called = Called(step=call.step, kind=call.kind, key=call.key, action_key=call.action_key, at=self.now)

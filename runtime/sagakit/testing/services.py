@@ -14,10 +14,12 @@ import msgspec
 import trio
 
 from sagakit.definition import Plan, Reject, Retry, Saga, compiled
+from sagakit.definition.payloads import Payloads
 from sagakit.engine import Record, ReplyAnswer
 from sagakit.engine.table import OUT
 from sagakit.errors import DefinitionError, UnreadableValue
 from sagakit.messages.step_command import StepCommand
+from sagakit.naming import SagaKey
 from sagakit.participant.key_store import MemoryKeys
 from sagakit.participant.replies import CommandReply
 from sagakit.participant.service import CommandContext, Service, ServiceEndpoint
@@ -65,6 +67,7 @@ class Participants:
         trace: Trace,
         server: MemoryServer,
         judge: RemoteJudge,
+        payloads: Payloads,
     ) -> None:
         self._definition = compiled(type(saga))
         self._plan: Plan = self._definition.plan
@@ -77,6 +80,7 @@ class Participants:
         self._trace = trace
         self._server = server
         self._judge = judge
+        self._payloads = payloads
         self._keys: dict[str, MemoryKeys] = {}
         self._count: Counter[tuple[str, str]] = Counter()
         self._held: list[_Held] = []
@@ -135,7 +139,8 @@ class Participants:
             return  # the command of a child that nobody serves: its reply never comes
         step = self.step_of(command)
         if step is None:
-            self._reply("", command, await reply_to(self._endpoints[endpoint], command, self._keys_of(endpoint), 0.0))
+            reply = await self._reply_to(self._endpoints[endpoint], command, self._keys_of(endpoint))
+            self._reply("", command, reply)
             return
         if await self._release(lambda held: held.until == "next" and held.step == step):
             await trio.sleep(1.0)  # so that it is applied while this command is out
@@ -191,9 +196,14 @@ class Participants:
                 endpoint = _failing(endpoint, Retry("injected", not_done=True))
             case _:
                 pass
-        reply = await reply_to(endpoint, command, keys, 0.0)
+        reply = await self._reply_to(endpoint, command, keys)
         unreadable = fault in ("unreadable", "unreadable_overdue") and reply.answer == "done"
         return msgspec.structs.replace(reply, payload=self._misfit(step)) if unreadable else reply
+
+    async def _reply_to(
+        self, endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: MemoryKeys
+    ) -> CommandReply:
+        return await reply_to(endpoint, _saga_of(command), command, keys, 0.0, self._payloads)
 
     def _misfit(self, step: str) -> msgspec.Raw:
         """Return a result that cannot be read; if the type of the result accepts anything, one that can."""
@@ -235,7 +245,7 @@ class Participants:
         self._put(command, f"seq-{self._replies}", msgspec.json.encode(heartbeat))
 
     def _put(self, command: StepCommand, id: str, payload: bytes) -> None:
-        _, key = Names().address_of(command.reply_to)
+        key = _saga_of(command)
         self._server.inbox_position += 1
         self._server.inbox.append(
             Queued(
@@ -249,6 +259,10 @@ class Participants:
             )
         )
         self._server.inbox_changed.unpark_all()
+
+
+def _saga_of(command: StepCommand) -> SagaKey:
+    return Names().address_of(command.reply_to)[1]
 
 
 def _is_out(record: Record, held: _Held) -> bool:

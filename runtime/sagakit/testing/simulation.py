@@ -28,6 +28,7 @@ from sagakit.client.runtime import Runtime
 from sagakit.client.verbs import as_payload
 from sagakit.cluster.worker import run_worker
 from sagakit.definition import Saga, Signal, compiled
+from sagakit.definition.payloads import PayloadCodec, Payloads
 from sagakit.engine import ENDS, EndMarker, decode
 from sagakit.errors import DefinitionError, NotAllowed, SagakitError
 from sagakit.jetstream.bridge import in_place
@@ -55,7 +56,7 @@ SAGA_ID = "1"
 TOO_LONG = 3e9
 """Virtual seconds after which a run counts as waiting forever."""
 LONG_ENOUGH = 60.0
-"""Virtual seconds in which a message is applied, whatever befalls it."""
+"""Virtual seconds in which a message is applied, whatever faults it meets."""
 _CALM: dict[str, Any] = {
     "lease_ttl": 1e9,
     "scan_interval": 1e9,
@@ -88,12 +89,14 @@ def simulate(
     services: Sequence[Service] = (),
     after: timedelta | float | None = None,
     seed: int = 0,
+    payload_codec: PayloadCodec | Sequence[PayloadCodec] | None = None,
 ) -> Trace:
     """Run the saga to its end with these faults, and return a trace. The same arguments give the same run.
 
     `send` are signals; `also` are instances of the sagas that are its children; `services` do its remote steps, each
-    with keys that are kept with its work. `after` delays its start. Raises WrongContext within trio; DefinitionError
-    for missing children and services, and for faults and signals that the saga cannot have; InvalidInput and
+    with keys that are kept with its work. `after` delays its start. `payload_codec` is that of its workers and of the
+    services: see `open_runtime`. Raises WrongContext within trio; DefinitionError for missing children and services,
+    and for faults and signals that the saga cannot have; InvalidConfig for what is not a codec; InvalidInput and
     InputTooLarge as `start` does. Errors inside the saga and broken promises are in the trace.
     """
     check_outside_trio()
@@ -104,9 +107,9 @@ def simulate(
         raise DefinitionError(f"children are missing: pass instances of {', '.join(missing)} as also=[...]")
     check_faults(compiled(type(saga)).plan, faults)
     check_sends(type(saga), send)
-    trace = Trace(faults)
+    trace, payloads = Trace(faults), Payloads(payload_codec)
     with _deterministic(seed), _quiet(), in_place() as call_asyncio:
-        run = _Simulation(saga, input, trace, send, also, services, after, call_asyncio, random.Random(seed))
+        run = _Simulation(saga, input, trace, send, also, services, after, payloads, call_asyncio, random.Random(seed))
         trio.run(run.run, clock=trio.testing.MockClock(autojump_threshold=0), strict_exception_groups=True)
     return trace
 
@@ -121,6 +124,7 @@ class _Simulation:
         also: Sequence[Saga[Any, Any]],
         services: Sequence[Service],
         after: timedelta | float | None,
+        payloads: Payloads,
         call_asyncio: Callable[..., Awaitable[Any]],
         dice: random.Random,
     ) -> None:
@@ -130,6 +134,7 @@ class _Simulation:
         self._send = send
         self._also = also
         self._after = after
+        self._payloads = payloads
         self._call_asyncio = call_asyncio
         self._dice = dice
         self._server = MemoryServer()
@@ -140,7 +145,7 @@ class _Simulation:
         self._key = str(SagaKey(self._plan.saga_type, SAGA_ID))
         self._judge = Judge(self._plan, self._key, trace)
         self._calling = Calling(trace, self._judge, self._durable)
-        self._participants = Participants(saga, services, trace, self._server, self._judge.remote)
+        self._participants = Participants(saga, services, trace, self._server, self._judge.remote, payloads)
         self._kill: Callable[[], None] = lambda: None
         self._deliver: Callable[[MessageAt], None] = lambda message: None
         self._planned = {fault.name for fault in trace.faults.faults if isinstance(fault, MessageAt)}
@@ -210,7 +215,7 @@ class _Simulation:
             self._trace.record = record
             self._trace.stuck = record.status == "stuck"
             if record.status in ENDS:
-                self._trace.outcome = outcome_of(compiled(type(self._saga)), record)
+                self._trace.outcome = outcome_of(compiled(type(self._saga)), record, self._payloads)
             events = [message.payload for message in self._server.events]
             kept = {one.message.id for one in self._server.dead} | {one.id for one in self._server.inbox}
             self._judge.over(record, events, cancelled=self._cancelled, kept=kept)
@@ -249,7 +254,7 @@ class _Simulation:
 
     @asynccontextmanager
     async def _worker(self, scope: trio.CancelScope) -> AsyncIterator[Runtime]:
-        registry = Registry([self._saga, *self._also], bind=self._bind)
+        registry = Registry([self._saga, *self._also], bind=self._bind, payloads=self._payloads)
         async with (
             open_memory(self._server) as store,
             run_worker(
@@ -271,7 +276,9 @@ class _Simulation:
             yield Runtime(worker)
 
     def _bind(self, saga: Saga[Any, Any]) -> SagaBinding:
-        return WatchedBinding(self._calling, saga) if saga is self._saga else SagaBinding(saga)
+        if saga is self._saga:
+            return WatchedBinding(self._calling, saga, self._payloads)
+        return SagaBinding(saga, self._payloads)
 
     async def _until_retired(self) -> None:
         while True:

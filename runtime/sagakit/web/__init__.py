@@ -11,7 +11,7 @@ visitors       who visits, with which role; tokens, an authenticating proxy
 addresses      the addresses of visitors, also behind a proxy
 rate_limits    how many requests one visitor may send
 gcra           the algorithm of these limits
-guard          what stands before every request: hosts, visitors, other sites, headers
+guard          the checks of every request: hosts, visitors, other sites, headers
 problems       errors as problem+json
 bodies         the bodies of requests, bounded and checked
 json_faults    values against a JSON Schema: what does not fit, what is the same

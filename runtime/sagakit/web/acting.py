@@ -19,8 +19,8 @@ from sagakit.engine.record import NOTHING
 from sagakit.errors import InvalidInput, NotAllowed, UnknownSaga
 from sagakit.messages.validation import check_id
 from sagakit.naming import SagaKey, nearest
-from sagakit.web.api_shapes import StartAnswer
-from sagakit.web.bodies import ResultBody, SignalBody, StartBody, StepVerbBody, VerbBody, json_body
+from sagakit.web.api_shapes import CommandAnswer, StartAnswer
+from sagakit.web.bodies import CommandBody, ResultBody, SignalBody, StartBody, StepVerbBody, VerbBody, json_body
 from sagakit.web.json_faults import check_fits, is_same
 from sagakit.web.looking import address_of, applied, as_json, outcome_response, wait_of
 from sagakit.web.problems import Problem
@@ -94,6 +94,13 @@ async def signal_saga(request: Request, client: Client) -> Response:
     if schema.get("version") == record.definition_version and name in schema["signals"]:
         check_fits(payload, schema["signals"][name], what=f"the payload of {name}", path="$.payload")
     return await act(client, address, "signal", step=name, payload=payload, id=message_id_of(name, body.message_id))
+
+
+async def send_command(request: Request, client: Client) -> Response:
+    """Send a command to the runtime's own stream, from which workers take it, once for each id."""
+    subject, body = request.path_params["subject"], await json_body(request, CommandBody)
+    await client.commands.send(subject, body.data, id=body.id)
+    return as_json(CommandAnswer(subject=subject, id=body.id), 202)
 
 
 async def give_verb(request: Request, client: Client) -> Response:

@@ -73,6 +73,13 @@ class StartAnswer(msgspec.Struct, frozen=True, kw_only=True):
     id: str
 
 
+class CommandAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A command that is durable. The worker that takes it judges it: what it refuses becomes a dead letter."""
+
+    subject: str
+    id: str
+
+
 class OutcomeAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The outcome of a saga. While it has not ended there is its status alone, and why it is stuck, if it is."""
 

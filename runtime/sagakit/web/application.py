@@ -57,6 +57,7 @@ PAGES: tuple[tuple[str, str, Rank, Handler], ...] = (
     ("GET", "/stuck", "viewer", pages.show_stuck),
     ("GET", "/stuck/act", "operator", group_acts.preview_act),
     ("POST", "/stuck/act", "operator", group_acts.run_act),
+    ("GET", "/jobs", "viewer", job_page.show_jobs),
     ("GET", "/jobs/{id}", "viewer", job_page.show_job),
     ("POST", "/jobs/{id}/resume", "operator", job_page.take_resume),
     ("GET", "/sagas", "viewer", list_page.show_sagas),
@@ -124,7 +125,7 @@ def app(
     return Starlette(
         routes=routes,
         middleware=[Middleware(Guard, authentication=whose, hosts=hosts, limiter=limiter, tell=as_told)],
-        exception_handlers={HTTPException: _not_routed},
+        exception_handlers={HTTPException: partial(_not_routed, read_only)},
     )
 
 
@@ -134,11 +135,12 @@ def as_problem(request: Request, error: Problem | SagakitError) -> Response:
 
 
 def as_told(request: Request, error: Problem) -> Response:
-    """Return the answer for a request that has not got past the guard: a page for a browser, except from the API."""
+    """Return the answer for a request that no endpoint has got: a page for a browser, except from the API."""
     path = request.url.path.removeprefix(request.scope.get("root_path", ""))
     if path.startswith("/api/") or "text/html" not in request.headers.get("accept", ""):
         return as_problem(request, error)
-    request.scope["sagakit.visitor"], request.scope["sagakit.read_only"] = Visitor("", known=False), True
+    request.scope.setdefault("sagakit.visitor", Visitor("", known=False))
+    request.scope.setdefault("sagakit.read_only", True)
     return as_page(request, error)
 
 
@@ -147,10 +149,12 @@ async def show_description(request: Request, client: Client) -> Response:
     return as_json(describe_api(await client.schemas(), request.scope.get("root_path", "")))
 
 
-async def _not_routed(request: Request, error: Exception) -> Response:
+async def _not_routed(read_only: bool, request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = {404: "NotFound", 405: "MethodNotAllowed"}.get(error.status_code, "HttpError")
-    return as_answer(Problem(error.status_code, code, error.detail, headers=error.headers))
+    request.scope["sagakit.read_only"] = read_only
+    detail = f"there is nothing at {request.url.path[:200]}" if error.status_code == 404 else error.detail
+    return as_told(request, Problem(error.status_code, code, detail, headers=error.headers))
 
 
 class _Common:

@@ -44,7 +44,7 @@ def asset_path(name: str) -> str:
 
 @cache
 def styles() -> str:
-    """Return the style sheet as it stands within pages, so that a browser asks for nothing before it paints."""
+    """Return the style sheet as pages contain it, so that a browser asks for nothing before it paints."""
     return asset("console.css")[0].decode()
 
 

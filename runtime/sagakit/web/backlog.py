@@ -23,7 +23,7 @@ class WaitingMessages(NamedTuple):
 
 
 async def inbox_of(client: Client) -> WaitingMessages:
-    """Return what waits in the inbox. Raises StoreError."""
+    """Return the messages that wait in the inbox. Raises StoreError."""
     found = await WireStream(client.wire, client.names.inbox, "", refusal).extent()
     return WaitingMessages(found.messages, moment_of(found.began or None))
 

@@ -45,6 +45,13 @@ class SignalBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     message_id: str | None = None
 
 
+class CommandBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A command to the runtime's own stream. One with the same `id` on the same subject is applied once."""
+
+    id: str
+    data: msgspec.Raw
+
+
 class VerbBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A verb of operators. `why` is kept in the events of the saga, with the name that was authenticated.
 

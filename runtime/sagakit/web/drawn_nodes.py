@@ -15,6 +15,10 @@ from sagakit.web.time_zones import clock
 BY_A_PERSON = frozenset({"asked", "blocked", "undo_failed"})
 """States that an operator has to end."""
 ENDED = frozenset({"done", "undone", "skipped", "not_done"})
+OUT: Mapping[str, str] = {
+    "sent": "waits for a reply", "check_sent": "asked whether it is done", "undo_sent": "waits for a reply to undo",
+}  # fmt: skip
+"""States in which a participant has a command, each with what is awaited from it."""
 AWAITED: Mapping[str, str] = {"signal": "waits for its message", "timer": "waits", "child": "waits for its child"}
 
 
@@ -81,6 +85,8 @@ def note_of(kind: str, view: StepView, items: Sequence[StepView], zone: tzinfo =
         return f"{numbers[True]:,} of {len(items):,} ended"
     if view.state == "awaiting":
         return AWAITED.get(kind, "waits") + ("" if view.due is None else f" until {clock(view.due, zone, 'seconds')}")
+    if view.state in OUT:
+        return OUT[view.state] + ("" if view.until is None else f" until {clock(view.until, zone, 'seconds')}")
     if view.due is not None:
         return f"tries again {clock(view.due, zone, 'seconds')}"
     return "" if view.until is None else f"ends by {clock(view.until, zone, 'seconds')}"

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from sagakit.client.json_shapes import JobLine, LetterDetail, LetterVerdictLine, SagaDetail, VerdictLine, WatchLine
 from sagakit.web import acting, filter_words, job_endpoints, letter_endpoints, looking, streaming
 from sagakit.web.api_shapes import (
+    CommandAnswer,
     CountAnswer,
     EventAnswer,
     GroupAnswer,
@@ -29,6 +30,7 @@ from sagakit.web.api_shapes import (
     WordsAnswer,
 )
 from sagakit.web.bodies import (
+    CommandBody,
     JobBody,
     LetterBody,
     LetterEditBody,
@@ -124,6 +126,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
              headers=RESUME),
     Endpoint("POST", "/api/sagas/{type}", "operator", acting.start_saga, {200: OutcomeAnswer, 202: StartAnswer},
              body=StartBody, headers=PREFER),
+    Endpoint("POST", "/api/commands/{subject}", "operator", acting.send_command, {202: CommandAnswer},
+             body=CommandBody),
     Endpoint("GET", ONE, "viewer", looking.describe_saga, {200: SagaDetail}),
     Endpoint("GET", f"{ONE}/outcome", "viewer", looking.show_outcome, OUTCOMES, headers=PREFER),
     Endpoint("GET", f"{ONE}/record", "viewer", looking.show_record, {200: None}),

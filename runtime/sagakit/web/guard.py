@@ -33,6 +33,10 @@ HEADERS = {
 }
 
 
+TELLING = " (a browser asks for a name and takes your token as the password, a program sends it as a bearer token)"
+"""The ways of those who have a token."""
+
+
 class Guard:
     """Middleware of ASGI. `hosts` are the names that a request may be for, None for all. `tell` makes refusals."""
 
@@ -87,7 +91,8 @@ class Guard:
             self._limiter.note_failure(connection)
             challenge = self._authentication.challenge
             more = {"WWW-Authenticate": challenge} if challenge else {}
-            raise Problem(401, "NotAuthenticated", "say who you are: docs/http.md, Who may do what?", headers=more)
+            text = f"say who you are{TELLING if challenge else ''}: docs/http.md, Who may do what?"
+            raise Problem(401, "NotAuthenticated", text, headers=more)
         request.scope["sagakit.visitor"] = visitor
 
 

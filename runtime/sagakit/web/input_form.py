@@ -115,12 +115,14 @@ def _value(field: FormField, text: str) -> bytes | None:
         return b"true" if text else b"false"
     if not text and not (field.required and field.kind == "text"):
         return None
-    return _json(text).encode() if field.kind in TEXTS else _checked(field.name, text)
+    return _json(text).encode() if field.kind in TEXTS else _checked(field.name, text, field.kind)
 
 
-def _checked(name: str, text: str) -> bytes:
+def _checked(name: str, text: str, kind: FieldKind = "json") -> bytes:
     try:
         msgspec.json.decode(text)
     except UNREADABLE as error:
+        if kind == "number":
+            raise InvalidInput(f"{name}: write a number, such as 7 or 1.5, not {text[:60]!r}") from None
         raise InvalidInput(f'{name}: write JSON, such as 7, [1, 2] or {{"name": "Ann"}}: {error}') from None
     return text.encode()

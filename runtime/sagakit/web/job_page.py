@@ -1,14 +1,16 @@
-"""The page of a job: what became of a verb for many sagas, and a button to go on with one that was cut off."""
+"""The pages of jobs: all of them; of one, what became of a verb for many sagas, and a button to go on if cut off."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from sagakit.client.job_lines import job_line
 from sagakit.client.jobs import Job, Jobs
 from sagakit.client.refusals import is_taken
 from sagakit.errors import NotAllowed
@@ -18,13 +20,21 @@ from sagakit.web.forms import read_form
 from sagakit.web.job_work import AT_ONCE, go_on, rank_of
 from sagakit.web.page_acts import why_not_here
 from sagakit.web.problems import Problem
-from sagakit.web.rendering import check_form_token, form_token, page
+from sagakit.web.rendering import LISTED, check_form_token, form_token, page
 
 if TYPE_CHECKING:
     from sagakit.client.client import Client
 
 SHOWN = 100
-"""Sagas of a job that its page names."""
+"""Sagas of a job that its page names, and jobs that the list has."""
+MEANS: Mapping[str, str] = {
+    "accepted": "the verb has its effect",
+    "waiting": "it takes effect once what is under way or in doubt has ended",
+    "already": "the same was asked before",
+    "too late": "the saga is past the pivot",
+    "ended": "the saga is over",
+}
+"""The meanings of verdicts, where they have no reason of their own for each saga or are frequent."""
 JOB_ID = re.compile(r"[0-9a-z-]{1,40}")
 
 
@@ -35,6 +45,15 @@ def job_id_of(text: str) -> str:
     return text
 
 
+async def show_jobs(request: Request, client: Client) -> Response:
+    """Show the jobs of the last 30 days, newest first."""
+    found = await Jobs(client.wire, client.names).list()
+    jobs = [job_line(job, holder) for job, holder in found[:SHOWN]]
+    return page(
+        request, "jobs", page="Jobs", now=await client.now(), refresh=LISTED, jobs=jobs, more=len(found) - len(jobs)
+    )
+
+
 async def show_job(request: Request, client: Client) -> Response:
     """Show a job: who gave which verb to how many sagas, why, and what became of it."""
     jobs = Jobs(client.wire, client.names)
@@ -43,7 +62,8 @@ async def show_job(request: Request, client: Client) -> Response:
     items = sorted(found.items(), key=lambda item: is_taken(job.verb, item.verdict))
     verdicts = Counter(item.verdict or "no verdict yet" for item in items)
     return page(
-        request, "job", page="", now=await client.now(), job=job, created=moment_of(job.created),
+        request, "job", page="Jobs", now=await client.now(), job=job, created=moment_of(job.created),
+        ended=moment_of(job.ended), means=MEANS,
         verdicts=verdicts.most_common(), items=[(SagaKey.parse(item.key), item) for item in items[:SHOWN]],
         left=len(items) - job.done, refresh=2 if job.ended is None else 0, why_not=_why_not(request, job),
         holder=None if job.ended else await jobs.holder(job.id), token=form_token(request),

@@ -34,7 +34,7 @@ OF_OPERATORS = ("client", "operator")
 _KINDS = get_args(InboundKind)
 
 
-class _Message(msgspec.Struct, frozen=True):
+class _MessageFields(msgspec.Struct, frozen=True):
     """The content of a message, as far as it matters here."""
 
     kind: str = ""
@@ -137,8 +137,8 @@ async def _start_fault(client: Client, saga_type: str, value: msgspec.Raw) -> st
     return ""
 
 
-def _message(payload: bytes) -> _Message:
+def _message(payload: bytes) -> _MessageFields:
     try:
-        return msgspec.json.decode(payload, type=_Message)
+        return msgspec.json.decode(payload, type=_MessageFields)
     except UNREADABLE:
-        return _Message()
+        return _MessageFields()

@@ -48,7 +48,7 @@ async def show_letters(request: Request, client: Client) -> Response:
     return page(
         request, "letters", page="Dead letters", now=await client.now(), refresh=LISTED,
         subject=fits["subject"], reason=fits["reason"],
-        items=[(letter_line(one), saga_of(client, one)) for one in found[:LIMIT]], more=len(found) > LIMIT,
+        items=[(letter_line(one), saga_of(client, one), one.service) for one in found[:LIMIT]], more=len(found) > LIMIT,
         changes=[letter_change_line(one) for one in changes], done=_done(request), query=urlencode(fits),
         acts=[(verb, why_not_here(request, LETTER_VERBS[verb][0])) for verb in acts],
     )  # fmt: skip
@@ -61,9 +61,9 @@ async def show_letter(request: Request, client: Client) -> Response:
     text = pretty(shown.payload).decode(errors="replace")
     return page(
         request, "letter", page="Dead letters", now=await client.now(), letter=letter_line(letter), text=text,
-        headers=shown.headers, saga=saga_of(client, letter), refusal=await forecast(client, letter),
-        is_whole=shown.payload == letter.payload, editable=len(text) <= MAX_SHOWN, token=form_token(request),
-        done=_done(request),
+        headers=shown.headers, saga=saga_of(client, letter), service=letter.service,
+        refusal=await forecast(client, letter), is_whole=shown.payload == letter.payload,
+        editable=len(text) <= MAX_SHOWN, token=form_token(request), done=_done(request),
         acts=[(verb, meaning, _why_not(request, client, verb, letter)) for verb, (_, meaning) in LETTER_VERBS.items()],
     )  # fmt: skip
 

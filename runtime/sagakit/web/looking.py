@@ -48,7 +48,7 @@ def as_json(value: object, status: int = 200, **headers: str) -> Response:
 
 
 def redaction_of(request: Request) -> Redaction:
-    """Return what hides values in the answers of this app."""
+    """Return the redaction of this app."""
     found: Redaction = request.scope["sagakit.redaction"].opening(request.scope["sagakit.client"].payloads)
     return found
 

@@ -58,7 +58,7 @@ async def show_overview(request: Request, client: Client) -> Response:
     return made
 
 
-class Sagas(NamedTuple):
+class SagaNumbers(NamedTuple):
     """The numbers of sagas, and the groups of the stuck; None while these are not known.
 
     `later` finds what is newer, for those who come later; `soon` is True if it is worth to look again soon.
@@ -70,7 +70,7 @@ class Sagas(NamedTuple):
     soon: bool
 
 
-async def sagas_soon(looks: Looks, client: Client) -> Sagas:
+async def sagas_soon(looks: Looks, client: Client) -> SagaNumbers:
     """Return the sagas. Raises StoreError.
 
     Where there are many it may take long: then return what the last looks have found, if that is young.
@@ -82,11 +82,11 @@ async def sagas_soon(looks: Looks, client: Client) -> Sagas:
     elif old:
         later.append(partial(looks.counts.renew, client))
     if sum(number for (_, status), number in counts.counts.items() if status not in ENDS) <= FEW:
-        return Sagas(counts, await looks.groups.get(client), later, soon=False)
+        return SagaNumbers(counts, await looks.groups.get(client), later, soon=False)
     groups, old = looks.groups.known(STILL_TRUE)
     if old:
         later.append(partial(looks.groups.renew, client))
-    return Sagas(counts, groups, later, soon=groups is None)
+    return SagaNumbers(counts, groups, later, soon=groups is None)
 
 
 async def _each(calls: Sequence[Callable[[], Awaitable[None]]]) -> None:
@@ -95,7 +95,7 @@ async def _each(calls: Sequence[Callable[[], Awaitable[None]]]) -> None:
 
 
 async def _all_of(client: Client, *calls: Callable[[], Awaitable[Any]]) -> Sequence[Any]:
-    """Return what coroutine functions return that run at the same time. Raises what one of them raises."""
+    """Run coroutine functions at the same time, and return their results. Raises what one of them raises."""
     found: dict[int, Any] = {}
 
     async def take(number: int, call: Callable[[], Awaitable[Any]]) -> None:

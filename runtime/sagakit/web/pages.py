@@ -77,7 +77,7 @@ async def show_saga(request: Request, client: Client) -> Response:
         request, "saga", page="", tag=tag, now=now, key=key, here=place_of(request, address), saga=saga,
         total=record.next_event - 1,
         refresh=0 if record.status in ENDS and not record.outbox else ONE,
-        events=[shown_event(one) for one in reversed(events)], reasons=reasons_of(saga),
+        events=[shown_event(one) for one in reversed(events)], reasons=reasons_of(saga, zone_of(request)),
         operated=operator_acts(events), kind_acts=_acts_on_kind(request, record),
         diagram=drawn_saga(plan, saga.steps, zone_of(request)), steps=shown_steps(saga.steps),
         axis=time_axis(saga, datetime.fromtimestamp(now, UTC)),

@@ -81,5 +81,5 @@ async def _counts(reading: StoreReading, since: float) -> Counts:
 
 
 def _difference(more: Counts, less: Counts) -> Counts:
-    """Return what lies between. The two were counted at the same time, and the log may have gone on in between."""
+    """Return the counts of the time between. Both were counted side by side, so the log may have grown in between."""
     return {outcome: max(0, more[outcome] - less[outcome]) for outcome in OUTCOMES}

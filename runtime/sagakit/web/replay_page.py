@@ -75,11 +75,11 @@ async def show_replay(request: Request, client: Client) -> Response:
     history, redaction = await client.repository.history(record), redaction_of(request)
     past = moment_after(history, number)
     moment = PastState(redaction.record(past.record), [redaction.event(one) for one in past.events], past.place)
-    plan, place = await _plan_of(client, record, moment.record), moment.place
+    plan, place, zone = await _plan_of(client, record, moment.record), moment.place, zone_of(request)
     saga = described(moment.record, moment.events[: place + 1], None, "", {}, plan=plan)
     return page(
         request, "replay", page="", now=await client.now(), here=place_of(request, address), saga=saga, moment=moment,
-        reasons=reasons_of(saga), diagram=drawn_saga(plan, saga.steps, zone_of(request)), steps=shown_steps(saga.steps),
+        reasons=reasons_of(saga, zone), diagram=drawn_saga(plan, saga.steps, zone), steps=shown_steps(saga.steps),
         axis=time_axis(saga, saga.updated_at), event=shown_event(moment.event),
         around=[shown_event(one) for one in moment.events[max(0, place - AROUND) : place + AROUND + 1]],
     )  # fmt: skip

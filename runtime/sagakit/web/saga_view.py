@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from sagakit.client.description import Description, StepView
 from sagakit.definition.plan import ITEM
 from sagakit.engine.events import CloudEvent
-from sagakit.web.drawn_nodes import ENDED
+from sagakit.web.drawn_nodes import ENDED, OUT
+from sagakit.web.time_zones import clock
 
 ITEMS, REASONS = 100, 20
 """Items of an each, and reasons, that a page shows."""
+
+AWAITED: Mapping[str, str] = {
+    "signal": "waits for its signal",
+    "timer": "waits for its time",
+    "child": "waits for its child",
+}
+"""The words for a node that waits, by its kind."""
 
 
 def shown_event(event: CloudEvent) -> dict[str, Any]:
@@ -34,8 +43,8 @@ def shown_steps(steps: Sequence[StepView]) -> Sequence[StepView]:
     return [step for step in steps if ITEM not in step.name or step.name in shown]
 
 
-def reasons_of(saga: Description) -> list[tuple[str, bool]]:
-    """Return why a saga is where it is, and True for each reason that needs a person."""
+def reasons_of(saga: Description, zone: tzinfo = UTC) -> list[tuple[str, bool]]:
+    """Return why a saga is where it is, and True for each reason that needs a person. Times are in a zone."""
     found: list[tuple[str, bool]] = []
     if saga.stuck is not None:
         found.append((f"Stuck: {saga.stuck}. It waits for a person.", True))
@@ -47,9 +56,15 @@ def reasons_of(saga: Description) -> list[tuple[str, bool]]:
     for step in saga.steps:
         if step.state in ("waiting", "check_waiting", "undo_waiting"):
             found.append((f"{step.name} waits for its next attempt; the last error: {step.error or 'none'}", False))
-        elif step.state in ("sent", "check_sent", "undo_sent"):
-            found.append((f"{step.name} waits for the reply of another service.", False))
+        elif step.state in OUT:
+            seen = None if step.progress_at is None else clock(step.progress_at, zone, "seconds")
+            lives = "" if seen is None else f"; its last sign of life came at {seen}"
+            text = f"{step.name} waits for the reply of another service{_until(step.until, zone)}{lives}."
+            found.append((text, False))
         elif step.state == "awaiting":
-            what = {"signal": "waits for its signal", "timer": "waits for its time", "child": "waits for its child"}
-            found.append((f"{step.name} {what.get(step.kind, 'waits')}.", False))
+            found.append((f"{step.name} {AWAITED.get(step.kind, 'waits')}{_until(step.due, zone)}.", False))
     return found if len(found) <= REASONS else [*found[:REASONS], (f"And {len(found) - REASONS:,} more.", False)]
+
+
+def _until(time: datetime | None, zone: tzinfo) -> str:
+    return "" if time is None else f" until {clock(time, zone, 'seconds')}"

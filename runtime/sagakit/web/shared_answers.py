@@ -1,8 +1,8 @@
-"""Pages that renew themselves: an answer that one of them gets serves all that show the same, for some seconds.
+"""A cache of answers for pages that renew themselves: one answer serves all pages that show the same, for some seconds.
 
 The script of a page asks with `Cache-Control: max-age`, which says how old an answer may be (RFC 9111). So a page costs
-about the same whether one visitor keeps it open or fifty do. Whoever opens a page has acted perhaps a moment ago: they
-get an answer of their own.
+about the same whether one visitor keeps it open or fifty do. A visitor who opens a page gets a new answer: they may
+have changed something a moment ago.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sagakit.web.shared_looks import SHARE
 from sagakit.web.time_zones import chosen_zone
 
 OLDEST = 10
-"""Seconds that a shared answer may have, whatever a request says and however long the answer took."""
+"""Greatest age of a shared answer, in seconds, whatever the request says, and however long the answer took."""
 MOST, LARGEST = 100, 256 * 1024
 """Answers that are kept, and the bytes of each: larger ones are not shared."""
 _AGE = re.compile(r"\bmax-age=(\d{1,3})\b")
@@ -39,7 +39,7 @@ def age_for(request: Request) -> int:
     return 0 if found is None else min(int(found[1]), OLDEST)
 
 
-class _Kept:
+class _SharedAnswer:
     """The last answer to one question, when it was asked for, and for how many seconds it serves at least."""
 
     def __init__(self) -> None:
@@ -54,13 +54,13 @@ class SharedAnswers:
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._kept: OrderedDict[object, _Kept] = OrderedDict()
+        self._kept: OrderedDict[object, _SharedAnswer] = OrderedDict()
 
     async def get(self, request: Request, age: int, make: Making) -> Response:
         """Return an answer to the renewal of a page that is at most `age` seconds old: a new one if there is none.
 
-        One that took long serves for SHARE times as long, so renewals of one page take a fifth of the time at the most.
-        Raises what `make` raises, for each who waits anew.
+        An answer that took long serves for SHARE times as long. So renewals of one page take a fifth of the time at the
+        most. Raises what `make` raises. The next request that waits then calls `make` itself.
         """
         one = self._of(request)
         async with one.lock:
@@ -74,14 +74,14 @@ class SharedAnswers:
                 one.lasts = min(OLDEST, SHARE * (self._clock() - began))
             return made
 
-    def _of(self, request: Request) -> _Kept:
-        """Return the place of an answer. What differs between visitors is a part of the question."""
+    def _of(self, request: Request) -> _SharedAnswer:
+        """Return the cached answer to a request. Its key has everything by which the answers to visitors differ."""
         scope, tag = request.scope, request.headers.get("if-none-match", "")
         question = (
             scope.get("root_path", ""), scope["path"], scope["query_string"], tag, scope["sagakit.visitor"],
             chosen_zone(request),
         )  # fmt: skip
-        one = self._kept.setdefault(question, _Kept())
+        one = self._kept.setdefault(question, _SharedAnswer())
         self._kept.move_to_end(question)
         while len(self._kept) > MOST:
             self._kept.popitem(last=False)
@@ -89,7 +89,7 @@ class SharedAnswers:
 
 
 def _copy(answer: Response) -> Response:
-    """Return an answer with its headers, without what its maker does after it."""
+    """Return a copy of an answer with its headers. A background task of the original is not run again."""
     copy = Response(answer.body, answer.status_code)
     copy.raw_headers = list(answer.raw_headers)
     return copy

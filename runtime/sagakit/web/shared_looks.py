@@ -1,4 +1,4 @@
-"""Looks that are shared by visitors: what costs much to read is read at most once at a time, and not all the time."""
+"""Looks that visitors share: an expensive read runs once at a time, and takes a part of the time only."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ PAUSE = 1.0
 FEW = 1_000
 """Values that are read for one visitor alone. A look that reads more of them is shared for some time."""
 SHARE = 5
-"""Such a look is shared for so many times the time that it took: so a fifth of the time is spent on it at the most."""
+"""Factor: a look that took a second is shared for five. So it takes a fifth of the time at the most."""
 EASE = 20
-"""So many times as long may it be old before a look begins that nobody waits for."""
+"""Factor: the next look that nobody waits for begins once the last one is so many times as old as it took."""
 STILL_TRUE = 60.0
 """Seconds for which a look at all the stuck is shown in place of one that is under way."""
 PATIENCE = 60.0
@@ -68,7 +68,7 @@ class SharedLook(Generic[T]):
     def known(self, within: float) -> tuple[T | None, bool]:
         """Return what was found in the last `within` seconds, or else None; and True if it is old.
 
-        Then call `renew` in the end. Nobody waits for it, so it takes less of the time: a part in EASE.
+        If it is old, call `renew` after the answer. Nobody waits for that look: it takes a twentieth of the time.
         """
         age = self._clock() - self._began
         if self._last is None or age > within:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import anyio
@@ -18,7 +18,7 @@ from sagakit.web.bodies import StartBody
 from sagakit.web.forms import read_form
 from sagakit.web.input_form import fields_of, input_of
 from sagakit.web.page_acts import why_not_here
-from sagakit.web.problems import Problem
+from sagakit.web.problems import JsonFault, Problem
 from sagakit.web.rendering import check_form_token, form_token, page, place_of
 
 if TYPE_CHECKING:
@@ -48,10 +48,16 @@ async def take_start(request: Request, client: Client) -> Response:
     except Problem as error:
         if error.code != "InvalidInput":
             raise
-        return _form(request, schema, form, str(error))
+        return _form(request, schema, form, _faults_of(error))
     if waited.cancelled_caught:
         raise Problem(504, "Timeout", f"no worker has begun {id} yet: its start stays, and may be sent again")
     return RedirectResponse(place_of(request, SagaKey(saga_type, id)), 303)
+
+
+def _faults_of(error: Problem) -> str:
+    """Return the faults of an input, each in a line with its place in the form."""
+    faults: Sequence[JsonFault] = error.more.get("faults", ())
+    return "\n".join(f"{one.path.removeprefix('$.input').lstrip('.')}: {one.reason}" for one in faults) or str(error)
 
 
 def _form(request: Request, schema: SagaSchema, given: Mapping[str, str], problem: str) -> Response:

@@ -65,7 +65,7 @@ _PAGES: Sequence[tuple[re.Pattern[str], Callable[[re.Match[str], QueryParams], W
         ("/sagas", _listed),
         ("/sagas/act", _fitting),
         ("/sagas/([^/]+)/([^/]+)", _saga),
-        ("/jobs/[^/]+", _always("jobs")),
+        ("/jobs(?:/[^/]+)?", _always("jobs")),
         ("/workers", _always("workers")),
         ("/audit", lambda found, query: ("audit", *_option("by", query.get("by", "")))),
         ("/dead-letters", _letters),

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from sagakit.client.json_shapes import ClauseLine
+from sagakit.messages.step_command import reply_id
 from sagakit.participant.conformance.clauses import (
     ACKNOWLEDGED,
     ADDRESSED,
@@ -61,7 +62,7 @@ def _result(clause: Clause, verdict: ClauseVerdict, why: Sequence[str]) -> Claus
 
 
 def _faults(exchange: Exchange, others: Sequence[Exchange]) -> Sequence[str]:
-    """Return what is wrong with one command of a clause."""
+    """Return the faults of one command of a clause, in words."""
     sent = exchange.sent
     if sent.dead:
         return _dead_faults(exchange)
@@ -117,7 +118,7 @@ _DOUBTS: Mapping[str, Callable[[Sequence[Exchange]], Sequence[str]]] = {
 
 
 def _silence(exchange: Exchange) -> Sequence[str]:
-    """Return that a handler was silent for longer than its command allows, if it was."""
+    """Return the words for a handler that was silent for longer than its command allows, if it was."""
     moments = [exchange.began, *exchange.beats, exchange.ended]
     longest = max(later - sooner for sooner, later in pairwise(moments))
     if exchange.sent.heartbeat is None or longest <= exchange.sent.heartbeat + ON_THE_WAY:
@@ -143,7 +144,7 @@ def _address_faults(exchange: Exchange) -> Sequence[str]:
             continue
         if (named := (reply.key, reply.run, reply.attempt)) != due:
             faults.append(f"{exchange}: the reply names {named}, where {due} is due")
-        id = f"{exchange.saga}/{command.key}/{command.attempt}/{reply.answer}"
+        id = reply_id(exchange.saga, command, reply.answer)
         if one.message_id != id:
             faults.append(f"{exchange}: the reply has Nats-Msg-Id {one.message_id!r}, where {id!r} is due")
     return faults

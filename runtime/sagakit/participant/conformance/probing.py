@@ -10,7 +10,7 @@ import msgspec
 from sagakit.errors import UNREADABLE, LayoutMissing, NoResponders
 from sagakit.jetstream.answers import ApiError, PubAck, to_error
 from sagakit.jetstream.wire import header_block, header_fields
-from sagakit.messages.step_command import StepCommand
+from sagakit.messages.step_command import StepCommand, command_id
 from sagakit.participant.conformance.exchange import Exchange, HeardReply
 from sagakit.participant.server_time import ServerTime
 from sagakit.participant.work_signs import CommandHeartbeat
@@ -22,17 +22,17 @@ MANY = 5
 """Deliveries of one command after which the suite counts it as delivered for ever."""
 
 
-class _Consumer(msgspec.Struct):
+class _ConsumerAnswer(msgspec.Struct):
     error: ApiError | None = None
     config: Mapping[str, Any] | None = None
 
 
-class _StoredMessage(msgspec.Struct):
+class _ReplyMessage(msgspec.Struct):
     data: bytes = b""
 
 
-class _Stored(msgspec.Struct):
-    message: _StoredMessage = msgspec.field(default_factory=_StoredMessage)
+class _ReplyMessageAnswer(msgspec.Struct):
+    message: _ReplyMessage = msgspec.field(default_factory=_ReplyMessage)
 
 
 def _is_of(command: StepCommand, payload: bytes) -> bool:
@@ -46,8 +46,8 @@ def _is_of(command: StepCommand, payload: bytes) -> bool:
 
 _heartbeat = msgspec.json.Decoder(CommandHeartbeat)
 _ack = msgspec.json.Decoder(PubAck)
-_consumer = msgspec.json.Decoder(_Consumer)
-_stored = msgspec.json.Decoder(_Stored)
+_consumer = msgspec.json.Decoder(_ConsumerAnswer)
+_stored = msgspec.json.Decoder(_ReplyMessageAnswer)
 
 
 class Prober:
@@ -104,7 +104,7 @@ class Prober:
         end, command, is_copy = self._wire.event(), exchange.command, exchange.payload in self._by_payload
         self._by_subject[command.reply_to] = self._by_payload[exchange.payload] = exchange
         exchange.began = self._wire.now()
-        headers = b"" if is_copy else header_block({"Nats-Msg-Id": f"{command.key}/{command.attempt}"})
+        headers = b"" if is_copy else header_block({"Nats-Msg-Id": command_id(command.key, command.attempt)})
         number = await self._send(self._names.command_subject(endpoint), exchange.payload, headers)
         self._by_number[number], self._ends[number] = exchange, end
         early, self._early = self._early, []

@@ -1,6 +1,6 @@
 """The port of reading: windows of stored values, newest write first, for coroutines of asyncio and of trio alike.
 
-The repository stands on it. A stream keeps its messages by sequence, and a bucket keeps one message a key: so the order
+The repository uses it. A stream keeps its messages by sequence, and a bucket keeps one message a key: so the order
 of sequences is the order of the last writes.
 """
 

@@ -1,6 +1,6 @@
 """The port of a plain NATS connection, for code that runs on asyncio and on trio alike.
 
-A client without a worker, and the repository, stand on it. They are coroutine functions that await nothing but the
+A client without a worker and the repository use it. They are coroutine functions that await nothing but the
 methods of a `Wire`, so they know neither of the two. Only tasks of the program that opened the wire use it.
 """
 
@@ -54,7 +54,7 @@ class WireEvent(Protocol):
 
 
 class Wire(Protocol):
-    """A connection to NATS that is made anew when it is lost."""
+    """A connection to NATS that is made again when it is lost."""
 
     @property
     def connected(self) -> bool:

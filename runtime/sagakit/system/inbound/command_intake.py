@@ -72,13 +72,11 @@ class CommandIntake(Actor[None]):
         self._buried = buried
         self._ration = Ration(_log)
 
-    async def run(self, ctx: ActorContext[None]) -> None:
-        """Run until stopped. A command that is in hand then comes again, and is applied once."""
+    async def started(self, ctx: ActorContext[None]) -> None:
+        """Take commands from now on. One that is in hand at a stop comes again, and is applied once."""
         for command, consumer in self._commands:
             ctx.nursery.start_soon(self._take, command, consumer)
         ctx.nursery.start_soon(self._count)
-        while True:
-            await ctx.receive()
 
     async def _count(self) -> None:
         while True:

@@ -76,7 +76,7 @@ SOONEST, LATEST, LATEST_UNKNOWN = 0.5, 5.0, 10.0
 are not stored. An owner comes within seconds; most messages to sagas that are not stored wait in vain."""
 T = TypeVar("T")
 _Taken: TypeAlias = tuple[InboundMessage, InboxRequest]
-_Lane: TypeAlias = Lane[_Taken]
+_InboxLane: TypeAlias = Lane[_Taken]
 
 
 class Intake(Actor[None]):
@@ -110,8 +110,8 @@ class Intake(Actor[None]):
         self._spoilt = Disposal(store, self._judge, most=BURIED_AT_ONCE)
         """Starts whose input cannot be read here. It may take a while to find out if another worker can read it."""
 
-    async def run(self, ctx: ActorContext[None]) -> None:
-        """Run until stopped; then give back the messages that are not done with."""
+    async def started(self, ctx: ActorContext[None]) -> None:
+        """Take messages from now on."""
         self._nursery = ctx.nursery
         for saga_type in self._saga_types:
             starts, others = self._lane(start=True, waiting=STARTS_WAITING), self._lane(start=False)
@@ -123,18 +123,17 @@ class Intake(Actor[None]):
             ctx.nursery.start_soon(disposal.run)
         ctx.nursery.start_soon(self._in_hand.extend)
         ctx.nursery.start_soon(self._dead_letters.mind_strays)
-        try:
-            while True:
-                await ctx.receive()
-        finally:
-            self._in_hand.give_back()
 
-    def _lane(self, *, start: bool, at_once: int = AT_ONCE, waiting: int = WAITING) -> _Lane:
+    async def stopped(self, ctx: ActorContext[None]) -> None:
+        """Give back the messages that are not done with."""
+        self._in_hand.give_back()
+
+    def _lane(self, *, start: bool, at_once: int = AT_ONCE, waiting: int = WAITING) -> _InboxLane:
         return Lane(self._nursery, partial(self._handle, start=start), at_once=at_once, waiting=waiting)
 
     # -------------------------------------------------------------- taking
 
-    async def _take_new(self, saga_type: str, starts: _Lane, others: _Lane) -> None:
+    async def _take_new(self, saga_type: str, starts: _InboxLane, others: _InboxLane) -> None:
         taken = 0
         async with self._store.inbox.receive(saga_type, "new") as messages:
             async for message in messages:
@@ -159,7 +158,7 @@ class Intake(Actor[None]):
                 if not (starts if start else others).offer((message, request)):
                     self._set_aside(message, start)
 
-    def _take_heartbeat(self, message: InboundMessage, request: InboxRequest, lane: _Lane) -> None:
+    def _take_heartbeat(self, message: InboundMessage, request: InboxRequest, lane: _InboxLane) -> None:
         """Take a heartbeat. It never waits for its saga, nor for room: it is given back if the lane is full."""
         done = self._applier.notes_heartbeat(message, request) or self._waits_in_vain(message)
         if not done and lane.offer((message, request)):
@@ -170,7 +169,7 @@ class Intake(Actor[None]):
         else:
             acknowledger.defer(SOONEST)  # an owner that hears of none believes in silence
 
-    async def _take_parked(self, saga_type: str, source: Source, lane: _Lane) -> None:
+    async def _take_parked(self, saga_type: str, source: Source, lane: _InboxLane) -> None:
         async with self._store.inbox.receive(saga_type, source) as messages:
             async for message in messages:
                 if source == "parked" and self._waits_in_vain(message):

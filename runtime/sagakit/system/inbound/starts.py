@@ -120,7 +120,7 @@ class Starts:
             create = self._creator(binding, address, run, kept, "" if values is None else digest(value), context, terms)
             origin = Fresh(create, not_after, values)
             try:
-                with await self._room.claim(key, len(memoryview(kept)), child=context.parent is not None):
+                with await self._room.reserve(key, len(memoryview(kept)), child=context.parent is not None):
                     begun = await self._sagas.begin(key, binding, origin, in_line=in_line)
                 if begun is not None:
                     return Begun(address, None)
@@ -214,11 +214,11 @@ def _check_same(
     """Raise AlreadyStarted if a start is in conflict with the one that is known, by another message."""
     if id_conflict == "error":
         raise AlreadyStarted(
-            f'{key} was started before: use another id, get() the one there is, or say id_conflict="return"'
+            f'{key} was started before: use another id, get() the saga that exists, or say id_conflict="return"'
         )
     if not _is_input_of(binding, known, value, place):
         raise AlreadyStarted(
-            f"{key} was started before with a different input: use another id, or get() the one there is"
+            f"{key} was started before with a different input: use another id, or get() the saga that exists"
         )
 
 

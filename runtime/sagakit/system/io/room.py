@@ -21,7 +21,16 @@ from sagakit.errors import StoreError, StoreFull
 from sagakit.ration import Ration
 from sagakit.store.ports import Store
 from sagakit.system.io.persistence import through_outage
-from sagakit.system.io.vessels import ACCOUNT, ALL, RUNNING, STARTS, Account, Claim, Shard, Vessel
+from sagakit.system.io.storage_quotas import (
+    ACCOUNT,
+    ALL,
+    RUNNING,
+    STARTS,
+    AccountQuota,
+    Reservation,
+    ShardQuota,
+    StorageQuota,
+)
 
 _log = getLogger("sagakit.room")
 
@@ -40,8 +49,8 @@ class Room:
     def __init__(self, store: Store, *, interval: float) -> None:
         self._store = store
         self._interval = interval
-        self._shards = [Shard() for _ in store.names.state]
-        self._account = Account()
+        self._shards = [ShardQuota() for _ in store.names.state]
+        self._account = AccountQuota()
         self._looking = trio.Lock()
         self._due = trio.Event()
         self._ration = Ration(_log, lines=1, now=trio.current_time)
@@ -93,35 +102,35 @@ class Room:
         return LOOK if any(shard.waiting or shard.exceeds(STARTS / 2) for shard in self._shards) else LOOK_IDLE
 
     def _tell(self) -> None:
-        full = [vessel for vessel in self._shards if vessel.exceeds(STARTS)]
-        for vessel in [*full, *([self._account] if self._account.exceeds(ACCOUNT) else [])]:
-            self._ration.say(WARNING, "%s", vessel, kind=vessel.usage.name)
+        full = [quota for quota in self._shards if quota.exceeds(STARTS)]
+        for quota in [*full, *([self._account] if self._account.exceeds(ACCOUNT) else [])]:
+            self._ration.say(WARNING, "%s", quota, kind=quota.usage.name)
 
     # ---------------------------------------------------------------- starts
 
-    async def claim(self, key: str, size: int, *, child: bool) -> Claim:
+    async def reserve(self, key: str, size: int, *, child: bool) -> Reservation:
         """Return room for a new saga whose input has `size` bytes. A child may use the room of the running sagas.
 
         Waits through an outage. Raises StoreFull, and StoreError if the server does not answer how full it is.
         """
         if not self.limited:
-            return Claim(None, 0)
+            return Reservation(None, 0)
         shard, size, now = self._shard(key), size + RECORD, trio.current_time()
-        wanted: tuple[tuple[Vessel, int, float], ...] = (
+        wanted: tuple[tuple[StorageQuota, int, float], ...] = (
             (shard, size, RUNNING if child else STARTS),
             (self._account, size * ALL, ACCOUNT),
         )
         while True:
-            full = [vessel for vessel, more, share in wanted if vessel.exceeds(share, more)]
+            full = [quota for quota, more, share in wanted if quota.exceeds(share, more)]
             if full and full[0].looked_at >= now:  # refused only by a look that is younger than the question
                 raise StoreFull(f"{key} is not started: {full[0]}")
-            if not full and not any(vessel.is_out_of_date(share, more) for vessel, more, share in wanted):
+            if not full and not any(quota.is_out_of_date(share, more) for quota, more, share in wanted):
                 break
             await through_outage(self._store, self.look)
-        # nothing waits between the last check and this, so two claims never get the same room
-        for vessel, more, _ in wanted:
-            vessel.grant(more)
-        return Claim(shard, size)
+        # nothing waits between the last check and this, so two reservations never get the same room
+        for quota, more, _ in wanted:
+            quota.grant(more)
+        return Reservation(shard, size)
 
     # --------------------------------------------------------------- records
 
@@ -175,7 +184,7 @@ class Room:
         if self.limited:
             self._shard(key).left(key)
 
-    def _shard(self, key: str) -> Shard:
+    def _shard(self, key: str) -> ShardQuota:
         return self._shards[self._store.names.shard_of(key)]
 
 
@@ -187,8 +196,6 @@ class RoomKeeper(Actor[None]):
     def __init__(self, room: Room) -> None:
         self._room = room
 
-    async def run(self, ctx: ActorContext[None]) -> None:
-        """Run until stopped."""
+    async def started(self, ctx: ActorContext[None]) -> None:
+        """Look from now on."""
         ctx.nursery.start_soon(self._room.keep)
-        while True:
-            await ctx.receive()

@@ -10,8 +10,8 @@ import msgspec
 from sagakit.binding.saga_binding import SagaBinding
 from sagakit.engine import Loaded, Published, Record, SagaStatus
 from sagakit.engine.table import OPEN
-from sagakit.system.kept_records import KeptRecord
 from sagakit.system.large_values import SagaValues
+from sagakit.system.record_cache import CachedRecord
 
 
 class CreateRecord(Protocol):
@@ -53,7 +53,7 @@ class Reactivate(msgspec.Struct, frozen=True):
     """
 
     published: Published
-    kept: KeptRecord | None = None
+    kept: CachedRecord | None = None
 
 
 class Passivated(NamedTuple):

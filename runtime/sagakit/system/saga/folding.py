@@ -18,7 +18,7 @@ QuestionAnswer: TypeAlias = Decided | Prepared | OutputMade
 
 
 class Folding:
-    """Belongs to one incarnation of a saga's actor."""
+    """Folds input events into the record. Belongs to one incarnation of a saga's actor."""
 
     __slots__ = ("_binding", "_environment", "_key", "_plan", "_ref", "_slot")
 
@@ -42,7 +42,7 @@ class Folding:
         return self._answered(folded, hold=hold)
 
     def must_stay(self) -> bool:
-        """True while the saga may neither ask for a place nor be passivated: the worker leaves, or a suspect runs."""
+        """Return True if the saga may not ask for a place, nor be passivated: the worker leaves, or a suspect runs."""
         return self._environment.sagas.draining or not self._environment.gate.admits(self._ref)
 
     def _holds(self) -> bool:

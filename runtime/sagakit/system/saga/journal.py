@@ -36,7 +36,7 @@ from sagakit.errors import Fenced, NewerSchema, Overwritten, SagakitError, Store
 from sagakit.store.ports import Entry
 from sagakit.system.environment import Environment
 from sagakit.system.io.operations import Confirm, Load, OnSettled, PersistenceMessage, Put, Retire
-from sagakit.system.kept_records import KeptRecord
+from sagakit.system.record_cache import CachedRecord
 from sagakit.system.saga.saga_messages import SagaMessage, Settled
 from sagakit.system.saga.slot import SagaSlot
 
@@ -75,7 +75,7 @@ class Journal:
     # ----------------------------------------------------------------- read
 
     def load(
-        self, found: Callable[[Loaded, int], None], gone: Callable[[bool], None], kept: KeptRecord | None = None
+        self, found: Callable[[Loaded, int], None], gone: Callable[[bool], None], kept: CachedRecord | None = None
     ) -> None:
         """Read this worker's own record, unless it has been `kept`; call `found` with it and its revision.
 
@@ -89,11 +89,11 @@ class Journal:
             self.operation, self._then = load, partial(self._loaded, found, gone, kept.seen_at)
             load.done(kept.entry)
 
-    def kept(self) -> KeptRecord | None:
+    def kept(self) -> CachedRecord | None:
         """Return the stored record, to be kept for the next incarnation; None if it is not known as it is stored."""
         if not self._value:
             return None
-        return KeptRecord(Entry(self._key, self._value, self.revision), self._slot.seen_at, self.record.run)
+        return CachedRecord(Entry(self._key, self._value, self.revision), self._slot.seen_at, self.record.run)
 
     def _loaded(
         self, found: Callable[[Loaded, int], None], gone: Callable[[bool], None], at: float, entry: Result
@@ -199,21 +199,21 @@ class Journal:
         environment, self._value = self._environment, value
         if self._slot.values is not None:
             self._slot.values.saved()
-        self.stands(record, revision)
+        self.became_durable(record, revision)
         self._slot.seen_at = sent
         environment.tally.writes.add(environment.trio_time() - sent)
         if environment.room.limited:
             environment.room.stored(self._key)
         then(record)
 
-    def stands(self, record: Record, revision: int) -> None:
+    def became_durable(self, record: Record, revision: int) -> None:
         """Note that this record is durable at this revision."""
         self.record, self.revision = record, revision
         slot = self._slot
         slot.durable = Loaded(record, self.unknown)
         if record.status != slot.status:
             self._environment.sagas.census.moved(record.saga_type, slot.status, record.status)
-            self._environment.reports.stands(self._key, record)
+            self._environment.reports.tell_if_stuck(self._key, record)
             slot.status = record.status
 
     def confirm(self, loaded: Loaded, revision: int, then: Callable[[], None]) -> None:
@@ -262,7 +262,7 @@ class Journal:
     def _written_back(self, record: Record, value: bytes, then: Callable[[], None], revision: Result) -> None:
         assert isinstance(revision, int)
         self._value = value
-        self.stands(record, revision)
+        self.became_durable(record, revision)
         then()
 
     def _replace(self, operation: PersistenceMessage, then: Callable[[Result], None], error: Overwritten) -> None:
@@ -298,7 +298,7 @@ class Journal:
             self._environment.persistence.tell_nowait(_alone(self.operation))
 
     def _done(self) -> OnSettled:
-        """Return what tells the next operation's result to the saga's actor, with its number."""
+        """Return a callback that tells the saga's actor the result of the next operation, with its number."""
         self._slot.operations = number = self._slot.operations + 1
         return partial(_settled, self._ref, number)
 

@@ -24,7 +24,7 @@ from sagakit.engine import (
 )
 from sagakit.engine.remote import endpoint_of
 from sagakit.errors import StoreError
-from sagakit.messages.step_command import StepCommand
+from sagakit.messages.step_command import StepCommand, command_id
 from sagakit.store.names import SagaKey
 from sagakit.system.environment import Environment
 from sagakit.system.io.persistence import through_outage
@@ -33,11 +33,11 @@ from sagakit.system.saga.saga_messages import RemoteNews, SagaMessage
 from sagakit.system.saga.slot import SagaSlot
 
 LOOK_AGAIN = 0.5
-"""Seconds between two looks for replies of which one is in the inbox already, on its way to this saga."""
+"""Seconds between two looks for replies while one of them is in the inbox, on its way to this saga."""
 
 
 class RemoteCalls:
-    """Sends commands and misses replies. Belongs to one incarnation of a saga's actor."""
+    """Sends commands, and finds out which replies are missing. Belongs to one incarnation of a saga's actor."""
 
     __slots__ = (
         "_ctx", "_environment", "_key", "_look_at", "_looking", "_on_the_way", "_plan", "_reminders", "_signs", "_slot",
@@ -85,7 +85,7 @@ class RemoteCalls:
         self._signs.mind(self._key, record.run, minded, seen_at=self._slot.seen_at)
 
     def heard(self, news: RemoteNews) -> Sequence[InputEvent]:
-        """Return what news means for the record. Look again for the replies that are in the inbox already."""
+        """Return the input events that news leads to. Look again for the replies that are in the inbox already."""
         if news.sent is not None:
             self._on_the_way -= 1
             return [news.sent]
@@ -119,7 +119,7 @@ class RemoteCalls:
         send = partial(
             environment.store.commands.send,
             effect.endpoint,
-            id=f"{effect.key}/{effect.attempt}",
+            id=command_id(effect.key, effect.attempt),
             payload=msgspec.json.encode(command),
         )
         pause = Backoff(initial_interval=0.1, max_interval=5.0)

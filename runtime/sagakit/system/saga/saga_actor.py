@@ -221,7 +221,7 @@ class SagaActor(Reactor[SagaMessage]):
             return
         # nothing was under way while the saga was passivated: there is nothing to take over
         self._journal.unknown = loaded.unknown
-        self._journal.stands(loaded.record, revision)
+        self._journal.became_durable(loaded.record, revision)
         self._remote.known(loaded.record)
         self._phase.move("durable")
         self._writes.due = True

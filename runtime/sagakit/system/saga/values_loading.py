@@ -32,7 +32,7 @@ class ValuesLoading:
         self._phase = phase
 
     def before(self, then: Callable[[Loaded, int], None]) -> Callable[[Loaded, int], None]:
-        """Return what to call with a record and its revision: it loads the values, and calls `then` with both."""
+        """Return a function of a record and its revision that loads the values, and then calls `then` with both."""
         self._then = then
         return self._load
 
@@ -53,7 +53,7 @@ class ValuesLoading:
         return ValuesLoaded(loaded, revision, values)
 
     def take(self, message: ValuesLoaded) -> None:
-        """Go on with the values; or end, without a word to the record."""
+        """Go on with the values. If one is lost, end without a write: the record stays as it is."""
         if message.lost:
             self._environment.reports.left_alone(self._slot.key, message.lost)
             self._phase.move("end")

@@ -95,7 +95,7 @@ class Writes:
     # ---------------------------------------------------------------- write
 
     def gather(self) -> list[InputEvent]:
-        """Return what has come in, with what was held back before it."""
+        """Return the events that have come in, after those that were held back before."""
         if self._phase.now == "held back":
             self._take_up(self._held_back)
             self._held_back = NOTHING
@@ -168,7 +168,7 @@ class Writes:
             raise error
 
     def _no_room(self, proposal: Proposal, error: StoreFull) -> None:
-        """The server had no room for the record: fold its events again, with what comes meanwhile."""
+        """Fold the events of a record again that the server had no room for, with what has come meanwhile."""
         self._environment.room.refused(self._key, error)
         self.due = True
         self._take_up(held_back(proposal))
@@ -180,7 +180,7 @@ class Writes:
         self.events[:0] = held.events
 
     def _too_large(self, proposal: Proposal, error: TooLarge) -> None:
-        """The server takes no record of this size: write a smaller one, or hold everything back until it does."""
+        """Write a smaller record in place of one that is too large, or hold all back until the server takes it."""
         base = proposal.base
         callers, rest = split(proposal)
         if callers.events:

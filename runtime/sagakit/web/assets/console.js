@@ -46,7 +46,7 @@ if (pause) {
 }
 
 // The keys: those of the dialog in frame.html.
-const pages = { o: "/", s: "/stuck", a: "/sagas", l: "/dead-letters", d: "/definitions", w: "/workers", u: "/audit" };
+const pages = { o: "/", s: "/stuck", a: "/sagas", l: "/dead-letters", d: "/definitions", w: "/workers", u: "/audit", j: "/jobs" };
 const ways = { ArrowLeft: "prev", ArrowRight: "next" };
 let going = false;
 

@@ -1,6 +1,6 @@
 "use strict";
 // Draws the list of nodes in a page as a graph: dagre places the nodes, in layers. The list stays for screen readers.
-const GAP = 16, HEIGHT = 52, LINE = 15, MOST = 280, SMALLEST = 0.75;
+const HEIGHT = 52, LINE = 15, MOST = 280, SMALLEST = 0.75;
 const ruler = document.createElement("canvas").getContext("2d");
 
 function width(text, font) {
@@ -32,31 +32,44 @@ function cut(text) {
   return text.length > 34 ? `${text.slice(0, 33)}…` : text;
 }
 
-// A note that is long has two lines.
-function lines(text) {
+// A note that is long has two lines. In a narrow diagram, as of a phone, it has as many as it takes.
+function lines(text, narrow) {
+  if (narrow) return text.match(/\S.{0,13}(?=\s|$)|\S+/g) || [text];
   const middle = text.length > 24 ? text.lastIndexOf(" ", Math.max(text.indexOf(" until "), 20) + 1) : -1;
   return middle > 0 ? [text.slice(0, middle), text.slice(middle + 1)] : [text];
 }
 
-function nodes(list) {
+function nodes(list, narrow) {
   return [...list.children].map((item) => {
     const { name, after, kind, pivot, tone } = item.dataset;
     const [label, note] = [cut(name), item.querySelector(".note").textContent];
     const [shape, state] = [item.querySelector("[aria-hidden]").textContent, item.querySelector(".state").textContent];
-    const more = lines(note || state).map(cut);
+    const more = lines(note || state, narrow).map(cut);
     const wide = Math.max(width(`${shape} ${label}`, "600 14px system-ui"), ...more.map((text) => width(text, "12px system-ui")));
     return { name, after: after.split(" ").filter(Boolean), kind, pivot: Boolean(pivot), tone, label, shape, more,
-      width: Math.min(MOST, Math.max(110, wide + 40)), height: HEIGHT + LINE * (more.length - 1), title: `${name}: ${state}. ${note}` };
+      width: Math.min(MOST, narrow ? Math.max(84, wide + 24) : Math.max(110, wide + 40)), height: HEIGHT + LINE * (more.length - 1), title: `${name}: ${state}. ${note}` };
   });
 }
 
-function layout(all, direction) {
-  const graph = new dagre.graphlib.Graph().setGraph({ rankdir: direction, nodesep: 14, ranksep: 44, marginx: GAP, marginy: GAP });
+function layout(list, direction, narrow) {
+  const all = nodes(list, narrow), margin = narrow ? 8 : 16;
+  const graph = new dagre.graphlib.Graph().setGraph({ rankdir: direction, nodesep: narrow ? 10 : 14, ranksep: narrow ? 32 : 44, marginx: margin, marginy: margin });
   graph.setDefaultEdgeLabel(() => ({}));
   for (const one of all) graph.setNode(one.name, { width: one.width, height: one.height });
   for (const one of all) for (const before of one.after) graph.setEdge(before, one.name);
   dagre.layout(graph);
-  return graph;
+  return { all, graph, w: graph.graph().width, h: graph.graph().height };
+}
+
+// The first layout that fits into the room; else the narrowest.
+function fitting(list, room) {
+  let best;
+  for (const [direction, narrow] of [["LR", false], ["TB", false], ["TB", true], ["LR", true]]) {
+    const found = layout(list, direction, narrow);
+    if (found.w <= room) return found;
+    if (!best || found.w < best.w) best = found;
+  }
+  return best;
 }
 
 function drawNode(one, { x, y }) {
@@ -70,10 +83,7 @@ function drawNode(one, { x, y }) {
 function drawDiagram(root, room) {
   const figure = root.querySelector("#diagram");
   if (!figure) return;
-  const all = nodes(figure.querySelector("ol"));
-  let graph = layout(all, "LR");
-  if (graph.graph().width > room) graph = layout(all, "TB");
-  const { width: w, height: h } = graph.graph();
+  const { all, graph, w, h } = fitting(figure.querySelector("ol"), room);
   const arrow = draw("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 8, refY: 4, markerWidth: 8, markerHeight: 8, orient: "auto" },
     draw("path", { d: "M0 0L8 4L0 8Z" }));
   const edges = graph.edges().map((edge) => draw("path", {
@@ -85,8 +95,9 @@ function drawDiagram(root, room) {
   figure.querySelector("svg")?.remove();
   figure.append(svg);
   figure.classList.add("drawn");
+  figure.classList.toggle("wide", w * scale > room); // then the list is shown above it: it needs no scrolling sideways
 }
 
-const room = () => document.querySelector("main").clientWidth - 50;
+const room = () => document.querySelector("#diagram")?.clientWidth || 0;
 addEventListener("resize", () => drawDiagram(document, room()));
 drawDiagram(document, room());

@@ -10,8 +10,8 @@ from sagakit import Completed, Context, Saga, signal, step
 from sagakit.engine import Inbound
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Entry
-from sagakit.system import kept_records
-from sagakit.system.kept_records import KeptRecord, KeptRecords
+from sagakit.system import record_cache
+from sagakit.system.record_cache import CachedRecord, RecordCache
 
 from tests.looks import record_of
 from tests.system.deliveries import CALM
@@ -118,11 +118,11 @@ async def test_a_message_to_another_run_is_not_judged_by_a_kept_record(autojump_
 
 
 def test_the_records_that_were_kept_first_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_records, "MOST_BYTES", 100)
-    kept = KeptRecords()
+    monkeypatch.setattr(record_cache, "MOST_BYTES", 100)
+    kept = RecordCache()
     for number in range(4):
-        kept.keep(KeptRecord(Entry(f"Tea.{number}", bytes(40), 1), 0.0, "a run"))
-    kept.keep(KeptRecord(Entry("Tea.3", bytes(20), 2), 0.0, "a run"))  # in its own place
+        kept.keep(CachedRecord(Entry(f"Tea.{number}", bytes(40), 1), 0.0, "a run"))
+    kept.keep(CachedRecord(Entry("Tea.3", bytes(20), 2), 0.0, "a run"))  # in its own place
     assert [kept.take(f"Tea.{number}") is not None for number in range(4)] == [False, False, True, True]
-    kept.keep(KeptRecord(Entry("Tea.5", bytes(101), 1), 0.0, "a run"))
+    kept.keep(CachedRecord(Entry("Tea.5", bytes(101), 1), 0.0, "a run"))
     assert kept.take("Tea.5") is None

@@ -1,4 +1,4 @@
-"""The vessels: the state bucket's shards and the account, with their limits and fill levels as one worker sees them."""
+"""Storage quotas: the state buckets and the account, with their limits and fill levels as one worker sees them."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ TURN = 10.0
 """Seconds after which a saga that has the turn and writes nothing may lose it."""
 
 
-class Vessel:
-    """Storage that may have a limit."""
+class StorageQuota:
+    """A storage that may have a limit, and its fill level."""
 
     def __init__(self) -> None:
         self.usage: BucketUsage = BucketUsage("", 0)
@@ -36,16 +36,16 @@ class Vessel:
 
     @property
     def bytes(self) -> int:
-        """Bytes that the vessel holds now, as far as this worker knows."""
+        """Bytes that the storage holds now, as far as this worker knows."""
         return self.usage.bytes + self.granted
 
     @property
     def has_limit(self) -> bool:
-        """True if the vessel has a limit."""
+        """True if the storage has a limit."""
         return self.usage.limit is not None
 
     def exceeds(self, share: float, more: int = 0) -> bool:
-        """Return True if, with `more` bytes, the vessel would be fuller than this share of its limit."""
+        """Return True if, with `more` bytes, the storage would be fuller than this share of its limit."""
         return self.usage.limit is not None and self.bytes + more > self.usage.limit * share
 
     def is_out_of_date(self, share: float, more: int = 0) -> bool:
@@ -65,7 +65,7 @@ class Vessel:
         self.usage, self.looked_at, self.granted = usage, trio.current_time(), 0
 
 
-class Account(Vessel):
+class AccountQuota(StorageQuota):
     """The account's storage: state, events and finished sagas."""
 
     def __init__(self) -> None:
@@ -91,14 +91,14 @@ class Account(Vessel):
         )
 
 
-class Shard(Vessel):
+class ShardQuota(StorageQuota):
     """A state bucket, and the sagas that wait to write to it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.written: int = 0
         """Bytes by which acknowledged writes of this worker have made the bucket grow since the last look."""
-        self.claimed: int = 0
+        self.reserved: int = 0
         """Bytes of sagas that are being started here."""
         self._submitted: dict[str, int] = {}
         """Bytes by which the record that was handed in will make the bucket grow, by key."""
@@ -116,7 +116,7 @@ class Shard(Vessel):
     @property
     def bytes(self) -> int:
         """Bytes that the bucket holds now, as far as this worker knows."""
-        return self.usage.bytes + self.written + self.claimed + self._on_the_way
+        return self.usage.bytes + self.written + self.reserved + self._on_the_way
 
     def submitted(self, key: str, grown: int) -> None:
         """Note that a record is on its way which will make the bucket grow by `grown` bytes."""
@@ -180,21 +180,21 @@ class Shard(Vessel):
         )
 
 
-class Claim:
+class Reservation:
     """Room for one new saga, held while the context is open. When it closes, the record is stored or will not be."""
 
     __slots__ = ("_shard", "_size")
 
-    def __init__(self, shard: Shard | None, size: int) -> None:
+    def __init__(self, shard: ShardQuota | None, size: int) -> None:
         self._shard = shard
         self._size = size
 
     def __enter__(self) -> None:
         if self._shard is not None:
-            self._shard.claimed += self._size
+            self._shard.reserved += self._size
 
     def __exit__(self, error: object, *_: object) -> None:
         if self._shard is not None:
-            self._shard.claimed -= self._size
+            self._shard.reserved -= self._size
             if error is None:
                 self._shard.written += self._size

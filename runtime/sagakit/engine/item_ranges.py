@@ -1,4 +1,4 @@
-"""Spans: what many items of an each have in common, in few bytes. Events of a saga with 1,000 held items stay small.
+"""Ranges of items: a value that many items of an each share takes few bytes, even with 1,000 held items in an event.
 
 `{"pay": 2, "ship/0": 2, "ship/1": 2, "ship/2": 3}` becomes `{"pay": 2, "ship": {"2": "0-1", "3": "2"}}`.
 """
@@ -11,12 +11,12 @@ from typing import TypeAlias, TypeVar
 from sagakit.definition.plan import ITEM, item_name
 
 Value = TypeVar("Value", bound=str | int)
-Spans: TypeAlias = dict[str, Value | dict[Value, str]]
+ItemRanges: TypeAlias = dict[str, Value | dict[Value, str]]
 
 
-def in_spans(values: Mapping[str, Value]) -> Spans[Value]:
+def in_ranges(values: Mapping[str, Value]) -> ItemRanges[Value]:
     """Return the values of steps by their names, those of items by each and value."""
-    found: Spans[Value] = {}
+    found: ItemRanges[Value] = {}
     numbers: dict[str, dict[Value, list[int]]] = {}
     for name, value in values.items():
         each, mark, number = name.partition(ITEM)
@@ -29,12 +29,12 @@ def in_spans(values: Mapping[str, Value]) -> Spans[Value]:
     return found
 
 
-def of_spans(spans: Spans[Value]) -> Iterator[tuple[str, Value]]:
-    """Yield the names of steps and items with their values."""
-    for name, value in spans.items():
+def of_ranges(ranges: ItemRanges[Value]) -> Iterator[tuple[str, Value]]:
+    """Yield the names of steps and items with their values: the reverse of `in_ranges`."""
+    for name, value in ranges.items():
         if isinstance(value, dict):
-            for one, ranges in value.items():
-                for number in _numbers(ranges):
+            for one, numbers in value.items():
+                for number in _numbers(numbers):
                     yield item_name(name, number), one
         else:
             yield name, value
