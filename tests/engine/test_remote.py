@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 from sagakit.definition.plan import Endpoints, NodePlan, Plan, Retries, UndoPlan
-from sagakit.engine import Inbound, Prepared, ReplyAnswer, Unanswered, apply, create
+from sagakit.engine import Inbound, Limits, Prepared, ReplyAnswer, Unanswered, apply, create
 from sagakit.engine.table import advance
 from sagakit.errors import IllegalTransition
 
@@ -57,6 +57,27 @@ def test_a_reply_to_an_older_attempt_counts_only_if_it_settles_the_key(answer: R
     assert apply(plan, record, [old], 21.0) is record
     done = structs.replace(old, answer="done", payload=msgspec.Raw(b"7"))
     assert apply(plan, record, [done], 21.0).steps["pay"].state == "done"
+
+
+def test_a_reply_with_a_result_that_is_too_large_ends_its_attempt_unknown() -> None:
+    """Such a reply was a dead letter, and the saga was told of silence."""
+    node = NodePlan(
+        name="pay", kind="remote", prepared=True, endpoints=Endpoints(do="bank.pay", undo="bank.refund"),
+        retries=Retries(max_attempts=2, initial_interval=1.0), undo=UndoPlan(retries=Retries(), timeout=10.0),
+        timeout=10.0,
+    )  # fmt: skip
+    plan, limits = Plan(saga_type="T", nodes=(node,)), Limits(results=1000)
+    record = create(plan, saga_id="1", run="r", input=msgspec.Raw(b"1"), owner="w", now=0.0, limits=limits)
+    record = apply(plan, record, [Prepared("pay", msgspec.Raw(b"1"))], 0.0, limits=limits)
+    large = msgspec.Raw(msgspec.json.encode("x" * 2000))
+    for attempt, state in ((1, "waiting"), (2, "undo_sent")):
+        done = Inbound(
+            id="", kind="reply", key="T/1/r/pay/do/1", run="r", attempt=attempt, answer="done", payload=large
+        )
+        record = apply(plan, record, [done], attempt * 5.0, limits=limits)
+        assert record.steps["pay"].state == state
+        assert "result too large: 2,002 bytes" in (record.steps["pay"].error or "")
+        record = apply(plan, record, [], attempt * 5.0 + 3.0, limits=limits)
 
 
 def test_random_schedules_visit_the_cells_of_remote_steps(monkeypatch: pytest.MonkeyPatch) -> None:

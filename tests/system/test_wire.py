@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 from sagakit import Completed, Failed, open_runtime
 
 from tests.sagas import BookTrip, Trip
 from tests.servers import Server
+from tests.system.families import Leaf, Middle, Top
 
 pytestmark = pytest.mark.usefixtures("each_loop")
 
@@ -80,3 +82,20 @@ async def test_p9_keys_events_and_buckets_as_documented(server: Server, namespac
             "KV_SAGA_WORKERS",
         )
     )
+
+
+@pytest.mark.parametrize("id", ["a\nb", "a\r\nb", "\x00", "é/ש"])
+async def test_a_family_whose_ids_no_header_takes_lives_on_several_workers(
+    server: Server, namespace: str, id: str
+) -> None:
+    """The ids of messages between its sagas contain theirs. A line break crashed the parent until it turned back."""
+    with trio.fail_after(120):
+        async with (
+            open_runtime(server.url, sagas=[Top(), Leaf()], namespace=namespace) as runtime,
+            open_runtime(server.url, sagas=[Middle()], namespace=namespace),
+        ):
+            assert await runtime.execute(Top, id, "x") == Completed(None)
+            turned_back = await runtime.execute(Top, f"{id} 2", "refuse")
+            assert isinstance(turned_back, Failed)
+            assert (turned_back.cause, turned_back.code) == ("rejected", "refused")
+            assert turned_back.compensated == ("middle",)

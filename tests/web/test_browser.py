@@ -82,6 +82,32 @@ def test_a_page_has_no_serious_fault_for_anybody_in_both_themes_and_widths(
         assert found + visit.inaccessible() == []
 
 
+WIDER = """([names, long]) => {
+    const list = document.querySelector("#diagram ol");
+    for (const name of names) {
+        const one = list.children[1].cloneNode(true);
+        one.dataset.name = name;
+        if (long) one.dataset.after = list.lastElementChild.dataset.name;
+        list.append(one);
+    }
+    drawDiagram(document, room());
+    const figure = document.querySelector("#diagram");
+    return [figure.scrollWidth > figure.clientWidth, list.clientHeight > 100];
+}"""
+"""Adds nodes to a diagram, side by side or one after another. Tells whether it scrolls sideways and shows its list."""
+
+
+def test_a_diagram_fits_a_phone_or_has_its_list_above_it(browser: Browser, site: str) -> None:
+    with visiting(browser, site) as visit:
+        visit.page.set_viewport_size(PHONE)
+        visit.go("/definitions/Buy")
+        assert visit.page.evaluate(WIDER, [["insured", "labelled"], False]) == [False, False]
+        assert visit.page.evaluate(WIDER, [[f"beside_{one}" for one in range(9)], False]) == [False, False]
+        assert visit.page.evaluate(WIDER, [[f"later_{one}" for one in range(9)], True]) == [True, True]
+        assert visit.overflow() <= 0
+        assert visit.inaccessible() == []
+
+
 def test_hostile_texts_run_nothing_and_can_be_read(browser: Browser, site: str) -> None:
     with visiting(browser, site) as visit:
         page = visit.page

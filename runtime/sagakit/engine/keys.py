@@ -29,6 +29,14 @@ def prefix_of(record: Record, step: str, log: StepLog) -> str:
     return f"{record.saga_type}/{record.saga_id}/{record.run}/{log.named or step}"
 
 
+def as_message_id(text: str) -> str:
+    """Return a key, or the id of a child, as the id of a message: a header has it, so that it has no line breaks.
+
+    The id of a saga may be any text, and is a part of both.
+    """
+    return text.replace("\r", "=0D").replace("\n", "=0A")
+
+
 def kind_of(key: str) -> str:
     """Return the kind of work that a key is for."""
     return key.rsplit("/", 2)[-2] if key.count("/") > 1 else ""

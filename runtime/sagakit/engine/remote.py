@@ -218,10 +218,10 @@ def _done(turn: Turn, node: NodePlan, message: Inbound) -> VerdictText:
         if log.state != "blocked":
             turn.move(node.name, "block")
         return "held"
+    if turn.look(node.name).state in OUT:  # without room for its result the attempt ends unknown
+        return _ended(turn, node, result)
     if len(memoryview(result.result)) > turn.room():
         return "too large"
-    if turn.look(node.name).state in OUT:
-        return _ended(turn, node, result)
     happened(turn, node, result)
     return "accepted"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from sagakit.engine import SendCommand
-from sagakit.engine.keys import CallKind
+from sagakit.engine.keys import CallKind, as_message_id
 from sagakit.engine.record import NOTHING
 from sagakit.naming import SagaKey
 
@@ -54,14 +54,9 @@ class StepCommand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 def command_id(key: str, attempt: int) -> str:
     """Return the `Nats-Msg-Id` of a command."""
-    return f"{_in_a_header(key)}/{attempt}"
+    return f"{as_message_id(key)}/{attempt}"
 
 
 def reply_id(saga: SagaKey, command: StepCommand, answer: str) -> str:
     """Return the `Nats-Msg-Id` of a reply to a command."""
     return f"{saga}/{command_id(command.key, command.attempt)}/{answer}"
-
-
-def _in_a_header(key: str) -> str:
-    """Return a key without line breaks, which would end the header. A saga's id, and so a key, may have some."""
-    return key.replace("\r", "=0D").replace("\n", "=0A")

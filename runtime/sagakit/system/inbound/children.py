@@ -34,6 +34,7 @@ from sagakit.engine import (
     encode_marker,
     sender_of,
 )
+from sagakit.engine.keys import as_message_id
 from sagakit.engine.value_places import first_name, input_place
 from sagakit.errors import (
     AlreadyStarted,
@@ -138,13 +139,14 @@ class Children:
             trace=context.trace,
             parent=parent,
         )
-        await self._requests.send(address, call.key, request)
+        await self._requests.send(address, as_message_id(call.key), request)
         return Complete()
 
     async def _undo(self, address: SagaKey, call: Call, record: Record) -> AttemptResult:
         """Ask the child to turn back, and return the result once it has, or once waiting serves nothing."""
         key = str(address)
-        message = Inbound(id=call.key, kind="reverse", sender=sender_of(record), reason="its parent is undone")
+        id, sender = as_message_id(call.key), sender_of(record)
+        message = Inbound(id=id, kind="reverse", sender=sender, reason="its parent is undone")
         try:
             verdict = await self._requests.deliver(key, message)
             if verdict.startswith("refused") or verdict == "full":  # it does not turn back: do not wait for its end
@@ -181,7 +183,7 @@ class Children:
         if not isinstance(error, AlreadyStarted) and not await self._never_starts(str(address)):
             return
         message = Inbound(
-            id=f"{address.saga_id}.refused",
+            id=f"{as_message_id(address.saga_id)}.refused",
             kind="child-ended",
             run=parent.run,
             sender=Sender(address.saga_type, address.saga_id, ""),
