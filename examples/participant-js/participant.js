@@ -5,7 +5,7 @@ import { headers, nanos } from "@nats-io/transport-node";
 
 import { Signs } from "./signs.js";
 import { Names, commandOf } from "./wire.js";
-import { replyTo } from "./work.js";
+import { replyThatFits, replyTo } from "./work.js";
 
 /** @import { Consumer, ConsumerMessages, JetStreamManager, JsMsg } from "@nats-io/jetstream" */
 /** @import { NatsConnection } from "@nats-io/transport-node" */
@@ -18,6 +18,8 @@ const ACK_WAIT = 30;
 const PATIENCE = 30_000;
 /** Milliseconds until a command comes again whose reply could not be stored, and until a failed call is repeated. */
 const AGAIN = 1_000;
+/** Bytes of a message that are left for the headers of a reply. */
+const HEADERS = 4_096;
 /** Milliseconds for which the difference to the server's clock is believed. */
 const CLOCK_FOR = 60_000;
 
@@ -171,7 +173,8 @@ export class Participant {
       await this.#bury(message, String(error));
       return;
     }
-    const reply = await this.#work(endpoint, command);
+    const most = (this.connection.info?.max_payload ?? Infinity) - HEADERS;
+    const reply = replyThatFits(command, await this.#work(endpoint, command), most);
     const key = reply.key.replaceAll("\r", "=0D").replaceAll("\n", "=0A"); // a header has no line breaks
     const msgID = `${saga}/${key}/${reply.attempt}/${reply.answer}`;
     await this.js.publish(command.reply_to, JSON.stringify(reply), { msgID });

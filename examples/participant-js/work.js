@@ -125,6 +125,21 @@ function context(command, db, signs) {
 }
 
 /**
+ * Return a reply of at most `most` bytes: in place of one that is too large a refusal without its detail, or `unknown`.
+ * @param {Command} command
+ * @param {Reply} full
+ * @param {number} most
+ * @returns {Reply}
+ */
+export function replyThatFits(command, full, most) {
+  const size = Buffer.byteLength(JSON.stringify(full));
+  if (size <= most) return full;
+  if (full.answer === "rejected") return reply(command, "rejected", { code: full.code });
+  const reason = `the reply is too large: ${size} bytes of ${most}; reply with a reference to large data`;
+  return reply(command, "unknown", { reason });
+}
+
+/**
  * @param {Command} command
  * @param {Answer} answer
  * @param {Partial<Pick<Reply, "payload" | "code" | "reason" | "after">>} [more]

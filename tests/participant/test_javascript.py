@@ -30,7 +30,7 @@ from sagakit.store.names import Names
 from sagakit.store.permissions import Role, permissions_of
 from sagakit.store.ports import Wire
 
-from tests.participant.javascript import LOCK, client, closed, copied, shipping
+from tests.participant.javascript import LOCK, client, closed, copied, program, shipping
 from tests.servers import Server, running_server
 
 BOUND = 120
@@ -110,6 +110,28 @@ def test_the_package_is_typed(package: Path) -> None:
         cwd=package, capture_output=True, text=True, check=False, timeout=BOUND,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_a_reply_that_is_too_large_is_unknown_and_a_refusal_counts_without_its_detail(package: Path) -> None:
+    """The server takes neither, and their commands would come again for ever."""
+    script = """
+        import { replyThatFits } from "./work.js";
+        const command = { key: "k", run: "r", attempt: 1 };
+        for (const [answer, size] of [["done", 10], ["done", 2000], ["rejected", 2000]]) {
+          const full = { kind: "reply", ...command, answer, payload: "x".repeat(size), code: "c" };
+          const { payload = "", code, reason = "" } = replyThatFits(command, full, 1000);
+          console.log(replyThatFits(command, full, 1000).answer, payload.length, code, reason.slice(0, 22));
+        }
+    """
+    done = subprocess.run(
+        [program("node"), "--input-type=module", "--eval", script],
+        cwd=package, capture_output=True, text=True, check=True, timeout=BOUND,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == [
+        "done 10 c ",
+        "unknown 0 undefined the reply is too large",
+        "rejected 0 c ",
+    ]
 
 
 def test_the_lock_file_names_no_host() -> None:

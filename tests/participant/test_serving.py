@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 import trio
-from sagakit import Completed, Failed, RetryPolicy, Saga, open_client, open_runtime, remote
+from sagakit import Completed, Failed, Reject, RetryPolicy, Saga, open_client, open_runtime, remote
 from sagakit.participant import CommandContext, MemoryKeys, Service, open_participant
 
 from tests.participant.shop import Books, Buy, Order, payments, shipping
@@ -55,19 +55,20 @@ class Print(Saga[Order]):
 async def test_a_reply_that_is_too_large_for_the_server_is_unknown_and_leaves_no_command(
     server: Server, namespace: str
 ) -> None:
-    """Its command came again each second, for ever, and the saga was told of silence."""
-    drawn, erased, printer = list[int](), list[int](), Service("printer")
+    """Its command came again each second, for ever, and the saga was told of silence. A refusal counts all the same."""
+    drawn, erased, printer, size = list[int](), list[int](), Service("printer"), 2_000_000
 
     @printer.endpoint("draw")
     async def draw(order: Order, ctx: CommandContext) -> str:
         drawn.append(order.total)
+        if order.total > size:
+            raise Reject("too_much_ink", detail="x" * order.total)
         return "x" * order.total
 
     @draw.undo("erase")
     async def erase(order: Order, picture: str, ctx: CommandContext) -> None:
         erased.append(len(picture))
 
-    size = 2_000_000
     with trio.fail_after(WITHIN):
         async with (
             open_runtime(server.url, sagas=[Print()], namespace=namespace) as runtime,
@@ -79,6 +80,9 @@ async def test_a_reply_that_is_too_large_for_the_server_is_unknown_and_leaves_no
             assert (outcome.cause, outcome.compensated) == ("exhausted", ("draw",))
             assert "the reply is too large" in str(outcome.reason)
             assert (drawn, erased) == ([size], [size]), "the work is done once, and undone"
+            refused = await runtime.execute(Print, "2", Order(size + 1))
+            assert isinstance(refused, Failed)
+            assert (refused.cause, refused.code, drawn) == ("rejected", "too_much_ink", [size, size + 1])
             while b'"messages":0' not in await client.wire.request(  # noqa: ASYNC110  # the acknowledgment is on its way
                 f"$JS.API.STREAM.INFO.{client.names.commands}"
             ):

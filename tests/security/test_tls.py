@@ -126,8 +126,8 @@ async def test_missing_and_wrong_files_are_named(tmp_path: Path, pki: Pki) -> No
         assert f"{name}='/nowhere/x.pem' cannot be read: No such file" in await complains(**{name: "/nowhere/x.pem"})
     assert "without tls_cert" in await complains(tls_key=pki.client_key)
     assert "holds no certificate" in await complains(tls_ca=pki.client_key)
-    assert "are no certificate and its key" in await complains(tls_cert=pki.client_cert, tls_key=pki.ca)
-    assert "are no certificate and its key" in await complains(tls_cert=pki.client_cert)
+    assert "are not a certificate and its key" in await complains(tls_cert=pki.client_cert, tls_key=pki.ca)
+    assert "are not a certificate and its key" in await complains(tls_cert=pki.client_cert)
 
 
 async def test_a_frozen_server_is_left_without_a_tls_goodbye(tmp_path: Path, pki: Pki) -> None:

@@ -158,10 +158,18 @@ def test_few_writes_that_have_gathered_go_singly_once_one_is_answered() -> None:
     assert [type(one) for one in world.sent] == [Single] * 3
 
 
-def hand_in(world: World, numbers: range) -> None:
+def test_writes_that_go_alone_never_make_another_one_wait() -> None:
+    """As long as large records came, a small one waited behind them."""
+    world = World(0)
+    hand_in(world, range(3), alone=True)
+    hand_in(world, range(3, 4))
+    assert [type(one) for one in world.sent] == [Single] * 4
+
+
+def hand_in(world: World, numbers: range, *, alone: bool = False) -> None:
     for number in numbers:
         write = Write(f"U.{number}", f"{number}".encode(), 0)
-        world.gathering.submit(write.key, write, 1, lambda _: None, alone=False)
+        world.gathering.submit(write.key, write, 1, lambda _: None, alone=alone)
 
 
 def test_a_large_write_goes_alone() -> None:

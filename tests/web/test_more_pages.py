@@ -14,7 +14,9 @@ from sagakit import Client, Context, Saga, remote
 from sagakit.errors import InvalidInput
 from sagakit.web.fleet_pages import PARTS, schema_parts
 from sagakit.web.input_form import PREFIX, fields_of, input_of
+from sagakit.web.problems import JsonFault, Problem
 from sagakit.web.rendering import page
+from sagakit.web.start_page import _faults_of
 from sagakit.web.visitors import Everyone, Visitor
 from starlette.requests import Request
 
@@ -273,3 +275,9 @@ def test_a_box_is_shown_only_where_ticked_and_not_ticked_are_all_that_may_be_sen
 def test_what_is_no_json_is_refused_by_the_name_of_its_field(text: str) -> None:
     with pytest.raises(InvalidInput, match="count: write a number, such as 7"):
         filled(SCHEMA, count=text)
+
+
+def test_a_fault_of_the_whole_input_has_no_field() -> None:
+    faults = (JsonFault("$.input", "1.5 is not of type 'integer'"), JsonFault("$.input.total", "it is missing"))
+    problem = Problem(422, "InvalidInput", "two faults", faults=faults)
+    assert _faults_of(problem) == "1.5 is not of type 'integer'\ntotal: it is missing"

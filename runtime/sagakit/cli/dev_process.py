@@ -32,6 +32,8 @@ from sagakit.web.visitors import Everyone
 
 LOOK = 0.5
 """Seconds between two looks at the files, and at whether the first worker is up."""
+LONGEST_PAUSE = 30.0
+"""Seconds until a worker starts again that a signal has killed again and again; the first pause is LOOK."""
 DRAIN = "3"
 """Seconds that the attempts of a worker get to end when it restarts. It is killed after STOP_TIMEOUT."""
 _log = getLogger("sagakit.dev")
@@ -93,7 +95,7 @@ async def _until_worker_is_up(url: str, options: ClientOptions, has_ended: trio.
 
 
 async def _work(call: DevCall, url: str, has_ended: trio.Event) -> None:
-    """Run a worker, another one each time that a file has changed. `has_ended` is set once one has ended by itself."""
+    """Run a worker, another one each time that a file has changed. `has_ended` is set once one has not been stopped."""
     while True:
         before = python_files(Path.cwd())
         async with trio.open_nursery() as nursery:
@@ -104,10 +106,13 @@ async def _work(call: DevCall, url: str, has_ended: trio.Event) -> None:
 
 
 async def _keep_worker(call: DevCall, url: str, has_ended: trio.Event) -> None:
-    """Run a worker, another one if somebody has killed it, until one ends with an error."""
+    """Run a worker, another one if a signal has killed it, until one ends with an error."""
+    pause = LOOK
     while (returncode := await _run_worker(call, url)) < 0:
+        has_ended.set()  # the console need not wait for a worker that is killed again and again
         _log.warning("the worker was killed by signal %d: it starts again, and its sagas go on", -returncode)
-        await trio.sleep(LOOK)
+        await trio.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
     advice = (
         "; if a plan has changed under the same version, count the version up, or lose all sagas by `sagakit dev "
         "--reset`"

@@ -30,7 +30,7 @@ from sagakit.participant.registration import Registered, Registration
 from sagakit.participant.replies import CommandReply
 from sagakit.participant.server_time import ServerTime
 from sagakit.participant.service import Service
-from sagakit.participant.work import reply_of, reply_to
+from sagakit.participant.work import reply_that_fits, reply_to
 from sagakit.participant.work_signs import TICK, WorkSigns
 from sagakit.ration import Ration
 from sagakit.store.names import Names
@@ -172,9 +172,9 @@ class Serving:
             try:
                 await stored(reply)
             except TooLarge as error:  # so it is each time: the command would come again for ever
-                _log.error("%s: answered `unknown`: its reply is too large: %s", command.key, error)
-                reason = f"the reply is too large: {error}; reply with a reference to large data"
-                await stored(reply_of(command, "unknown", reason=reason))
+                fitting = reply_that_fits(command, reply, str(error))
+                _log.error("%s: its reply is too large, so it is answered %s: %s", command.key, fitting.answer, error)
+                await stored(fitting)
         except StoreError as error:
             return _later(command.reply_to, error)
         return True

@@ -196,6 +196,13 @@ def _retry(command: StepCommand, error: Retry, answer: ReplyAnswer) -> CommandRe
     return reply_of(command, answer, reason=error.reason, after=after)
 
 
+def reply_that_fits(command: StepCommand, reply: CommandReply, why: str) -> CommandReply:
+    """Return the reply in place of one that is too large to be sent: a refusal counts without its detail."""
+    if reply.answer == "rejected":
+        return reply_of(command, "rejected", code=reply.code)
+    return reply_of(command, "unknown", reason=f"the reply is too large: {why}; reply with a reference to large data")
+
+
 def reply_of(
     command: StepCommand,
     answer: ReplyAnswer,

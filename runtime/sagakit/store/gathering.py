@@ -115,7 +115,7 @@ class Gathering(Generic[T]):
         self._ahead: float = AHEAD
         self._enter: float = ENTER
         self._singles = 0
-        """Single writes without an answer."""
+        """Single writes without an answer. Those that go alone do not count: they never make others wait."""
         self._waiting: list[_GatheredWrite[T]] = []
         self._held: Counter[str] = Counter()
         """The order keys of the writes that wait, and of those in the batch under way."""
@@ -146,12 +146,12 @@ class Gathering(Generic[T]):
     # ------------------------------------------------------------------ singly
 
     def _send(self, one: _GatheredWrite[T]) -> None:
-        self._singles += 1
-        self._carrier.send_single(one.write, partial(self._answered, one.done))
+        self._singles += not one.alone
+        self._carrier.send_single(one.write, partial(self._answered, one))
 
-    def _answered(self, done: Done, result: int | StoreError) -> None:
-        self._singles -= 1
-        done(result)
+    def _answered(self, one: _GatheredWrite[T], result: int | StoreError) -> None:
+        self._singles -= not one.alone
+        one.done(result)
         if self._waiting and not self._under_way and not self._pausing and self._singles < self._ahead:
             self._flush()
 

@@ -58,7 +58,7 @@ def reasons_of(saga: Description, zone: tzinfo = UTC) -> list[tuple[str, bool]]:
             found.append((f"{step.name} waits for its next attempt; the last error: {step.error or 'none'}", False))
         elif step.state in OUT:
             seen = None if step.progress_at is None else clock(step.progress_at, zone, "seconds")
-            lives = "" if seen is None else f"; its last sign of life came at {seen}"
+            lives = "" if seen is None else f"; it last told its progress at {seen}"
             text = f"{step.name} waits for the reply of another service{_until(step.until, zone)}{lives}."
             found.append((text, False))
         elif step.state == "awaiting":

@@ -57,7 +57,12 @@ async def take_start(request: Request, client: Client) -> Response:
 def _faults_of(error: Problem) -> str:
     """Return the faults of an input, each in a line with its place in the form."""
     faults: Sequence[JsonFault] = error.more.get("faults", ())
-    return "\n".join(f"{one.path.removeprefix('$.input').lstrip('.')}: {one.reason}" for one in faults) or str(error)
+    return "\n".join(": ".join(filter(None, (_field_of(one), one.reason))) for one in faults) or str(error)
+
+
+def _field_of(fault: JsonFault) -> str:
+    """Return the field of the form that a fault is in; empty if it is about the whole input."""
+    return fault.path.removeprefix("$.input").lstrip(".")
 
 
 def _form(request: Request, schema: SagaSchema, given: Mapping[str, str], problem: str) -> Response:
