@@ -19,7 +19,6 @@ SEEDS = range(100)
 @pytest.fixture(autouse=True)
 def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let three writes be a group."""
-    monkeypatch.setattr(gathering, "AHEAD", 2)
     monkeypatch.setattr(gathering, "ENTER", 3)
     monkeypatch.setattr(gathering, "LEAVE", 2)
     monkeypatch.setattr(gathering, "MOST", 5)
@@ -105,71 +104,30 @@ def test_a_planted_bug_is_found(name: str, mutant: Any, said: str, monkeypatch: 
 def test_a_stream_that_takes_no_batches_any_more_gets_single_writes() -> None:
     world = World(0)
 
-    hand_in(world, range(6))
+    def submit(numbers: range) -> None:
+        for number in numbers:
+            write = Write(f"U.{number}", f"{number}".encode(), 0)
+            world.gathering.submit(write.key, write, 1, lambda _: None, alone=False)
+
+    submit(range(6))
     batch = world.sent.pop()
     assert isinstance(batch, Batch)
     batch.done(BatchRefused("atomic publish is disabled", for_good=True))
-    hand_in(world, range(6, 20))
+    submit(range(6, 20))
     while world.pause.asked:
         world.pause.asked.pop()()
-    hand_in(world, range(20, 30))
+    submit(range(20, 30))
     assert len(world.sent) == 30
     assert all(isinstance(one, Single) for one in world.sent)
-
-
-def test_a_burst_shares_its_fsync_after_a_few_single_writes() -> None:
-    world = World(0)
-    hand_in(world, range(5))
-    assert [type(one) for one in world.sent] == [Single, Single, Batch]
-
-
-def test_the_next_batch_follows_at_once_if_it_is_as_large_as_the_last_one() -> None:
-    world = World(0)
-    hand_in(world, range(9))  # two singly, three in a batch, four wait
-    batch = world.sent.pop()
-    assert isinstance(batch, Batch)
-    batch.done(5)
-    (following,) = world.sent[2:]
-    assert isinstance(following, Batch)
-    assert len(following.writes) == 4
-    assert not world.pause.asked
-
-
-def test_a_smaller_batch_waits_for_the_sagas_that_the_last_one_has_moved_on() -> None:
-    world = World(0)
-    hand_in(world, range(7))  # two wait
-    batch = world.sent.pop()
-    assert isinstance(batch, Batch)
-    batch.done(5)
-    assert len(world.sent) == 2
-    assert len(world.pause.asked) == 1
-    world.pause.asked.pop()()
-    (following,) = world.sent[2:]
-    assert isinstance(following, Batch)
-    assert len(following.writes) == 2
-
-
-def test_few_writes_that_have_gathered_go_singly_once_one_is_answered() -> None:
-    world = World(0)
-    hand_in(world, range(4))  # two singly, two wait
-    first = world.sent.pop(0)
-    assert isinstance(first, Single)
-    first.done(1)
-    assert [type(one) for one in world.sent] == [Single] * 3
 
 
 def test_writes_that_go_alone_never_make_another_one_wait() -> None:
     """As long as large records came, a small one waited behind them."""
     world = World(0)
-    hand_in(world, range(3), alone=True)
-    hand_in(world, range(3, 4))
-    assert [type(one) for one in world.sent] == [Single] * 4
-
-
-def hand_in(world: World, numbers: range, *, alone: bool = False) -> None:
-    for number in numbers:
+    for number in range(5):
         write = Write(f"U.{number}", f"{number}".encode(), 0)
-        world.gathering.submit(write.key, write, 1, lambda _: None, alone=alone)
+        world.gathering.submit(write.key, write, 1, lambda _: None, alone=number < 4)
+    assert [type(one) for one in world.sent] == [Single] * 5
 
 
 def test_a_large_write_goes_alone() -> None:

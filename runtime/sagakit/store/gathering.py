@@ -3,10 +3,8 @@
 A `Gathering` decides for one stream which writes go singly and which together; it does no I/O. Its carrier sends a
 single write, or a batch, and tells what became of it. The rules:
 
-- A write goes at once, singly, unless AHEAD single writes to the stream are unanswered. A saga at low load waits for
-  nobody.
-- One batch is under way at a time. What comes in meanwhile gathers for the next one, which follows at once if it is as
-  large as the one before, otherwise after a pause.
+- A write goes at once, singly, unless ENTER writes to the stream are unanswered. A saga at low load waits for nobody.
+- One batch is under way at a time. What comes in meanwhile gathers for the next one.
 - A batch has each order key once, so that two writes of one key keep their order, and no subject is in it twice.
 - A batch that was refused has written nothing: its writes are sent again singly, since one of them may be at fault.
 - A batch without an answer may have been written, and may still be: each of its writes is ambiguous by itself.
@@ -27,11 +25,8 @@ import trio
 from sagakit.errors import Ambiguous, StoreError, Unavailable
 from sagakit.store.ports import Done
 
-AHEAD = 8
-"""Unanswered single writes from which on others gather: the server has enough to do until it answers one of them. A
-burst of writes costs so many fsyncs before it shares one."""
 ENTER = 32
-"""Size from which on a batch costs less than its writes."""
+"""Unanswered writes from which on others gather, and the size from which on a batch costs less than its writes."""
 LEAVE = 16
 """Size below which the writes after a batch go singly again."""
 MOST = 500
@@ -112,7 +107,6 @@ class Gathering(Generic[T]):
     def __init__(self, carrier: Carrier[T], pause: Pause) -> None:
         self._carrier = carrier
         self._pause = pause
-        self._ahead: float = AHEAD
         self._enter: float = ENTER
         self._singles = 0
         """Single writes without an answer. Those that go alone do not count: they never make others wait."""
@@ -133,15 +127,11 @@ class Gathering(Generic[T]):
             return
         self._waiting.append(one)
         self._held[order] += 1
-        if not self._under_way and self._enough():
+        if not self._under_way and len(self._waiting) >= max(self._last, self._enter):
             self._flush()
 
     def _gathers(self) -> bool:
-        return self._under_way or self._pausing or bool(self._waiting) or self._singles >= self._ahead
-
-    def _enough(self) -> bool:
-        """Return True if the next batch need not wait for other writes."""
-        return len(self._waiting) >= max(self._last, self._enter)
+        return self._under_way or self._pausing or bool(self._waiting) or self._singles >= self._enter
 
     # ------------------------------------------------------------------ singly
 
@@ -152,7 +142,7 @@ class Gathering(Generic[T]):
     def _answered(self, one: _GatheredWrite[T], result: int | StoreError) -> None:
         self._singles -= not one.alone
         one.done(result)
-        if self._waiting and not self._under_way and not self._pausing and self._singles < self._ahead:
+        if self._waiting and not self._under_way and not self._pausing and self._singles < LEAVE:
             self._flush()
 
     # --------------------------------------------------------------- in batches
@@ -191,6 +181,7 @@ class Gathering(Generic[T]):
 
     def _batch_ended(self, members: Sequence[_GatheredWrite[T]], result: int | BatchRefused | StoreError) -> None:
         self._under_way, self._pausing = False, True
+        self._pause.ask(self._pause_over)
         for one in members:
             self._release(one)
         if isinstance(result, BatchRefused):
@@ -205,20 +196,9 @@ class Gathering(Generic[T]):
         else:
             for one in members:
                 one.done(result if isinstance(result, Unavailable) else Ambiguous(f"{one.order}: {result}"))
-        self._go_on()
-
-    def _go_on(self) -> None:
-        """Send the next batch, or wait for the writes of the sagas that the last one has moved on."""
-        if not self._pausing:  # `done` has handed in so many writes that the next one has left
-            return
-        if self._enough():
-            self._flush()
-        else:
-            self._pause.ask(self._pause_over)
 
     def _gather_no_more(self) -> None:
-        self._ahead = self._enter = inf
-        self._last, self._pausing = 0, False
+        self._enter, self._last, self._pausing = inf, 0, False
         waiting, self._waiting = self._waiting, []
         for one in waiting:
             self._release(one)
