@@ -37,7 +37,7 @@ def test_the_page_of_a_saga_shows_the_last_progress_of_a_step(server: Server, na
         assert "&#34;boxes&#34;: 12" in page or '"boxes": 12' in page, page
         assert "Ann" not in page
         assert "packed waits for the reply of another service until 20" in page
-        assert "its last sign of life came at 20" in page
+        assert "it last told its progress at 20" in page
         assert "tries again" not in page, "nobody calls again: the participant has the command"
         assert "goes on" not in page
         detail = (await http.get("/api/sagas/Pack/one")).json()
