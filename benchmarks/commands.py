@@ -93,7 +93,7 @@ async def _measure(sagas: int, times: int) -> Figures:
             await _until_stuck(client, 2 * sagas)
         figures = _short(server.url, times)
         carrier.touch()
-        why = ("--why", "the carrier is back", "--by", "bench", "--yes", "-o", "none")
+        why = ("--reason", "the carrier is back", "--by", "bench", "--yes", "-o", "none")
         for verb, glob in (("retry", "Post.r-*"), ("terminate", "Post.t-*")):
             figures |= _bulk(verb, [verb, glob, *why], server, pid)
         return {name: figures[name] for name in BENCH.figures}

@@ -12,7 +12,7 @@ from sagakit.participant import CommandContext, MemoryKeys, Service, open_asynci
 
 from benchmarks.workload import MAKE, UNMAKE, Job, Made
 
-AT_ONCE = 100
+MAX_CONCURRENT = 100
 """Commands that are worked on at a time: as many as there are sagas in flight."""
 
 
@@ -34,7 +34,7 @@ def service() -> Service:
 
 async def main(url: str) -> None:
     """Serve until standard input ends."""
-    async with open_asyncio_participant(url, service(), keys=MemoryKeys(), at_once=AT_ONCE):
+    async with open_asyncio_participant(url, service(), keys=MemoryKeys(), max_concurrent=MAX_CONCURRENT):
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.read)
 

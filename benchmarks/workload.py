@@ -73,7 +73,7 @@ def _fan_out(items: int) -> Saga[Any, Any]:
         async def join(self, job: Job, made: list[int] | None, ctx: Context) -> None:
             return None
 
-        @each(split, parallel=items)
+        @each(split, max_concurrent=items)
         async def branch(self, job: Job, item: int, ctx: Context) -> Made:
             return Made(ctx.key)
 

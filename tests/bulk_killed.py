@@ -210,7 +210,7 @@ def main(words: Sequence[str]) -> int:
     count = int(words[0]) if words else 5000
     with tempfile.TemporaryDirectory() as name, depot(Path(name), count) as found:
         found.open_carrier()
-        order = ("Post.*", "--why", "the carrier is back", "--yes")
+        order = ("Post.*", "--reason", "the carrier is back", "--yes")
         killed = found.killed("retry", *order, after=count // 3)
         reported = found.reported()
         print(f"killed with signal {-killed.code} after {reported:,} of {count:,} sagas had answered")

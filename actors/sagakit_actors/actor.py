@@ -135,8 +135,8 @@ class ActorContext(Surroundings[M]):
         """
         return self._cell.mailbox.has_mail
 
-    async def receive_batch(self, most: int = 1000) -> list[M | Down]:
-        """Wait for mail, then return up to `most` messages, death notices and signals first.
+    async def receive_batch(self, max_messages: int = 1000) -> list[M | Down]:
+        """Wait for mail, then return up to `max_messages` messages, death notices and signals first.
 
         Raises StopRequested once a stop was requested. Cancelled, it has taken no message.
         """
@@ -144,7 +144,7 @@ class ActorContext(Surroundings[M]):
         if not self._ready.is_set:
             self.ready()
         await cell.mailbox.wait()
-        return cell.mailbox.take(most, cell.unanswered)
+        return cell.mailbox.take(max_messages, cell.unanswered)
 
     async def receive(self) -> M | Down:
         """Wait for the next message and return it. Raises and is cancelled as `receive_batch`."""

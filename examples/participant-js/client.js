@@ -62,18 +62,18 @@ export class Client {
   }
 
   /**
-   * Return the outcome of a saga, once it has one. Throws if it has none after `within` milliseconds.
+   * Return the outcome of a saga, once it has one. Throws if it has none after `timeout` milliseconds.
    * @param {string} type
    * @param {string} id
-   * @param {{ within?: number }} [options]
+   * @param {{ timeout?: number }} [options]
    * @returns {Promise<Outcome>}
    */
-  async outcome(type, id, { within = 60_000 } = {}) {
+  async outcome(type, id, { timeout = 60_000 } = {}) {
     const key = keyOf(type, id);
     let wake = () => {};
     const subject = `$KV.${this.names.stream("SAGA_STATE")}.${key}`;
     const hints = this.connection.subscribe(subject, { callback: () => wake() });
-    const giveUp = performance.now() + within;
+    const giveUp = performance.now() + timeout;
     try {
       await this.connection.flush();
       while (performance.now() < giveUp) {
@@ -82,7 +82,7 @@ export class Client {
         if (found) return found;
         await Promise.race([changed, sleep(LOOK_EVERY)]);
       }
-      throw new Error(`${key} has no outcome after ${within} ms`);
+      throw new Error(`${key} has no outcome after ${timeout} ms`);
     } finally {
       hints.unsubscribe();
     }

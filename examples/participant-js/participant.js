@@ -42,35 +42,35 @@ export class Participant {
    * @param {Service} service
    * @param {Keys} keys
    * @param {Names} names
-   * @param {number} signEvery
+   * @param {number} signInterval
    */
-  constructor(connection, manager, service, keys, names, signEvery) {
+  constructor(connection, manager, service, keys, names, signInterval) {
     this.connection = connection;
     this.manager = manager;
     this.js = manager.jetstream();
     this.service = service;
     this.keys = keys;
     this.names = names;
-    this.signs = setInterval(() => this.#sign(), signEvery);
+    this.signs = setInterval(() => this.#sign(), signInterval);
   }
 
   /**
-   * Serve a service. `atOnce` commands of each endpoint are in hand at a time; `signEvery` is how many milliseconds
-   * pass between two signs that a handler lives.
+   * Serve a service. At most `maxConcurrent` commands of each endpoint are in hand at a time; `signInterval` is how
+   * many milliseconds pass between two signs that a handler lives.
    * @param {NatsConnection} connection
    * @param {Service} service
    * @param {Keys} keys
-   * @param {{ namespace?: string, atOnce?: number, signEvery?: number }} [options]
+   * @param {{ namespace?: string, maxConcurrent?: number, signInterval?: number }} [options]
    */
-  static async open(connection, service, keys, { namespace = "", atOnce = 4, signEvery = 1_000 } = {}) {
+  static async open(connection, service, keys, { namespace = "", maxConcurrent = 4, signInterval = 1_000 } = {}) {
     // the role `participant` may not ask about the account, nor about consumers: `add` is enough
     const manager = await jetstreamManager(connection, { checkAPI: false, timeout: PATIENCE });
-    const participant = new Participant(connection, manager, service, keys, new Names(namespace), signEvery);
+    const participant = new Participant(connection, manager, service, keys, new Names(namespace), signInterval);
     try {
       for (const endpoint of service.endpoints) {
-        await participant.#serve(endpoint, "do", endpoint.name, atOnce);
-        if (endpoint.undoName) await participant.#serve(endpoint, "undo", endpoint.undoName, atOnce);
-        if (endpoint.checkName) await participant.#serve(endpoint, "check", endpoint.checkName, atOnce);
+        await participant.#serve(endpoint, "do", endpoint.name, maxConcurrent);
+        if (endpoint.undoName) await participant.#serve(endpoint, "undo", endpoint.undoName, maxConcurrent);
+        if (endpoint.checkName) await participant.#serve(endpoint, "check", endpoint.checkName, maxConcurrent);
       }
     } catch (error) {
       await participant.close();
@@ -94,9 +94,9 @@ export class Participant {
    * @param {Endpoint<any, any>} endpoint
    * @param {Kind} kind
    * @param {string} name
-   * @param {number} atOnce
+   * @param {number} maxConcurrent
    */
-  async #serve(endpoint, kind, name, atOnce) {
+  async #serve(endpoint, kind, name, maxConcurrent) {
     const stream = this.names.stream("SAGA_COMMANDS");
     const made = await this.manager.consumers.add(stream, {
       durable_name: `${this.service.name}_${name}`,
@@ -107,7 +107,7 @@ export class Participant {
       filter_subject: this.names.subject(`sagacmd.${this.service.name}.${name}`),
     });
     const consumer = this.js.consumers.getConsumerFromInfo(made);
-    for (let n = 0; n < atOnce; n++) this.#takers.push(this.#take(consumer, endpoint, kind));
+    for (let n = 0; n < maxConcurrent; n++) this.#takers.push(this.#take(consumer, endpoint, kind));
   }
 
   /**

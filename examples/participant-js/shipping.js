@@ -69,7 +69,7 @@ async function main() {
   const connection = await connectionOfEnvironment();
   const participant = await Participant.open(connection, shipping, keys, {
     namespace: env.SAGAKIT_NAMESPACE,
-    signEvery: Number(env.SIGN_EVERY ?? 1_000),
+    signInterval: Number(env.SIGN_INTERVAL ?? 1_000),
   });
   console.log("shipping serves");
   await new Promise((resolve) => {

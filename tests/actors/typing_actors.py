@@ -49,7 +49,7 @@ class Counter(Actor[Ask]):
     async def run(self, ctx: ActorContext[Ask]) -> None:
         assert_type(ctx.has_mail, bool)
         assert_type(await ctx.receive(), Ask | Down)
-        assert_type(await ctx.receive_batch(7), list[Ask | Down])
+        assert_type(await ctx.receive_batch(max_messages=7), list[Ask | Down])
 
     async def receive(self, message: Ask, ctx: ActorContext[Ask]) -> None:
         assert_type(message.reply.send(7), bool)

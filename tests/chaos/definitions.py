@@ -72,7 +72,7 @@ class Order(_Chaotic, Saga[Job, str]):
     async def refund(self, job: Job, paid: str, ctx: Context) -> None:
         await self.undo("charge", ctx)
 
-    @each(reserve, lambda parcels: parcels, parallel=2, after=[charge], retry=PATIENT)
+    @each(reserve, lambda parcels: parcels, max_concurrent=2, after=[charge], retry=PATIENT)
     async def pack(self, job: Job, parcel: str, ctx: Context) -> str:
         number = parcel.rpartition("-")[2]
         return await self.call("pack/" + number, job, ctx)
@@ -174,7 +174,8 @@ class Dispatch(_Chaotic, Saga[Job, str]):
 
     take = remote(
         "depot.take", str, send=_ask("take"), compensate="depot.undo-take", check="depot.check-take",
-        on_unknown="check", retry=STUBBORN, undo_retry=STUBBORN, timeout=FOUND_OUT_BEFORE, heartbeat=ALIVE_WITHIN,
+        on_unknown="check", retry=STUBBORN, undo_retry=STUBBORN, timeout=FOUND_OUT_BEFORE,
+        heartbeat_timeout=ALIVE_WITHIN,
     )  # fmt: skip
     insure = remote(
         "depot.insure", str, send=_ask("insure"), compensate="depot.undo-insure", after=[take],

@@ -85,7 +85,7 @@ def test_contexts_are_listed_and_shown_without_secrets(desk: Desk) -> None:
     desk.has("shop", url="nats://a:4222, nats://b:4222", description="the shop", user="u", password="p", token="")
     desk.has("bank", url="tls://bank", creds="~/bank.creds", jetstream_domain="hub", color_scheme="red")
     desk.says("context", "select", "bank")
-    assert desk.says("context", "ls").stdout == (
+    assert desk.says("context", "list").stdout == (
         "   context  server                       description\n"
         "*  bank     tls://bank\n"
         "   shop     nats://a:4222,nats://b:4222  the shop\n"
@@ -99,14 +99,14 @@ def test_contexts_are_listed_and_shown_without_secrets(desk: Desk) -> None:
 
 
 def test_no_context_is_an_empty_list(desk: Desk) -> None:
-    assert desk.says("context", "ls", "-o", "json").stdout == "[]\n"
+    assert desk.says("context", "list", "-o", "json").stdout == "[]\n"
     assert desk.says("context", "show").exit_code == CommandExit.USAGE
 
 
 def test_a_context_that_cannot_be_read_is_told_and_the_others_are_listed(desk: Desk) -> None:
     desk.has("shop", url="nats://x")
     (desk.folder / "nats" / "context" / "broken.json").write_text("{")
-    done = desk.says("context", "ls", "-o", "json")
+    done = desk.says("context", "list", "-o", "json")
     assert [line["name"] for line in json.loads(done.stdout)] == ["shop"]
     assert "broken.json cannot be read" in done.stderr
 

@@ -24,7 +24,7 @@ from sagakit.client.letters import Letter
 from tests.cli.operators import PATIENCE, Operator, running_operator
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-WHY = ("--why", "the sender is mended", "--by", "ann", "--yes")
+WHY = ("--reason", "the sender is mended", "--by", "ann", "--yes")
 
 
 def letter(sequence: int, subject: str, code: str, reason: str, **fields: object) -> Letter:
@@ -152,9 +152,9 @@ def test_the_plan_says_how_many_and_what_will_become_of_them() -> None:
     [
         (("resend", *WHY), "say which dead letters"),
         (("resend", "1", "--all", *WHY), "say which dead letters"),
-        (("delete", "--all", "--reason", "x", *WHY), "say which dead letters"),
-        (("delete", "1", "--yes"), "--why is missing"),
-        (("resend", "1", "--why", "x"), "no terminal here: --yes goes ahead"),
+        (("delete", "--all", "--reason-contains", "x", *WHY), "say which dead letters"),
+        (("delete", "1", "--yes"), "--reason is missing"),
+        (("resend", "1", "--reason", "x"), "no terminal here: --yes goes ahead"),
         (("edit", "1", *WHY), "no terminal for an editor"),
         (("edit", "1", "--file", "/no/such/file", *WHY), "--file /no/such/file: No such file"),
     ],
@@ -208,9 +208,9 @@ def test_a_dead_letter_is_edited_and_resent_by_commands_alone(operator: Operator
 
 def test_letters_are_chosen_by_reason_and_deleted(operator: Operator) -> None:
     buried(operator, "two", '{"carrier": 8}')
-    said = operator.says("dead-letters", "delete", "--reason", "no such reason", *WHY)
+    said = operator.says("dead-letters", "delete", "--reason-contains", "no such reason", *WHY)
     assert (said.code, said.err) == (0, "no dead letter fits: nothing to do\n")
-    said = operator.says("dead-letters", "delete", "--reason", "Expected `str`, got `int`", *WHY, "-o", "json")
+    said = operator.says("dead-letters", "delete", "--reason-contains", "Expected `str`, got `int`", *WHY, "-o", "json")
     assert (said.code, [one["verdict"] for one in said.json]) == (0, ["deleted"])
     said = operator.says("dead-letters", "list")
     assert (said.out, said.err) == ("", "there is no dead letter\n")

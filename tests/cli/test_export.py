@@ -25,7 +25,7 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     with running_operator(tmp_path_factory.mktemp("export")) as found:
         keys = [found.starts_parcel(f"p:{number}") for number in (1, 2, 3)]
         found.lets_carrier_work("p:3")
-        assert found.says("retry", keys[2], "--why", "it works", "--yes").code == 0
+        assert found.says("retry", keys[2], "--reason", "it works", "--yes").code == 0
         found.awaits(keys[2], "completed")
         yield found
 

@@ -24,7 +24,7 @@ from tests.docs.blocks import ROOT, blocks
 from tests.docs.printed import fits, outputs
 from tests.servers import running_server
 
-ORDER = ("Post.*", "--why", "the carrier is back", "--yes")
+ORDER = ("Post.*", "--reason", "the carrier is back", "--yes")
 COUNT = 240
 
 
@@ -144,7 +144,7 @@ def test_a_job_that_runs_is_not_run_by_a_second_process(posted: Depot) -> None:
 
 
 def test_the_report_has_each_verdict_and_the_rate_is_kept(posted: Depot) -> None:
-    done = posted.retry("Post.p-1*", "--why", "w", "--yes", "--rate", "100")
+    done = posted.retry("Post.p-1*", "--reason", "w", "--yes", "--rate", "100")
     lines = [json.loads(line) for line in posted.report.read_text().splitlines()]
     assert {line["verdict"] for line in lines} == {"accepted"}
     assert len({line["key"] for line in lines}) == len(lines) == 111
@@ -170,7 +170,7 @@ def test_verbs_with_arguments_are_jobs_as_well(tmp_path: Path) -> None:
     ):
         operator = Operator(server.url, tmp_path)
         keys = [operator.starts_parcel(f"p-{number}") for number in range(2)]
-        words = ("complete-step", "Deliver.*", "--step", "hand_over", "--result", '"label 9"', "--why", "w", "--yes")
+        words = ("complete-step", "Deliver.*", "--step", "hand_over", "--result", '"label 9"', "--reason", "w", "--yes")
         assert operator.says(*words).code == 0
         assert [operator.awaits(key, "completed")["output"] for key in keys] == ["label 9"] * 2
         for id in ("a", "b"):
@@ -194,7 +194,7 @@ def test_an_older_layout_needs_a_setup_before_its_first_job(tmp_path: Path) -> N
         operator = Operator(server.url, tmp_path)
         keys = [operator.starts_parcel(f"old-{number}") for number in range(3)]
         trio.run(delete_stream, server.url, "KV_SAGA_JOBS")
-        why = ("--why", "w", "--yes")
+        why = ("--reason", "w", "--yes")
         said = operator.says("terminate", "Deliver.*", *why)
         assert said.code == CommandExit.SERVER
         assert "the bucket SAGA_JOBS, which a verb for many sagas is written to, does not exist" in said.err
@@ -207,8 +207,11 @@ def test_an_older_layout_needs_a_setup_before_its_first_job(tmp_path: Path) -> N
 
 
 REFUSALS = {
-    "no_rate": (["retry", "D.x", "--why", "w", "--yes", "--rate", "0"], "--rate 0: give sagas a second, more than 0"),
-    "no_file": (["retry", "D.x", "--why", "w", "--yes", "--report", "/no/such/report"], "No such file or directory"),
+    "no_rate": (
+        ["retry", "D.x", "--reason", "w", "--yes", "--rate", "0"],
+        "--rate 0: give sagas a second, more than 0",
+    ),
+    "no_file": (["retry", "D.x", "--reason", "w", "--yes", "--report", "/no/such/report"], "No such file or directory"),
     "sagas_and_job": (["retry", "D.x", "--resume", "j"], "leave out keys, --where and --dry-run"),
     "filter_and_job": (["retry", "--where", "type = D", "--resume", "j"], "leave out keys, --where and --dry-run"),
 }

@@ -40,7 +40,7 @@ def test_an_operator_mends_and_a_reader_only_looks(tmp_path: Path) -> None:
             assert len(someone.says("list", "-o", "json").json) == 2
             assert someone.says("history", key).code == 0
             assert [line["answers"] for line in someone.says("workers", "-o", "json").json] == [None]
-        verb = ("terminate", key, "--why", "w", "--yes")
+        verb = ("terminate", key, "--reason", "w", "--yes")
         said = reader.says(*verb, "-o", "json")
         assert (said.code, said.out) == (CommandExit.NOT_PERMITTED, "")
         said = operator.says(*verb)

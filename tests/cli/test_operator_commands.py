@@ -16,7 +16,7 @@ from tests.cli.operators import Operator, running_operator
 from tests.cli.processes import SAGAKIT, worker
 from tests.servers import Server, running_server
 
-WHY = ("--why", "the carrier is back", "--by", "ann")
+WHY = ("--reason", "the carrier is back", "--by", "ann")
 
 
 @pytest.fixture(scope="module")
@@ -171,10 +171,10 @@ def test_workers_are_listed_by_their_leases(operator: Operator) -> None:
 
 def test_the_audit_tells_who_gave_which_verb_and_why(operator: Operator) -> None:
     key = operator.starts_parcel("audited")
-    assert operator.says("terminate", key, "--by", "eve", "--why", "it is lost", "--yes").code == 0
+    assert operator.says("terminate", key, "--by", "eve", "--reason", "it is lost", "--yes").code == 0
     operator.awaits(key, "failed")
     [line] = operator.finds("audit", "--by", "eve")  # the event is published after the record
-    assert (line["by"], line["verb"], line["key"], line["why"]) == ("eve", "terminate", key, "it is lost")
+    assert (line["by"], line["verb"], line["key"], line["reason"]) == ("eve", "terminate", key, "it is lost")
     assert "it is lost" in operator.says("audit").out
     assert len(operator.says("audit", "--limit", "1", "-o", "jsonl").out.splitlines()) == 1
     assert "no operator has acted" in operator.says("audit", "--by", "nobody").err
@@ -226,17 +226,23 @@ def test_without_a_worker_the_verb_waits_in_the_inbox_for_the_next_one(tmp_path:
 
 
 REFUSALS = {
-    "no_reason": (["retry", "Deliver.x", "--yes"], "--why is missing: say why you retry these sagas"),
-    "no_terminal": (["retry", "Deliver.x", "--why", "w"], "there is no terminal here: --yes goes ahead"),
-    "no_sagas": (["retry", "--why", "w", "--yes"], "which sagas? Give keys (TYPE.ID), a glob"),
-    "empty_filter": (["retry", "--where", " ", "--why", "w", "--yes"], "would choose every saga: write '*'"),
-    "keys_and_filter": (["retry", "D.x", "--where", "type = D", "--why", "w", "--yes"], "'D.x' names some: give keys"),
-    "no_key_and_filter": (["retry", "", "--where", "type = D", "--why", "w", "--yes"], "'' names some: give keys"),
-    "no_seconds": (["retry", "D.x", "--why", "w", "--yes", "--timeout", "-1"], "--timeout -1: give seconds, 0 or more"),
-    "nan_seconds": (["retry", "D.x", "--why", "w", "--yes", "--timeout", "nan"], "--timeout nan: give seconds"),
-    "long_name": (["retry", "D.x", "E.y", "--why", "w", "--yes", "--by", "x" * 600], "by"),
-    "not_a_key": (["retry", "order-7", "--why", "w", "--yes"], "'order-7' is not the key of a saga: write TYPE.ID"),
-    "no_step": (["mark-undone", "D.x", "--why", "w", "--yes"], "--step is missing: mark-undone is about one step"),
+    "no_reason": (["retry", "Deliver.x", "--yes"], "--reason is missing: say why you retry these sagas"),
+    "no_terminal": (["retry", "Deliver.x", "--reason", "w"], "there is no terminal here: --yes goes ahead"),
+    "no_sagas": (["retry", "--reason", "w", "--yes"], "which sagas? Give keys (TYPE.ID), a glob"),
+    "empty_filter": (["retry", "--where", " ", "--reason", "w", "--yes"], "would choose every saga: write '*'"),
+    "keys_and_filter": (
+        ["retry", "D.x", "--where", "type = D", "--reason", "w", "--yes"],
+        "'D.x' names some: give keys",
+    ),
+    "no_key_and_filter": (["retry", "", "--where", "type = D", "--reason", "w", "--yes"], "'' names some: give keys"),
+    "no_seconds": (
+        ["retry", "D.x", "--reason", "w", "--yes", "--timeout", "-1"],
+        "--timeout -1: give seconds, 0 or more",
+    ),
+    "nan_seconds": (["retry", "D.x", "--reason", "w", "--yes", "--timeout", "nan"], "--timeout nan: give seconds"),
+    "long_name": (["retry", "D.x", "E.y", "--reason", "w", "--yes", "--by", "x" * 600], "by"),
+    "not_a_key": (["retry", "order-7", "--reason", "w", "--yes"], "'order-7' is not the key of a saga: write TYPE.ID"),
+    "no_step": (["mark-undone", "D.x", "--reason", "w", "--yes"], "--step is missing: mark-undone is about one step"),
     "not_json": (["start", "Deliver", "--input", "lamp"], "'lamp' is not JSON"),
     "no_file": (["start", "Deliver", "--input", "@nosuch"], "@nosuch: No such file or directory"),
     "no_time": (["start", "Deliver", "--at", "soon"], "'soon' is not a time: write 2026-12-01, or"),

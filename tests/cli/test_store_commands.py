@@ -16,7 +16,7 @@ from tests.docs.blocks import ROOT, blocks
 from tests.docs.printed import outputs
 from tests.servers import running_server
 
-WHY = ("--why", "the disk was replaced", "--by", "ann")
+WHY = ("--reason", "the disk was replaced", "--by", "ann")
 
 
 async def _plant(url: str, key: str) -> None:
@@ -96,7 +96,7 @@ def _run(job: object, *args: str) -> Any:
 
 def test_a_rebuild_says_why_and_does_not_ask_where_nobody_answers(tmp_path: Path) -> None:
     shell = Operator("nats://127.0.0.1:1", tmp_path)
-    assert "--why is missing" in shell.says("store", "rebuild", "--by", "ann").err
+    assert "--reason is missing" in shell.says("store", "rebuild", "--by", "ann").err
     said = shell.says("store", "rebuild", *WHY)
     assert (said.code, "no terminal" in said.err) == (CommandExit.USAGE, True)
     said = shell.says("store", "rebuild", *WHY, "--yes", "--at", "noonish")

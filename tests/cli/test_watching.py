@@ -20,7 +20,7 @@ from tests.cli.operators import Operator, running_operator
 from tests.cli.processes import SAGAKIT
 from tests.docs.blocks import ROOT, blocks
 
-WHY = ("--why", "w", "--yes")
+WHY = ("--reason", "w", "--yes")
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from sagakit.jetstream.wire_reading import last_message
 
 from tests.client.conftest import OnStore
 
-WHO = {"by": "ann", "why": "the sender is mended"}
+WHO = {"by": "ann", "reason": "the sender is mended"}
 BAD, GOOD = b'{"kind": "start", "input": "x"}', b'{"kind": "start", "input": {"number": 7}}'
 
 
@@ -88,7 +88,7 @@ def test_letters_are_listed_newest_first_and_found_by_subject_and_reason(on_stor
         subject = client.names.subject("sagain.*.*")
         assert [one.sequence for one in await letters.list(subject=subject)] == [third, first]
         assert [one.sequence async for one in letters.all(subject=subject)] == [first, third]
-        assert [one.sequence async for one in letters.all(reason="late")] == [second]
+        assert [one.sequence async for one in letters.all(reason_contains="late")] == [second]
         letter = await letters.get(first)
         assert (letter.subject, letter.message_id, letter.payload) == (
             client.names.subject("sagain.Buy.one"), "m1", BAD,
@@ -109,7 +109,7 @@ def test_a_letter_is_sent_again_under_a_new_id_and_removed(on_store: OnStore) ->
         assert headers == {"Color": "red", "Nats-Msg-Id": f"Buy.one/{id}"}
         assert await left(client) == []
         [change] = await client.dead_letters.changes()
-        assert (change.verb, change.letter, change.by, change.why) == ("resend", first, WHO["by"], WHO["why"])
+        assert (change.verb, change.letter, change.by, change.reason) == ("resend", first, WHO["by"], WHO["reason"])
         assert (change.subject, change.message_id, change.code) == (subject, "m1", "InvalidInput")
         with pytest.raises(UnknownLetter, match=f"no dead letter {first}"):
             await client.dead_letters.resend(first, **WHO)
@@ -219,10 +219,10 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(on_store: OnStor
             await letters.edit(first, b"this is not JSON", **WHO)
         with pytest.raises(InvalidInput, match="has room for"):
             await letters.edit(first, b" " * client.wire.max_payload + b"1", **WHO)
-        with pytest.raises(InvalidInput, match="why is missing"):
-            await letters.delete(first, by="ann", why=" ")
+        with pytest.raises(InvalidInput, match="reason is missing"):
+            await letters.delete(first, by="ann", reason=" ")
         with pytest.raises(InvalidInput, match="in one line"):
-            await letters.edit(first, GOOD, by="ann\r\nNats-Msg-Id: 1", why="x")
+            await letters.edit(first, GOOD, by="ann\r\nNats-Msg-Id: 1", reason="x")
         assert (await left(client), await letters.changes()) == ([first, lost], [])
 
     on_store(body)

@@ -60,7 +60,7 @@ async def test_a_dead_command_is_edited_and_resent_to_its_stream(field: Field) -
     async with field.runtime(field.command()) as runtime:
         [letter] = await field.letters(1)
         async with open_client(field.server.url, namespace=field.namespace) as client:
-            who = {"by": "ann", "why": "misspelt"}
+            who = {"by": "ann", "reason": "misspelt"}
             payload = msgspec.json.encode({"order_id": "mended", "cents": 7})
             edited = await client.dead_letters.edit(letter.sequence, payload, **who)
             await client.dead_letters.resend(edited.sequence, **who)

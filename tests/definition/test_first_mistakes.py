@@ -140,10 +140,10 @@ OPTIONS = [
     Mistake("text to come after", option("after='a'"), r"after='a': write a list, even of one: after=\['a'\]"),
     Mistake("list of text to come after", option("after=['a']"), "takes the steps it comes after, not 'a'"),
     Mistake(
-        "no parallel",
-        "@each(lambda o, c: [], parallel=0, compensate=None)\nasync def l(self, order: str, item: str, "
+        "no max_concurrent",
+        "@each(lambda o, c: [], max_concurrent=0, compensate=None)\nasync def l(self, order: str, item: str, "
         "ctx: Context) -> str: ...",
-        "parallel=0 must be at least 1",
+        "max_concurrent=0 must be at least 1",
     ),
     Mistake(
         "no item",

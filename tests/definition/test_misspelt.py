@@ -18,7 +18,7 @@ node: Any = BookTrip.hotel
 MISSPELT: dict[str, tuple[Callable[[], Any], str]] = {
     "step": (lambda: _step(pivoted=True), r"step\(pivoted=\.\.\.\): .*did you mean 'pivot'"),
     "step_with_nodes": (lambda: _step(node, time_out=1), r"step\(time_out=\.\.\.\): .*did you mean 'timeout'"),
-    "each": (lambda: _each(node, paralel=2), r"each\(paralel=\.\.\.\): .*did you mean 'parallel'"),
+    "each": (lambda: _each(node, max_concurent=2), r"each\(max_concurent=\.\.\.\): .*did you mean 'max_concurrent'"),
     "signal": (lambda: _signal(str, on_time_out="continue"), "did you mean 'on_timeout'"),
     "timer": (lambda: _timer(timedelta(1), afer=()), "did you mean 'after'"),
     "remote": (lambda: _remote("a.b", str, send=len, on_unkown="ask"), "did you mean 'on_unknown'"),

@@ -98,7 +98,9 @@ MISTAKES = [
     Mistake(
         "a check for each", EACH.format("on_unknown='check', "), r"S\.pack: on_unknown='check': say 'retry' or 'undo'"
     ),
-    Mistake("half a call at once", EACH.format("parallel=2.5, "), r"S\.pack: parallel=2\.5: say a whole number"),
+    Mistake(
+        "half a call at once", EACH.format("max_concurrent=2.5, "), r"S\.pack: max_concurrent=2\.5: say a whole number"
+    ),
     Mistake(
         "items that nobody awaits",
         "async def parts(items: Any) -> list[str]: ...\n" + EACH.format("parts, "),
@@ -137,12 +139,12 @@ MISTAKES = [
         "a version that is no number", RESERVE, "S: version='2': say a whole number", "class S(Saga[str], version='2'):"
     ),
     Mistake("a number as timeout", PAY.format("timeout=5"), r"S\.pay: timeout=5: say a time"),
-    Mistake("a number as heartbeat", PAY.format("heartbeat=5"), r"S\.pay: heartbeat=5: say a time"),
+    Mistake("a number as heartbeat", PAY.format("heartbeat_timeout=5"), r"S\.pay: heartbeat_timeout=5: say a time"),
     Mistake(
         "heartbeats that no participant sends so fast",
         "from sagakit import remote\n"
-        "pay = remote('a.b', str, send=str, compensate=None, heartbeat=timedelta(seconds=1))",
-        r"S\.pay: heartbeat=0:00:01: say at least 3 seconds",
+        "pay = remote('a.b', str, send=str, compensate=None, heartbeat_timeout=timedelta(seconds=1))",
+        r"S\.pay: heartbeat_timeout=0:00:01: say at least 3 seconds",
     ),
     Mistake(
         "a number as a compensation's timeout",

@@ -123,7 +123,7 @@ class Ship(Saga[Order, int]):
     approved = signal(bool, timeout=timedelta(hours=1), on_timeout="continue")
     rest = timer(timedelta(days=1))
 
-    @each(packed, lambda parcels: parcels, parallel=2)
+    @each(packed, lambda parcels: parcels, max_concurrent=2)
     async def label(self, order: Order, parcel: str, ctx: Context) -> Held: ...
 
     @label.compensate

@@ -97,7 +97,7 @@ class Pack(Saga[Order, int]):
         pivot=True,
         backend="asyncio",
         limit=Limit("mail", max_concurrent=2, per_second=1.5),
-        heartbeat=timedelta(seconds=1),
+        heartbeat_timeout=timedelta(seconds=1),
     )
     async def send(self, order: Order, packed: str, ctx: Context) -> bytes: ...
 
@@ -119,7 +119,7 @@ class Pack(Saga[Order, int]):
     @each(
         pack,
         list,
-        parallel=2,
+        max_concurrent=2,
         on_unknown="undo",
         after=[rest],
         when=always,
@@ -171,7 +171,7 @@ class Far(Saga[Order, None]):
         retry=RetryPolicy(),
         undo_retry=RetryPolicy(),
         timeout=timedelta(minutes=1),
-        heartbeat=timedelta(seconds=5),
+        heartbeat_timeout=timedelta(seconds=5),
         after=[packed],
         pivot=True,
     )

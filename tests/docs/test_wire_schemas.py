@@ -70,7 +70,7 @@ class Trip(Saga[str, str]):
     pause = timer(timedelta(milliseconds=10), after=[agreed])
     flight = remote(
         "flights.book", str, send=lambda city, ctx: city, compensate="flights.cancel", after=[pause],
-        heartbeat=timedelta(seconds=9),
+        heartbeat_timeout=timedelta(seconds=9),
     )  # fmt: skip
 
     @step(flight, pivot=True)

@@ -87,8 +87,8 @@ class Judge:
         if not all(self._state(parent) in ("done", "skipped") for parent in node.after):
             raise Broken(f"P2: {call.step} starts before what it comes after")
         siblings = [one for one in self.running.values() if node.of and self.plan.node(one.step).of == node.of]
-        if len(siblings) >= node.parallel and node.of:
-            raise Broken(f"{call.step} starts beside {len(siblings)} others, {node.parallel} are allowed")
+        if len(siblings) >= node.max_concurrent and node.of:
+            raise Broken(f"{call.step} starts beside {len(siblings)} others, {node.max_concurrent} are allowed")
 
     def _judge_key(self, call: Call) -> None:
         if self.participants.is_spent(call):

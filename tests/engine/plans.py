@@ -91,7 +91,7 @@ def _node(draws: Draws, name: str, after: tuple[str, ...], position: Position, f
                 has_check=policy == "check",
                 retries=Retries(max_attempts=attempts, initial_interval=1.0, max_interval=8.0),
                 undo=undo if before and draws.number(0, 4, "has an undo") else None,
-                parallel=draws.number(1, 2, "parallel"),
+                max_concurrent=draws.number(1, 2, "max_concurrent"),
                 prepared=kind == "each",
             )
         case "signal":

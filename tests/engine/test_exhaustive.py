@@ -141,7 +141,7 @@ def _node(number: int, after: tuple[int, ...], kind: Kind, policy: OnUnknown, po
         after=tuple(f"s{other}" for other in after),
         position=position,
         retries=Retries(max_attempts=2, initial_interval=1.0),
-        parallel=1,
+        max_concurrent=1,
         prepared=kind in ("each", "child"),
         wait=15.0 if kind == "timer" else None,
         child_type="C" if kind == "child" else "",

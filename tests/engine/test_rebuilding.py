@@ -237,7 +237,9 @@ def test_a_message_that_was_applied_before_the_loss_is_known() -> None:
 BOXES = Plan(
     saga_type="Trip",
     nodes=(
-        NodePlan(name="boxes", kind="each", prepared=True, parallel=2, undo=UndoPlan(retries=Retries(), timeout=30.0)),
+        NodePlan(
+            name="boxes", kind="each", prepared=True, max_concurrent=2, undo=UndoPlan(retries=Retries(), timeout=30.0)
+        ),
         NodePlan(name="send", after=("boxes",)),
     ),
 )
@@ -274,7 +276,7 @@ MANY = Plan(
     nodes=(
         PAY,
         NodePlan(
-            name="boxes", kind="each", position="after", after=("pay",), prepared=True, parallel=100,
+            name="boxes", kind="each", position="after", after=("pay",), prepared=True, max_concurrent=100,
             retries=Retries(max_attempts=1),
         ),
     ),

@@ -135,7 +135,7 @@ TOP = msgspec.Raw(msgspec.json.encode("x" * (PAYLOAD // 4 - 2)))
 def spread(items: int, *, given: int = 2) -> tuple[Plan, Record]:
     """Return a saga with an each over so many items with `given` bytes together; the plan lets all run at once."""
     undo = UndoPlan(retries=Retries(max_attempts=2, initial_interval=0.0, max_interval=0.0), timeout=30)
-    each = NodePlan(name="e" * 64, kind="each", prepared=True, parallel=10_000, retries=QUICK, undo=undo)
+    each = NodePlan(name="e" * 64, kind="each", prepared=True, max_concurrent=10_000, retries=QUICK, undo=undo)
     plan = Plan(saga_type="T", nodes=(each, NodePlan(name="last", after=(each.name,), retries=QUICK)))
     record = create(
         plan, saga_id="i" * 512, run="r" * 32, input=TOP, owner="w", now=0.0, correlation_id="c" * 512, limits=LIMITS
@@ -270,7 +270,9 @@ def test_results_leave_room_for_the_entries_of_the_items_to_come() -> None:
 
 
 def test_a_saga_is_not_stuck_while_some_of_its_items_are_held_back() -> None:
-    each = NodePlan(name="each", kind="each", position="after", after=("a",), prepared=True, parallel=2, retries=QUICK)
+    each = NodePlan(
+        name="each", kind="each", position="after", after=("a",), prepared=True, max_concurrent=2, retries=QUICK
+    )
     plan = Plan(saga_type="T", nodes=(NodePlan(name="a", position="pivot"), each))
     limits = Limits(outbox=4)  # with the event that tells the items
     record = create(plan, saga_id="1", run="r", input=TOP, owner="w", now=0.0, limits=limits)

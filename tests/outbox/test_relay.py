@@ -41,8 +41,8 @@ def add(shop: Shop, *ids: str, trip: Trip = Trip("Rome")) -> None:  # noqa: B008
         connection.commit()
 
 
-def relay_of(shop: Shop, *, poll: float = NEVER) -> outbox.Relay:
-    return outbox.Relay(shop.connect, sagas=[BookTrip], poll=poll)
+def relay_of(shop: Shop, *, poll_interval: float = NEVER) -> outbox.Relay:
+    return outbox.Relay(shop.connect, sagas=[BookTrip], poll_interval=poll_interval)
 
 
 def threads() -> Sequence[str]:
@@ -289,7 +289,7 @@ def test_the_relay_waits_for_its_database(shop: Shop, run: Run, caplog: pytest.L
             raise OSError("the database is away")
         return Failing(shop.connect()) if len(attempts) == 2 else shop.connect()
 
-    starter, relay = FakeStarter(), outbox.Relay(connect, sagas=[BookTrip], poll=0.01)
+    starter, relay = FakeStarter(), outbox.Relay(connect, sagas=[BookTrip], poll_interval=0.01)
     run(running(relay, starter, until=lambda: relay.metrics()["outbox_started_total"] == 1))
     assert shop.rows() == []
     assert starter.calls == ["order-1", "order-1"]
@@ -313,7 +313,7 @@ def test_a_nudge_from_another_thread_wakes_the_relay(shop: Shop, run: Run) -> No
 
 @each_face
 def test_the_poll_finds_rows_without_a_nudge(shop: Shop, run: Run) -> None:
-    starter, relay = FakeStarter(), relay_of(shop, poll=0.01)
+    starter, relay = FakeStarter(), relay_of(shop, poll_interval=0.01)
     run(running(relay, starter, until=lambda: "order-1" in starter.sagas, act=lambda: add(shop, "order-1")))
 
 
@@ -324,7 +324,7 @@ def test_several_relays_start_each_saga(shop: Shop, run: Run, monkeypatch: pytes
     ids = [f"order-{number:02}" for number in range(60)]
     add(shop, *ids)
     starter = FakeStarter()
-    relays = [relay_of(shop, poll=0.01) for _ in range(3)]
+    relays = [relay_of(shop, poll_interval=0.01) for _ in range(3)]
 
     async def main() -> None:
         if in_asyncio():

@@ -16,9 +16,9 @@ from tests.sagas import BookTrip
     [
         ({"sagas": []}, r"in a list: sagas=\[\.\.\.\]"),
         ({"sagas": BookTrip}, r"in a list: sagas=\[\.\.\.\]"),
-        ({"poll": 0}, "poll=0 must be a number of seconds"),
-        ({"poll": -1}, "poll=-1 must be"),
-        ({"poll": "1s"}, "poll='1s' must be a number of seconds above 0"),
+        ({"poll_interval": 0}, "poll_interval=0 must be a number of seconds"),
+        ({"poll_interval": -1}, "poll_interval=-1 must be"),
+        ({"poll_interval": "1s"}, "poll_interval='1s' must be a number of seconds above 0"),
         ({"connect": sqlite3.connect(":memory:")}, r"write a function that opens a connection, such as partial\("),
         ({"connect": "shop.db"}, "connect='shop.db': write a function that opens a connection"),
     ],

@@ -118,7 +118,7 @@ class Participant:
         self.served = endpoints_of(service)
         keys = MemoryKeys(horizon=HORIZON) if keys is None else keys
         self.wire = NotingWire()
-        self.serving = Serving(cast("Any", self.wire), Names(), service, keys, at_once=1)
+        self.serving = Serving(cast("Any", self.wire), Names(), service, keys, max_concurrent=1)
         self.heard = heard
         self.slept = 0.0
 

@@ -257,7 +257,7 @@ def test_the_command_prints_the_verdicts_and_ends_with_1_if_a_clause_is_broken(u
         ):
             return await asyncio.gather(
                 command(url, "--subject", "honest.charge"),
-                command(url, "--subject", "nobody.charge", "--within", "0.5", "-o", "json"),
+                command(url, "--subject", "nobody.charge", "--timeout", "0.5", "-o", "json"),
             )
 
     (honest, text), (nobody, lines) = asyncio.run(run())

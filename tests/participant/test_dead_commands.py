@@ -18,7 +18,7 @@ from sagakit.store.ports import WireMessage
 from tests.participant.shop import Books, Buy, Order, payments, shipping
 from tests.servers import Server
 
-WHO = {"by": "ann", "why": "the sender is mended"}
+WHO = {"by": "ann", "reason": "the sender is mended"}
 WITHIN = 120
 
 

@@ -25,7 +25,7 @@ BOUND = 60
 
 class Print(Saga[int, str]):
     book = remote(
-        "press.print", str, send=lambda pages, ctx: pages, compensate=None, heartbeat=timedelta(seconds=3),
+        "press.print", str, send=lambda pages, ctx: pages, compensate=None, heartbeat_timeout=timedelta(seconds=3),
         timeout=timedelta(seconds=BOUND),
     )  # fmt: skip
 

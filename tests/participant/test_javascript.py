@@ -94,7 +94,7 @@ def environment(server: Server, role: Role) -> Mapping[str, str]:
 
 @contextmanager
 def serving(package: Path, server: Server, database: str) -> Iterator[subprocess.Popen[str]]:
-    more = {"SHIPPING_DB": database, "SIGN_EVERY": "50", "HORIZON": str(HORIZON)}
+    more = {"SHIPPING_DB": database, "SIGN_INTERVAL": "50", "HORIZON": str(HORIZON)}
     with shipping(package, {**environment(server, "participant"), **more}) as process:
         yield process
 

@@ -220,7 +220,7 @@ async def an_operator_writes_a_job(server: Server, names: Names, reader: Store) 
 async def an_operator_handles_dead_letters(server: Server, names: Names, reader: Store) -> None:
     """The letter is the message that is not JSON: sent again, it becomes a dead letter again."""
     assert isinstance(reader, JetStreamStore)
-    looker, who = Letters(reader.wire, names), {"by": "bob", "why": "a test"}
+    looker, who = Letters(reader.wire, names), {"by": "bob", "reason": "a test"}
     with trio.fail_after(60):
         while not (found := await looker.list()):  # noqa: ASYNC110  # a worker writes it
             await trio.sleep(0.05)

@@ -83,7 +83,7 @@ class Deliver(Saga[Order, str]):
 
     packed = signal(Packed, timeout=timedelta(hours=4))
 
-    @each(packed, lambda packed: packed.parcels, parallel=2, retry=QUICK)
+    @each(packed, lambda packed: packed.parcels, max_concurrent=2, retry=QUICK)
     async def label(self, order: Order, parcel: int, ctx: Context) -> str:
         self.running += 1
         self.most = max(self.most, self.running)

@@ -20,8 +20,9 @@ class Print(Saga[int]):
     """A saga whose participant has an hour, and must show life every 30 seconds."""
 
     book = remote(
-        "press.print", int, send=lambda pages, ctx: pages, compensate="press.pulp", heartbeat=timedelta(seconds=30),
-        timeout=timedelta(seconds=HOUR), retry=RetryPolicy(max_attempts=3, initial_interval=timedelta(seconds=1)),
+        "press.print", int, send=lambda pages, ctx: pages, compensate="press.pulp",
+        heartbeat_timeout=timedelta(seconds=30), timeout=timedelta(seconds=HOUR),
+        retry=RetryPolicy(max_attempts=3, initial_interval=timedelta(seconds=1)),
     )  # fmt: skip
 
 

@@ -28,8 +28,9 @@ class Look(Saga[int]):
     """As `Print`, but a check says whether it was done."""
 
     book = remote(
-        "press.print", int, send=lambda pages, ctx: pages, compensate="press.pulp", heartbeat=timedelta(seconds=30),
-        timeout=timedelta(seconds=HOUR), check="press.printed", on_unknown="check",
+        "press.print", int, send=lambda pages, ctx: pages, compensate="press.pulp",
+        heartbeat_timeout=timedelta(seconds=30), timeout=timedelta(seconds=HOUR),
+        check="press.printed", on_unknown="check",
     )  # fmt: skip
 
 

@@ -47,7 +47,7 @@ class Wide(Saga[int, int]):
     async def listed(self, count: int, ctx: Context) -> int:
         return count
 
-    @each(listed, lambda count: range(count), parallel=10_000, compensate=None)
+    @each(listed, lambda count: range(count), max_concurrent=10_000, compensate=None)
     async def label(self, count: int, item: int, ctx: Context) -> str:
         return f"label-{item}"
 

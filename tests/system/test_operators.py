@@ -247,7 +247,7 @@ async def test_two_limits_with_one_name_are_refused(autojump_clock: Clock) -> No
 class Long(Saga[int]):
     """A saga whose step sends a given number of heartbeats, one every 5 seconds."""
 
-    @step(compensate=None, timeout=timedelta(hours=1), heartbeat=timedelta(seconds=10), retry=ONCE)
+    @step(compensate=None, timeout=timedelta(hours=1), heartbeat_timeout=timedelta(seconds=10), retry=ONCE)
     async def work(self, beats: int, ctx: Context) -> None:
         for _ in range(beats):
             await trio.sleep(5)

@@ -194,7 +194,7 @@ class Beating(Saga[int, str]):
     def __init__(self) -> None:
         self.epochs: list[int] = []
 
-    @step(retry=QUICK, heartbeat=timedelta(seconds=1), timeout=timedelta(seconds=9), compensate=None)
+    @step(retry=QUICK, heartbeat_timeout=timedelta(seconds=1), timeout=timedelta(seconds=9), compensate=None)
     async def pay(self, number: int, ctx: Context) -> str:
         return await untidy(self.epochs, ctx)
 

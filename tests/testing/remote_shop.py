@@ -37,7 +37,7 @@ class Buy(Saga[int, str]):
     ship = remote(
         "shipping.ship", str, send=lambda total, ctx: ctx.result(Buy.charge), compensate="shipping.recall",
         check="shipping.shipped", on_unknown="check", retry=FEW, undo_retry=FEW, after=[charge],
-        heartbeat=timedelta(seconds=5),
+        heartbeat_timeout=timedelta(seconds=5),
     )  # fmt: skip
 
     def output(self, input: int, ctx: Context) -> str:

@@ -163,7 +163,7 @@ class Build(Saga[int, int], deadline=timedelta(days=400)):
     approved = signal(bool, timeout=timedelta(hours=4))
     rest = timer(timedelta(days=30))
 
-    @each(plan, lambda plan: plan, parallel=2, after=[rest, approved, part])
+    @each(plan, lambda plan: plan, max_concurrent=2, after=[rest, approved, part])
     async def weld(self, size: int, item: int, ctx: Context) -> str:
         return f"seam {item}"
 

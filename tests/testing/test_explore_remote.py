@@ -214,7 +214,7 @@ def test_mistakes_are_named() -> None:
         _run(Faults((CallFault("charge", "do", "raise"),)))
     with pytest.raises(DefinitionError, match="there is no kind 'unreadable'"):
         _run(Faults((RemoteFault("charge", "undo", "unreadable"),)))
-    with pytest.raises(DefinitionError, match="charge has no heartbeat="):
+    with pytest.raises(DefinitionError, match="charge has no heartbeat_timeout="):
         _run(Faults((RemoteFault("charge", "do", "silent"),)))
     with pytest.raises(DefinitionError, match="charge has no check"):
         _run(Faults((RemoteFault("charge", "check", "twice"),)))

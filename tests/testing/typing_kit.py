@@ -118,7 +118,7 @@ def an_exploration() -> None:
 
 
 def with_hypothesis() -> None:
-    assert_type(faults(Ship, most=3), st.SearchStrategy[Faults])
+    assert_type(faults(Ship, max_faults=3), st.SearchStrategy[Faults])
     assert_type(machine_of(Ship), type[SagaMachine])
 
 

@@ -77,7 +77,7 @@ class PlaceOrder(Saga[Order, str]):
     approved = signal(str, after=[reserve], when=lambda order, ctx: order.total >= DEAR, timeout=ENDLESS)
     insured = child(InsureParcel, lambda order, ctx: order, after=[reserve])
 
-    @each(lambda order, ctx: order.lines, parallel=4, after=[charge, approved, insured], retry=TWICE)
+    @each(lambda order, ctx: order.lines, max_concurrent=4, after=[charge, approved, insured], retry=TWICE)
     async def label(self, order: Order, line: Line, ctx: Context) -> str:
         if order.number % 60 == 20:
             raise Reject("no such address")

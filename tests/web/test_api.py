@@ -86,13 +86,15 @@ def test_an_operator_mends_and_each_act_is_audited(
             ("charge", 5, "RuntimeError('the bank is down')")
         ]
         run = (await get(http, url("retried")))["run"]
-        assert (await post(http, url("retried", "/retry"), 409, why="x", run="other"))["code"] == "NotAllowed"
+        assert (await post(http, url("retried", "/retry"), 409, reason="x", run="other"))["code"] == "NotAllowed"
         Buy.broken = False
-        await post(http, url("retried", "/retry"), 200, why="the bank is back", run=run, by="bob")
-        await post(http, url("given", "/complete-step"), 200, step="charge", result="by hand", why="seen at the bank")
-        await post(http, url("undone", "/compensate"), 200, why="not wanted any more")
-        await post(http, url("ended", "/terminate"), 200, why="a trial")
-        await post(http, url("cancelled", "/cancel"), 200, why="they called", by="eve")
+        await post(http, url("retried", "/retry"), 200, reason="the bank is back", run=run, by="bob")
+        await post(
+            http, url("given", "/complete-step"), 200, step="charge", result="by hand", reason="seen at the bank"
+        )
+        await post(http, url("undone", "/compensate"), 200, reason="not wanted any more")
+        await post(http, url("ended", "/terminate"), 200, reason="a trial")
+        await post(http, url("cancelled", "/cancel"), 200, reason="they called", by="eve")
         for name, status in (
             ("retried", "completed"),
             ("given", "completed"),
@@ -133,13 +135,13 @@ def test_each_error_is_a_problem_with_its_name_and_the_place(server: Server, nam
         await told(409, "AlreadyStarted", await http.post("/api/sagas/Buy", json=other, headers={"Prefer": "wait=9"}))
         await told(404, "UnknownType", await http.post("/api/sagas/Bay", json=other))
         await told(404, "UnknownSaga", await http.get(url("two")))
-        await told(404, "UnknownSaga", await http.post(url("two", "/retry"), json={"why": "x"}))
-        await told(409, "NotAllowed", await http.post(url("one", "/retry"), json={"why": "x"}))
-        await told(409, "TooLate", await http.post(url("one", "/cancel"), json={"why": "x"}))
-        await told(422, "InvalidInput", await http.post(url("one", "/retry"), json={"why": " "}))
-        found = await told(422, "InvalidInput", await http.post(url("one", "/retry"), json={"why": 1}))
-        assert found["faults"] == [{"path": "$.why", "reason": "Expected `str`, got `int`"}]
-        await told(422, "InvalidInput", await http.post(url("one", "/retry"), json={"why": "x", "wy": "x"}))
+        await told(404, "UnknownSaga", await http.post(url("two", "/retry"), json={"reason": "x"}))
+        await told(409, "NotAllowed", await http.post(url("one", "/retry"), json={"reason": "x"}))
+        await told(409, "TooLate", await http.post(url("one", "/cancel"), json={"reason": "x"}))
+        await told(422, "InvalidInput", await http.post(url("one", "/retry"), json={"reason": " "}))
+        found = await told(422, "InvalidInput", await http.post(url("one", "/retry"), json={"reason": 1}))
+        assert found["faults"] == [{"path": "$.reason", "reason": "Expected `str`, got `int`"}]
+        await told(422, "InvalidInput", await http.post(url("one", "/retry"), json={"reason": "x", "wy": "x"}))
         found = await told(422, "InvalidFilter", await http.get("/api/sagas", params={"where": "status = stack"}))
         assert found["column"] == 10
         await told(422, "InvalidInput", await http.get("/api/sagas", params={"cursor": "no"}))

@@ -238,7 +238,7 @@ def test_a_body_is_read_up_to_its_bound_only() -> None:
     assert sum(sent) <= MAX_BODY + 2 * 65536
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'{"why": "x"', b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'{"reason": "x"', b"[" * 100_000])
 def test_a_body_that_is_no_json_is_told_so(body: bytes) -> None:
     answer = asked(an_app(), "POST", f"{START}/1/retry", headers={"Content-Type": "application/json"}, content=body)
     assert code_of(answer) == (422, "InvalidInput")

@@ -23,7 +23,7 @@ STUCK = "type = Buy and status = stuck"
 
 def order(**given: Any) -> dict[str, Any]:
     """Return the body of a job."""
-    return {"verb": "cancel", "where": "type = Buy", "why": "no stock", **given}
+    return {"verb": "cancel", "where": "type = Buy", "reason": "no stock", **given}
 
 
 async def begin(http: httpx.AsyncClient, body: dict[str, Any]) -> httpx.Response:
@@ -54,14 +54,14 @@ def test_all_that_fit_a_filter_are_previewed_given_a_verb_and_reported(
         assert (await get(http, "/api/jobs"))["jobs"] == [], "a preview leaves nothing behind"
 
         Buy.broken = False
-        given = order(verb="retry", where=STUCK, why="the bank is back", at_most=2)
+        given = order(verb="retry", where=STUCK, reason="the bank is back", max_sagas=2)
         refused = (await begin(http, given)).json()
-        assert "at_most: 3 sagas fit" in refused["detail"]
+        assert "max_sagas: 3 sagas fit" in refused["detail"]
         assert (await client.load(Buy, "0")).status == "stuck"
-        answer = await begin(http, {**given, "at_most": 3})
+        answer = await begin(http, {**given, "max_sagas": 3})
         job = answer.json()
         assert (answer.status_code, answer.headers["location"]) == (200, f"/api/jobs/{job['job']}")
-        assert (job["state"], job["done"], job["by"], job["why"]) == ("done", 3, "ann", "the bank is back")
+        assert (job["state"], job["done"], job["by"], job["reason"]) == ("done", 3, "ann", "the bank is back")
         report = await get(http, answer.headers["location"])
         assert report["job"] == job
         assert {one["key"]: one["applied"] for one in report["sagas"]} == {f"Buy.{one}": True for one in range(3)}
@@ -132,7 +132,7 @@ def test_what_a_job_cannot_be_is_refused(server: Server, namespace: str) -> None
             ({"verb": "signal"}, 422, "verb: write retry"),
             ({"where": " "}, 422, "write * if you mean that"),
             ({"where": "colour = red"}, 422, "colour"),
-            ({"why": " "}, 422, "why: say why"),
+            ({"reason": " "}, 422, "reason: say why"),
             ({"message_id": "a\nb"}, 422, "message"),
             ({"verb": "terminate"}, 403, "takes the role admin"),
             ({}, 409, "no saga fits"),

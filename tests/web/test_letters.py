@@ -41,20 +41,20 @@ def test_a_letter_is_edited_and_sent_again_until_its_saga_runs(face: str, server
     async def body(http: httpx.AsyncClient, client: Client) -> None:
         first = await bury(client, "sagain.Buy.one")
         lost = await bury(client, "sagaop.Buy.two", b'{"kind": "retry"}', Sagakit_Reason="too late")
-        listed = await get(http, PLACE, subject=client.names.subject("sagain.>"), reason="Expected")
+        listed = await get(http, PLACE, subject=client.names.subject("sagain.>"), reason_contains="Expected")
         assert [one["letter"] for one in listed["letters"]] == [first]
         assert (await get(http, f"{PLACE}/{first}"))["payload"] == msgspec.json.decode(BAD)
-        refused = await post(http, f"{PLACE}/{first}/edit", 422, payload="x", why=" ")
-        assert "why" in refused["detail"]
-        given = await post(http, f"{PLACE}/{first}/edit", 200, payload=msgspec.json.decode(GOOD), why="mended")
-        await post(http, f"{PLACE}/{first}/resend", 404, why="it is not there any more")
-        sent = await post(http, f"{PLACE}/{given['new']}/resend", 200, why="now")
+        refused = await post(http, f"{PLACE}/{first}/edit", 422, payload="x", reason=" ")
+        assert "reason" in refused["detail"]
+        given = await post(http, f"{PLACE}/{first}/edit", 200, payload=msgspec.json.decode(GOOD), reason="mended")
+        await post(http, f"{PLACE}/{first}/resend", 404, reason="it is not there any more")
+        sent = await post(http, f"{PLACE}/{given['new']}/resend", 200, reason="now")
         assert (sent["verdict"], sent["new"].startswith("dead-")) == ("resent", True)
         assert await (await begun(client, "one")).result() == "7 unasked"
-        await post(http, f"{PLACE}/{lost}/delete", 200, why="the saga is gone")
+        await post(http, f"{PLACE}/{lost}/delete", 200, reason="the saga is gone")
         assert (await get(http, PLACE))["letters"] == []
         changes = (await get(http, f"{PLACE}/changes"))["changes"]
-        assert [(one["verb"], one["by"], one["why"]) for one in changes] == [
+        assert [(one["verb"], one["by"], one["reason"]) for one in changes] == [
             ("delete", "ann", "the saga is gone"), ("resend", "ann", "now"), ("edit", "ann", "mended"),
         ]  # fmt: skip
         for path in ("x", "0" * 19, "99"):
@@ -66,7 +66,7 @@ def test_a_letter_is_edited_and_sent_again_until_its_saga_runs(face: str, server
 def test_a_letter_gives_nobody_a_right_or_a_name_that_is_not_theirs(server: Server, namespace: str) -> None:
     async def body(http: httpx.AsyncClient, client: Client) -> None:
         async def asked(who: dict[str, str], letter: int, verb: str, **given: object) -> int:
-            answer = await http.post(f"{PLACE}/{letter}/{verb}", json={"why": "w", **given}, headers=who)
+            answer = await http.post(f"{PLACE}/{letter}/{verb}", json={"reason": "w", **given}, headers=who)
             return answer.status_code
 
         await client.start(Buy, "one", Order(asks=True), wait="step:reserve")

@@ -30,7 +30,7 @@ def test_the_overview_tells_which_messages_wait(face: str, server: Server, names
         assert (await cards(http))["dead letter"] == "1"
         await bury(client, "sagain.Buy.two")
         letter = (await client.dead_letters.list(limit=1))[0].sequence
-        await client.dead_letters.delete(letter, by="ann", why="what was done with letters is not one of them")
+        await client.dead_letters.delete(letter, by="ann", reason="what was done with letters is not one of them")
         assert (await cards(http))["dead letter"] == "1"
         await client.wire.request(client.names.subject("sagain.Nobody.one"), b"{}")  # no worker takes it
         assert (await cards(http))["in the inbox"] == "1"

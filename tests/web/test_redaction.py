@@ -129,7 +129,7 @@ def test_no_route_and_no_command_shows_a_hidden_value(server: Server, namespace:
     async def body(http: httpx.AsyncClient, client: Client) -> None:
         await some_sagas(client)
         letter = await bury(client, "sagain.Pay.one", msgspec.json.encode({"payload": {"pin": SECRET}, "sku": SEEN}))
-        order = {"verb": "retry", "where": "type = Pay and status = stuck", "why": "again"}
+        order = {"verb": "retry", "where": "type = Pay and status = stuck", "reason": "again"}
         job = (await http.post("/api/jobs", json=order, headers={"Prefer": "wait=60"})).json()["job"]
         given = {"type": "Pay", "name": "console.css", "letter": str(letter), "job": job}
         texts = await all_answers(http, given)

@@ -67,7 +67,7 @@ def test_values_are_opened_with_the_codec_and_told_in_words_without(server: Serv
         found = texts["with" if client.payloads.codecs else "without"] = {}
         app = sagakit.web.app(client, authentication=Everyone("admin", name="ann"), read_only=False)
         async with visiting(app) as http:
-            order = {"verb": "retry", "where": "type = Pay and status = stuck", "why": "again"}
+            order = {"verb": "retry", "where": "type = Pay and status = stuck", "reason": "again"}
             job = (await http.post("/api/jobs", json=order, headers={"Prefer": "wait=60"})).json()["job"]
             given = {"type": "Pay", "name": "console.css", "letter": "1", "job": job}
             found |= {path: text.replace("<wbr>", "") for path, text in (await all_answers(http, given)).items()}

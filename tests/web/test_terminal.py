@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from tests.web.test_api import HOSTILE
 
 ODD = """error ~ "it's $HOME; `x` & | > \\d !! 雪" and status = stuck"""
-DRY = {"dry_run": True, "why": "preview"}
+DRY = {"dry_run": True, "reason": "preview"}
 COMMANDS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "/": ("count", {}),
     "/stuck": ("groups", {}),
@@ -38,10 +38,13 @@ COMMANDS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "/workers": ("workers", {}),
     "/audit": ("audit", {"by": "", "limit": 100}),
     "/audit?by=ann": ("audit", {"by": "ann"}),
-    "/dead-letters": ("list", {"subject": None, "reason": None}),
-    "/dead-letters?subject=sagain.Buy.%3E&reason=it%27s": ("list", {"subject": "sagain.Buy.>", "reason": "it's"}),
+    "/dead-letters": ("list", {"subject": None, "reason_contains": None}),
+    "/dead-letters?subject=sagain.Buy.%3E&reason=it%27s": (
+        "list",
+        {"subject": "sagain.Buy.>", "reason_contains": "it's"},
+    ),
     "/dead-letters/act?verb=resend": ("resend", {"all": True, **DRY}),
-    "/dead-letters/act?verb=delete&reason=old": ("delete", {"all": None, "reason": "old", **DRY}),
+    "/dead-letters/act?verb=delete&reason=old": ("delete", {"all": None, "reason_contains": "old", **DRY}),
     "/dead-letters/7": ("show", {"letter": 7}),
 }
 """Addresses of pages, each with the command and what it has to be given."""

@@ -14,7 +14,7 @@ class Trip:
 class BookTrip(Saga[Trip, str]):
     """Book a seat for each traveler, then the flight."""
 
-    @each(lambda trip, ctx: trip.travelers, parallel=2)
+    @each(lambda trip, ctx: trip.travelers, max_concurrent=2)
     async def seat(self, trip: Trip, traveler: str, ctx: Context) -> str:
         return f"a seat for {traveler}"
 

@@ -37,5 +37,5 @@ AUDIT_COLUMNS: Columns = {
     "by": lambda line: line.by,
     "verb": lambda line: f"{line.verb} {line.step}".strip(),
     "saga": lambda line: line.key,
-    "why": lambda line: line.why,
+    "reason": lambda line: line.reason,
 }

@@ -46,7 +46,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     verb: JobVerb
     sagas: Sequence[str] | None
     where: str | None = None
-    why: str = ""
+    reason: str = ""
     by: str | None = None
     yes: bool = False
     dry_run: bool = False
@@ -61,8 +61,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     def checked(self) -> Choice:
         """Return the choice of sagas. Raises UsageError unless the order can be carried out, or asked about."""
         self.pace.check()
-        if self.verb not in UNAUDITED and not self.why.strip():
-            raise UsageError(f"--why is missing: say why you {self.verb} these sagas; their events keep it")
+        if self.verb not in UNAUDITED and not self.reason.strip():
+            raise UsageError(f"--reason is missing: say why you {self.verb} these sagas; their events keep it")
         if self.verb in TAKES_A_STEP and not self.step:
             raise UsageError(f"--step is missing: {self.verb} is about one step; `sagakit describe` shows the steps")
         choice = choice_to_change(self.sagas, self.where)
@@ -91,7 +91,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             verb=self.verb,
             step=self.step,
             payload=payload,
-            reason=self.why,
+            reason=self.reason,
             by=by,
             message_id=self.message_id or "",
             created=0.0,
@@ -138,7 +138,7 @@ def change(session: Session, order: Order) -> None:
         if order.resume is not None:
             return resuming(order, order.resume, session.output)
         choice, by, payload = order.checked(), order.signed(), order.raw()
-        check_message(kind, reason=order.why, by=by, step=order.step, payload=payload, id=order.message_id)
+        check_message(kind, reason=order.reason, by=by, step=order.step, payload=payload, id=order.message_id)
 
         async def work(sagas: PlainAccess) -> int:
             async def tried(record: Record) -> Answer:
@@ -146,7 +146,7 @@ def change(session: Session, order: Order) -> None:
 
             async def done(record: Record) -> Answer:
                 return await sagas.send(
-                    record, kind, reason=order.why, by=by, step=order.step, payload=payload,
+                    record, kind, reason=order.reason, by=by, step=order.step, payload=payload,
                     id=order.message_id, timeout=order.timeout,
                 )  # fmt: skip
 

@@ -192,7 +192,7 @@ AS_JOB: dict[str, Any] = {
 }
 """The options of every verb that is sent to many sagas as a job."""
 AUDITED: dict[str, Any] = {
-    "why": Annotated[str | None, typer.Option(help="Required: the reason, which the saga's events keep.")],
+    "reason": Annotated[str | None, typer.Option(help="Required: the reason, which the saga's events keep.")],
     "by": Annotated[str | None, typer.Option(help="Your name in the events; by default the name of your login.")],
     **CHANGING,
     **AS_JOB,

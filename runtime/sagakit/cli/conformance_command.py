@@ -47,7 +47,7 @@ def participant(
     horizon: Annotated[
         float | None, typer.Option(min=0.001, help="Seconds for which it keeps keys, if not for ever.")
     ] = None,
-    within: Annotated[float, typer.Option(min=0.1, help="Seconds that it has to acknowledge a command.")] = WITHIN,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that it has to acknowledge a command.")] = WITHIN,
 ) -> None:
     """Try a participant against the contract, over NATS. It does the work of the payloads; some of it is undone.
 
@@ -68,7 +68,7 @@ def participant(
         async def work(access: Looking) -> int:
             if access.wire is None:
                 raise InvalidConfig("a participant is reached over a NATS server: --nats nats://host:port")
-            lines = await try_participant(access.wire, access.names, tried, within=within)
+            lines = await try_participant(access.wire, access.names, tried, within=timeout)
             _print(lines, session.output)
             return CommandExit.NOT_APPLIED if any(line.verdict == "broken" for line in lines) else 0
 

@@ -26,7 +26,7 @@ COLUMNS: Columns = {
 }
 
 
-@context.command("ls")
+@context.command("list")
 def list_(output: Output = OutputFormat.table) -> None:
     """List the contexts, with a star at the one that is selected."""
     lines = []

@@ -40,5 +40,5 @@ def job_columns(now: float) -> Columns:
         "age": lambda line: age(line.created_at, now),
         "by": lambda line: line.by,
         "verdicts": lambda line: ", ".join(f"{verdict} {count:,}" for verdict, count in line.verdicts.items()),
-        "why": lambda line: line.why,
+        "reason": lambda line: line.reason,
     }

@@ -37,15 +37,15 @@ class LetterChoice(msgspec.Struct, frozen=True, kw_only=True):
 
     numbers: Sequence[int] | None = None
     subject: str | None = None
-    reason: str | None = None
+    reason_contains: str | None = None
     all: bool = False
 
     def check(self) -> None:
         """Raise UsageError unless the words choose something, in one way."""
-        fits = self.subject is not None or self.reason is not None
+        fits = self.subject is not None or self.reason_contains is not None
         ways = sum((bool(self.numbers), fits, self.all))
         if ways != 1:
-            raise UsageError("say which dead letters: numbers, or --subject and --reason, or --all")
+            raise UsageError("say which dead letters: numbers, or --subject and --reason-contains, or --all")
 
     async def found(self, letters: Letters) -> tuple[Sequence[Letter], Sequence[tuple[int, str]]]:
         """Return the letters, oldest first and without their payloads, and the numbers of those that are not there."""
@@ -56,7 +56,7 @@ class LetterChoice(msgspec.Struct, frozen=True, kw_only=True):
             except UnknownLetter as error:
                 missing.append((number, str(error)))
         if not self.numbers:
-            async for letter in letters.all(subject=self.subject or ">", reason=self.reason or ""):
+            async for letter in letters.all(subject=self.subject or ">", reason_contains=self.reason_contains or ""):
                 found.append(without_payload(letter))  # a page at a time
         return found, missing
 
@@ -64,15 +64,15 @@ class LetterChoice(msgspec.Struct, frozen=True, kw_only=True):
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
     """The options of a change: who makes it and why, and whether the operator is asked."""
 
-    why: str = ""
+    reason: str = ""
     by: str | None = None
     yes: bool = False
     dry_run: bool = False
 
     def checked(self, verb: str) -> str:
         """Return the operator's name. Raises UsageError unless the change can be made, or asked about."""
-        if not self.why.strip():
-            raise UsageError(f"--why is missing: say why you {verb} these dead letters; their audit keeps it")
+        if not self.reason.strip():
+            raise UsageError(f"--reason is missing: say why you {verb} these dead letters; their audit keeps it")
         if not (self.yes or self.dry_run or is_terminal()):
             raise UsageError(
                 f"{verb} asks before it changes dead letters, and there is no terminal here: --yes goes ahead, "

@@ -39,10 +39,13 @@ FITTING: dict[str, Any] = {
     "subject": Annotated[
         str | None, typer.Option(help="Those of a subject; * is one token, > the rest: 'sagain.PlaceOrder.*'.")
     ],
-    "reason": Annotated[str | None, typer.Option(metavar="TEXT", help="Those whose reason has this text in it.")],
+    "reason_contains": Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Those whose own reason, as `list` shows it, has this text in it."),
+    ],
 }
 AUDITED: dict[str, Any] = {
-    "why": Annotated[str | None, typer.Option(help="Required: the reason, which the audit keeps.")],
+    "reason": Annotated[str | None, typer.Option(help="Required: the reason, which the audit keeps.")],
     "by": Annotated[str | None, typer.Option(help="Your name in the audit; by default the name of your login.")],
     "yes": CHANGING["yes"],
     "dry_run": CHANGING["dry_run"],
@@ -64,7 +67,7 @@ def list_(session: Session, limit: LetterLimit = 50, *, options: dict[str, Any])
         lines = [letter_line(letter) for letter in found[:limit]]
         print_lines(lines, letter_columns(access.now()), session.output, empty="there is no dead letter")
         if len(found) > limit:
-            note("there are more: --limit prints them, --subject and --reason narrow them down")
+            note("there are more: --limit prints them, --subject and --reason-contains narrow them down")
 
     session.run(lambda: work)
 
@@ -114,7 +117,7 @@ def edit(
             note(f"the payload of {len(old.payload):,} bytes is replaced by one of {len(payload):,}")
 
             async def change(one: Letter) -> str:
-                return str((await letters.edit(one.sequence, payload, by=by, why=audit.why)).sequence)
+                return str((await letters.edit(one.sequence, payload, by=by, reason=audit.reason)).sequence)
 
             return await carry_out(letters, "edit", LetterChoice(numbers=[letter]), audit, change, session.output)
 
@@ -172,10 +175,10 @@ def _change(session: Session, verb: LetterVerb, numbers: Sequence[int] | None, o
 
 def _change_of(letters: Letters, verb: LetterVerb, by: str, audit: Audit) -> Change:
     async def resend(letter: Letter) -> str:
-        return await letters.resend(letter.sequence, by=by, why=audit.why)
+        return await letters.resend(letter.sequence, by=by, reason=audit.reason)
 
     async def delete(letter: Letter) -> str:
-        await letters.delete(letter.sequence, by=by, why=audit.why)
+        await letters.delete(letter.sequence, by=by, reason=audit.reason)
         return ""
 
     return resend if verb == "resend" else delete
@@ -202,7 +205,7 @@ CHANGE_COLUMNS: Columns = {
     "letter": lambda line: str(line.letter),
     "subject": lambda line: line.subject,
     "by": lambda line: line.by,
-    "why": lambda line: line.why,
+    "reason": lambda line: line.reason,
 }
 
 

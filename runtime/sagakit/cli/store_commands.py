@@ -54,7 +54,7 @@ def verify(
 @in_session()
 def rebuild(
     session: Session,
-    why: Annotated[str | None, typer.Option(help="Required: the reason, which the sagas' events keep.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Required: the reason, which the sagas' events keep.")] = None,
     by: Annotated[str | None, typer.Option(help="Your name in the events; by default the name of your login.")] = None,
     at: Annotated[str | None, typer.Option(help="Restore what was at this time: -2h, 2026-11-29T14:00+01:00.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed without a terminal.")] = False,
@@ -65,9 +65,9 @@ def rebuild(
     def prepared() -> Work:
         from sagakit.cli.changing import agreed, name_of
 
-        name, reason = name_of(by), (why or "").strip()
-        if not reason:
-            raise UsageError("--why is missing: say why you rebuild the store; the events of the sagas keep it")
+        name, why = name_of(by), (reason or "").strip()
+        if not why:
+            raise UsageError("--reason is missing: say why you rebuild the store; the events of the sagas keep it")
         if at is not None and time_of(at, now=0.0) is None:
             raise UsageError(f"--at {at!r}: write a time, such as -2h or 2026-11-29T14:00+01:00")
 
@@ -76,7 +76,7 @@ def rebuild(
 
         async def work(access: PlainAccess) -> int:
             until = None if at is None else time_of(at, now=access.now())
-            restore = partial(access.rebuild, by=name, why=reason, until=until)
+            restore = partial(access.rebuild, by=name, why=why, until=until)
             found = await restore(dry_run=True)
             if not dry_run:
                 note(_summary(found))

@@ -20,7 +20,7 @@ def job_line(job: Job, holder: Holder | None) -> JobLine:
         done=job.done,
         verdicts=job.verdicts,
         by=job.by,
-        why=job.reason,
+        reason=job.reason,
         created_at=moment_of(job.created),
         ended_at=moment_of(job.ended),
         run_by=None if holder is None else str(holder),

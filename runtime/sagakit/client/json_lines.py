@@ -88,7 +88,7 @@ def audit_line(event: CloudEvent) -> AuditLine:
         type=saga_type,
         id=event.subject,
         sequence=event.sequence,
-        why=str(data.get("reason") or ""),
+        reason=str(data.get("reason") or ""),
     )
 
 

@@ -240,7 +240,7 @@ class JobLine(msgspec.Struct, frozen=True, kw_only=True):
     done: int
     verdicts: Mapping[str, int]
     by: str
-    why: str
+    reason: str
     created_at: datetime | None
     ended_at: datetime | None
     run_by: str | None
@@ -301,7 +301,7 @@ class AuditLine(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     id: str
     sequence: int
-    why: str
+    reason: str
 
 
 class LetterChangeLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -314,7 +314,7 @@ class LetterChangeLine(msgspec.Struct, frozen=True, kw_only=True):
     message_id: str
     code: str
     by: str
-    why: str
+    reason: str
 
 
 class StartedLine(msgspec.Struct, frozen=True, kw_only=True):

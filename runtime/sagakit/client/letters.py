@@ -78,7 +78,7 @@ class LetterChange(msgspec.Struct, frozen=True, kw_only=True):
     message_id: str = ""
     code: str = ""
     by: str = ""
-    why: str = ""
+    reason: str = msgspec.field(name="why", default="")
     at: float = 0.0
 
 
@@ -89,7 +89,7 @@ class Letters:
     """The dead letters of a namespace: `Client.dead_letters`. To look, the role reader is enough.
 
         async for letter in client.dead_letters.all(subject="sagain.PlaceOrder.*"):
-            await client.dead_letters.resend(letter.sequence, by="ann", why="the workers know the type now")
+            await client.dead_letters.resend(letter.sequence, by="ann", reason="the workers know the type now")
 
     The methods are for tasks of the program that opened the client. They do not wait through an outage. All raise
     StoreError. Cancelled, a change may have been made.
@@ -99,27 +99,28 @@ class Letters:
         self._wire = wire
         self._names = names
 
-    async def list(self, *, subject: str = ">", reason: str = "", limit: int = 50) -> Sequence[Letter]:
+    async def list(self, *, subject: str = ">", reason_contains: str = "", limit: int = 50) -> Sequence[Letter]:
         """Return dead letters, newest first, at most `limit` of them.
 
-        `subject` is a pattern of NATS that the subject of the message fits, `reason` is a part of the reason.
+        `subject` is a pattern of NATS that the subject of the message fits. `reason_contains` is a part of the letter's
+        reason.
         """
         found: list[Letter] = []
         upto: int | None = None
         while upto != 0 and len(found) < limit:
             part = await window(self._wire, self._names.dead, self._names.dead_subjects, upto=upto, want=WIDTH)
-            found += [letter for one in part.found[::-1] if _fits(letter := _letter(one), subject, reason)]
+            found += [letter for one in part.found[::-1] if _fits(letter := _letter(one), subject, reason_contains)]
             upto = part.below
         return found[:limit]
 
-    async def all(self, *, subject: str = ">", reason: str = "") -> AsyncGenerator[Letter]:
+    async def all(self, *, subject: str = ">", reason_contains: str = "") -> AsyncGenerator[Letter]:
         """Yield all dead letters that fit, oldest first, a page at a time. What is written meanwhile is left out."""
         scan = Scan(self._wire, self._names.dead, self._names.dead_subjects)
         async with aclosing(scan.pages()) as pages:
             async for page in pages:
                 for one in page:
                     letter = _letter(one)
-                    if _fits(letter, subject, reason):
+                    if _fits(letter, subject, reason_contains):
                         yield letter
 
     async def count(self) -> int:
@@ -154,14 +155,14 @@ class Letters:
             upto = part.below
         return found[:limit]
 
-    async def edit(self, sequence: int, payload: bytes, *, by: str, why: str) -> Letter:
+    async def edit(self, sequence: int, payload: bytes, *, by: str, reason: str) -> Letter:
         """Put a dead letter with another payload in the place of this one, and return it: it has a new sequence.
 
-        Raises UnknownLetter; InvalidInput if the payload is not JSON or too large, or `by` or `why` is missing.
+        Raises UnknownLetter; InvalidInput if the payload is not JSON or too large, or `by` or `reason` is missing.
         """
         letter = await self.get(sequence)
         self._check_payload(payload)
-        await self._write_down("edit", letter, by, why)
+        await self._write_down("edit", letter, by, reason)
         headers = {
             "Sagakit-Reason": letter.reason,
             "Sagakit-Code": letter.code,
@@ -178,7 +179,7 @@ class Letters:
         await self._remove(sequence)
         return await self.get(ack.seq)
 
-    async def resend(self, sequence: int, *, by: str, why: str) -> str:
+    async def resend(self, sequence: int, *, by: str, reason: str) -> str:
         """Put the message of a dead letter into its stream again, under a new id, and return that id.
 
         The id derives from the letter, so a resend that was cut off may be repeated: the message is applied once. The
@@ -186,11 +187,11 @@ class Letters:
         with another number.
 
         Raises UnknownLetter; NotAllowed if the payload was cut, or the subject leads to no saga and is none of the
-        service's; InvalidInput if `by` or `why` is missing; NotPermitted for a message that only others may send.
+        service's; InvalidInput if `by` or `reason` is missing; NotPermitted for a message that only others may send.
         """
         letter = await self.get(sequence)
         headers = self._headers(letter)
-        await self._write_down("resend", letter, by, why)
+        await self._write_down("resend", letter, by, reason)
         ack = await self._publish(letter.subject, letter.payload, headers)
         if ack.duplicate and letter.edited_by:
             raise NotAllowed(
@@ -204,9 +205,12 @@ class Letters:
         """Raise NotAllowed if `resend` would refuse the letter, as far as the letter itself shows."""
         self._headers(letter)
 
-    async def delete(self, sequence: int, *, by: str, why: str) -> None:
-        """Delete a dead letter: its message is lost. Raises UnknownLetter; InvalidInput if `by` or `why` is missing."""
-        await self._write_down("delete", await self.get(sequence), by, why)
+    async def delete(self, sequence: int, *, by: str, reason: str) -> None:
+        """Delete a dead letter: its message is lost.
+
+        Raises UnknownLetter; InvalidInput if `by` or `reason` is missing.
+        """
+        await self._write_down("delete", await self.get(sequence), by, reason)
         await self._remove(sequence)
 
     # ------------------------------------------------------------- private
@@ -255,11 +259,11 @@ class Letters:
         if len(payload) > room:
             raise InvalidInput(f"the payload has {len(payload):,} bytes: a dead letter has room for {room:,}")
 
-    async def _write_down(self, verb: LetterVerb, letter: Letter, by: str, why: str) -> None:
+    async def _write_down(self, verb: LetterVerb, letter: Letter, by: str, reason: str) -> None:
         if not by.strip() or len(by.splitlines()) > 1:
             raise InvalidInput(f"by={by!r}: give the name of who changes the dead letter, in one line")
-        if not why.strip():
-            raise InvalidInput("why is missing: the audit of dead letters keeps the reason of each change")
+        if not reason.strip():
+            raise InvalidInput("reason is missing: the audit of dead letters keeps the reason of each change")
         change = LetterChange(
             verb=verb,
             letter=letter.sequence,
@@ -267,7 +271,7 @@ class Letters:
             message_id=letter.message_id,
             code=letter.code,
             by=by,
-            why=why,
+            reason=reason,
         )
         await self._publish(self._names.dead_subject("audit", verb), msgspec.json.encode(change), {})
 

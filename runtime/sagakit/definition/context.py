@@ -70,7 +70,7 @@ class Context:
         return cast(R, self._results(node))
 
     def heartbeat(self) -> None:
-        """Report that the attempt makes progress; see `heartbeat=` of `step`. Works in any thread and loop."""
+        """Report that the attempt makes progress; see `heartbeat_timeout=` of `step`. Works in any thread and loop."""
         if self._beat is not None:
             self._beat()
 

@@ -43,7 +43,7 @@ class Given(TypedDict, total=False):
     pivot: bool
     backend: Backend | None
     limit: Limit | None
-    heartbeat: timedelta | None
+    heartbeat_timeout: timedelta | None
 
 
 @overload
@@ -112,7 +112,7 @@ def step(
     pivot: bool = False,
     backend: Backend | None = None,
     limit: Limit | None = None,
-    heartbeat: timedelta | None = None,
+    heartbeat_timeout: timedelta | None = None,
 ) -> Any:
     """Make a method an action of the saga.
 
@@ -124,8 +124,8 @@ def step(
     under the same key, `check`, `undo`, or `ask` a person. `when` is a function without effects that is asked once:
     False skips the step. After the success of a step with `pivot=True` the saga only goes forward. `compensate=None`
     says that there is nothing to undo. Plain functions run in a worker thread; `backend` overrides the saga's for
-    coroutine functions. `limit` is a quota that the calls of action, check and compensation wait for. With `heartbeat`,
-    an attempt ends as unknown if it does not call `ctx.heartbeat()` for that time.
+    coroutine functions. `limit` is a quota that the calls of action, check and compensation wait for. With
+    `heartbeat_timeout`, an attempt ends as unknown if it does not call `ctx.heartbeat()` for that time.
 
     ```python
     @step(reserve, timeout=timedelta(seconds=10))
@@ -144,7 +144,7 @@ def step(
         timeout=timeout,
         backend=backend,
         limit=limit,
-        heartbeat=heartbeat,
+        heartbeat_timeout=heartbeat_timeout,
     )
     kind: Callable[..., Any] = CheckedStep if on_unknown in ("check", "ask") else Step
     make = partial(

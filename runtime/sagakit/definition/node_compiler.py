@@ -127,7 +127,7 @@ class NodeCompiler:
         self, each: CalledForEach[Any, Any, Any, Any, Any], before: set[str], position: Position
     ) -> tuple[Any, Any]:
         self._policies(each, position, ("retry", "undo"))
-        at_least_one(each.parallel, f"{self.saga.__name__}.{each.name}: parallel")
+        at_least_one(each.max_concurrent, f"{self.saga.__name__}.{each.name}: max_concurrent")
         self._items(each)
         signature = self._action(each, [("item", Any, "an item")], before)
         item_name, item_type = signature.parameters[1]
@@ -141,7 +141,7 @@ class NodeCompiler:
             "prepare": each.items or list,
             "given": self._codec(each.name, list[item_type]),  # type: ignore[valid-type]  # as known at run time only
         }
-        return definition, {**self._called_plan(each, "each"), "parallel": each.parallel}
+        return definition, {**self._called_plan(each, "each"), "max_concurrent": each.max_concurrent}
 
     def _items(self, each: CalledForEach[Any, Any, Any, Any, Any]) -> None:
         """Check the source of an each's list: another node, a function of its result, or one of the saga's input."""
@@ -158,14 +158,14 @@ class NodeCompiler:
 
     def _called_plan(self, node: CalledNode[Any], kind: str) -> dict[str, Any]:
         timeout = self._seconds(node, "timeout", node.options.timeout)
-        heartbeat = node.options.heartbeat
+        heartbeat = node.options.heartbeat_timeout
         return {
             "kind": kind,
             "inputs": tuple(other.name for other in node.inputs),
             "on_unknown": node.options.on_unknown,
             "has_check": node.checked is not None,
             "timeout": timeout,
-            "heartbeat": None if heartbeat is None else self._seconds(node, "heartbeat", heartbeat),
+            "heartbeat": None if heartbeat is None else self._seconds(node, "heartbeat_timeout", heartbeat),
             "retries": node.options.retry.as_data(),
             "undo": None if node.undo is None else self._undo_plan(node, node.undo, timeout),
         }
@@ -337,7 +337,7 @@ class NodeCompiler:
         if fault is not None:
             raise self.wrong(remote.name, fault)
         self._asked(remote, "what makes its command", remote.send, "input", "ctx")
-        timeout, heartbeat = self._seconds(remote, "timeout", remote.timeout), remote.heartbeat
+        timeout, heartbeat = self._seconds(remote, "timeout", remote.timeout), remote.heartbeat_timeout
         reply = substituted(remote.reply, self.variables[remote.name])
         self.results[remote.name] = reply
         undo = UndoPlan(retries=remote.undo_retry.as_data(), timeout=timeout) if remote.endpoints.undo else None
@@ -347,7 +347,7 @@ class NodeCompiler:
             "on_unknown": remote.on_unknown,
             "has_check": bool(remote.endpoints.check),
             "timeout": timeout,
-            "heartbeat": None if heartbeat is None else self._seconds(remote, "heartbeat", heartbeat),
+            "heartbeat": None if heartbeat is None else self._seconds(remote, "heartbeat_timeout", heartbeat),
             "retries": remote.retry.as_data(),
             "undo": undo,
         }

@@ -41,7 +41,7 @@ T = TypeVar("T")
 class EachGiven(TypedDict, total=False):
     """The options of `@each` that do not change the type of the node."""
 
-    parallel: int
+    max_concurrent: int
     on_unknown: Literal["retry", "undo"]
     after: Sequence[Node[Any]] | None
     compensate: None
@@ -94,7 +94,7 @@ def each(
     items: Callable[[Any], Sequence[Any]] | None = None,
     /,
     *,
-    parallel: int = 10,
+    max_concurrent: int = 10,
     on_unknown: Literal["retry", "undo"] = "retry",
     after: Sequence[Node[Any]] | None = None,
     when: Callable[[Any, Context], bool] | None = None,
@@ -104,7 +104,7 @@ def each(
     backend: Backend | None = None,
     limit: Limit | None = None,
 ) -> Any:
-    """Make a method an action that is called once for each item of a list, at most `parallel` at once.
+    """Make a method an action that is called once for each item of a list, at most `max_concurrent` at once.
 
     The list is the result of `source`, or `items(result)`. Without a source it is `items(input, ctx)`, and `after` is
     as for `step`. `items` is a function without effects that is called once; its list is kept. The method is called
@@ -112,7 +112,7 @@ def each(
     their results. When an item fails, the items that were done are undone. Other options are as for `step`.
 
     ```python
-    @each(packed, lambda packed: packed.parcels, parallel=4)
+    @each(packed, lambda packed: packed.parcels, max_concurrent=4)
     async def label(self, order: Order, parcel: Parcel, ctx: Context) -> str: ...
     ```
 
@@ -131,7 +131,7 @@ def each(
         _make_each,
         inputs,
         items if inputs else source,
-        parallel,
+        max_concurrent,
         options,
         visible_names(sys._getframe(2)),
         after=several(after, "after"),
@@ -142,7 +142,7 @@ def each(
 def _make_each(
     inputs: tuple[Any, ...],
     items: Any,
-    parallel: int,
+    max_concurrent: int,
     options: NodeOptions,
     namespace: Any,
     fn: Callable[..., Any],
@@ -151,7 +151,7 @@ def _make_each(
 ) -> CalledForEach[Any, Any, Any, Any, Any]:
     kind: Callable[..., CalledForEach[Any, Any, Any, Any, Any]] = EachStep if given["when"] is None else MaybeEachStep
     node = kind(fn, inputs, options, namespace, **given)
-    node.items, node.parallel = items, parallel
+    node.items, node.max_concurrent = items, max_concurrent
     return node
 
 

@@ -39,7 +39,7 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     timeout: timedelta
     backend: Backend | None
     limit: Limit | None = None
-    heartbeat: timedelta | None = None
+    heartbeat_timeout: timedelta | None = None
 
 
 class Undo:
@@ -236,7 +236,7 @@ class CalledForEach(CalledNode[L_co], Generic[S, D, I, R_co, L_co]):
 
     word = "Each"
     items: Callable[[Any], Sequence[Any]] | None
-    parallel: int
+    max_concurrent: int
 
     @overload
     def compensate(self, fn: Callable[[S, D, I, R_co | None, Context], Awaitable[None]], /) -> Undo: ...

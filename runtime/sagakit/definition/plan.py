@@ -86,7 +86,7 @@ class NodePlan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     result_type: str = "None"
     wait: float | None = None
     on_timeout: Literal["compensate", "continue"] = "compensate"
-    parallel: int = 1
+    max_concurrent: int = msgspec.field(name="parallel", default=1)  # the name in plans that are stored
     of: str = ""
     child_type: str = ""
     endpoints: Endpoints | None = None

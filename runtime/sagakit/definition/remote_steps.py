@@ -46,7 +46,7 @@ class Remote(Node[R_co], Generic[R_co]):
         after: tuple[Any, ...] | None,
         when: Callable[[Any, Context], bool] | None,
         pivot: bool,
-        heartbeat: timedelta | None = None,
+        heartbeat_timeout: timedelta | None = None,
     ) -> None:
         super().__init__(after=after, when=when, pivot=pivot)
         self.endpoints = endpoints
@@ -57,7 +57,7 @@ class Remote(Node[R_co], Generic[R_co]):
         self.retry = retry
         self.undo_retry = undo_retry
         self.timeout = timeout
-        self.heartbeat = heartbeat
+        self.heartbeat_timeout = heartbeat_timeout
 
 
 def fault_of_remote(remote: Remote[Any], position: Position) -> str | None:
@@ -67,8 +67,8 @@ def fault_of_remote(remote: Remote[Any], position: Position) -> str | None:
         left_out = endpoint == "" and option != ""
         if not left_out and not (isinstance(endpoint, str) and ENDPOINT.fullmatch(endpoint)):
             return f"{option}{endpoint!r}: say the service and its endpoint, such as 'payments.charge'"
-    if isinstance(remote.heartbeat, timedelta) and remote.heartbeat < SHORTEST_HEARTBEAT:
-        return f"heartbeat={remote.heartbeat}: say at least {SHORTEST_HEARTBEAT.seconds} seconds"
+    if isinstance(remote.heartbeat_timeout, timedelta) and remote.heartbeat_timeout < SHORTEST_HEARTBEAT:
+        return f"heartbeat_timeout={remote.heartbeat_timeout}: say at least {SHORTEST_HEARTBEAT.seconds} seconds"
     if (remote.on_unknown == "check") != bool(ends.check):
         return 'on_unknown="check" and check="SERVICE.ENDPOINT" belong together: say both'
     if position == "before":
@@ -95,7 +95,7 @@ def remote(
     retry: RetryPolicy = ...,
     undo_retry: RetryPolicy = ...,
     timeout: timedelta = ...,
-    heartbeat: timedelta | None = ...,
+    heartbeat_timeout: timedelta | None = ...,
     after: Sequence[Node[Any]] | None = ...,
     pivot: bool = ...,
 ) -> Remote[R]: ...
@@ -113,7 +113,7 @@ def remote(
     retry: RetryPolicy = ...,
     undo_retry: RetryPolicy = ...,
     timeout: timedelta = ...,
-    heartbeat: timedelta | None = ...,
+    heartbeat_timeout: timedelta | None = ...,
     after: Sequence[Node[Any]] | None = ...,
     pivot: bool = ...,
 ) -> MaybeRemote[R]: ...
@@ -130,7 +130,7 @@ def remote(
     retry: RetryPolicy = DEFAULT_RETRY,
     undo_retry: RetryPolicy = UNDO_POLICY,
     timeout: timedelta = DEFAULT_TIMEOUT,
-    heartbeat: timedelta | None = None,
+    heartbeat_timeout: timedelta | None = None,
     after: Sequence[Node[Any]] | None = None,
     when: Callable[[Any, Context], bool] | None = None,
     pivot: bool = False,
@@ -140,9 +140,9 @@ def remote(
     `send(input, ctx)`, which has no effects, makes the payload of the command; `reply` is the type of the result. The
     participant undoes the step at the endpoint `compensate`; None says that there is nothing to undo. `check` is an
     endpoint that says whether the step has happened, for `on_unknown="check"`. `timeout` is how long the reply to one
-    command is awaited. The attempt survives its worker: only the participant can end it, or the time. With `heartbeat`
-    the participant shows that it lives while it works; if it falls silent for that long, the attempt ends as if
-    `timeout` were over.
+    command is awaited. The attempt survives its worker: only the participant can end it, or the time. With
+    `heartbeat_timeout` the participant shows that it lives while it works; if it falls silent for that long, the
+    attempt ends as if `timeout` were over.
 
     Other options are as for `step`; `undo_retry` is the retry policy of the compensation. Raises DefinitionError when
     the class is created.
@@ -164,7 +164,7 @@ def remote(
         retry=retry,
         undo_retry=undo_retry,
         timeout=timeout,
-        heartbeat=heartbeat,
+        heartbeat_timeout=heartbeat_timeout,
         after=several(after, "after"),
         when=when,
         pivot=pivot,

@@ -31,7 +31,7 @@ def begin_items(turn: Turn) -> None:
             continue
         states = {item.name: turn.look(item.name).state for item in turn.items(each)}
         # An item that is held (asked, blocked) takes no place: the others go on while a person is asked about it.
-        room = each.parallel - sum(state in MOVING for state in states.values())
+        room = each.max_concurrent - sum(state in MOVING for state in states.values())
         # Items enter the step log when they begin. A pending item in it was reset by an operator, and begins again.
         names = (item_name(each.name, number) for number in range(log.items))
         pending = (name for name in names if states.get(name, "pending") == "pending")

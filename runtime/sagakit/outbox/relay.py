@@ -33,14 +33,16 @@ class Relay:
 
     `connect` opens a blocking connection for the relay alone: of a DB-API driver, or `engine.connect` of SQLAlchemy.
     The relay uses it in a thread, so that the loop never waits for the database. `sagas` are the classes whose rows it
-    takes; it leaves other rows to other relays. `poll` is the number of seconds between two looks at the table; `nudge`
-    makes the next look come at once.
+    takes; it leaves other rows to other relays. `poll_interval` is the number of seconds between two looks at the
+    table; `nudge` makes the next look come at once.
 
     Several relays may share a table. A row whose start is refused is put aside with the reason, and holds up no other
     row.
     """
 
-    def __init__(self, connect: Callable[[], Any], *, sagas: Sequence[type[Saga[Any, Any]]], poll: float = 1.0) -> None:
+    def __init__(
+        self, connect: Callable[[], Any], *, sagas: Sequence[type[Saga[Any, Any]]], poll_interval: float = 1.0
+    ) -> None:
         if not callable(connect) or hasattr(connect, "cursor"):  # a connection of sqlite3 can be called, too
             raise InvalidConfig(
                 f"connect={connect!r}: write a function that opens a connection, such as "
@@ -48,12 +50,12 @@ class Relay:
             )
         if isinstance(sagas, type) or not sagas:
             raise InvalidConfig("a relay needs the classes whose rows it takes, in a list: sagas=[...]")
-        if not isinstance(poll, int | float) or not poll > 0:
-            raise InvalidConfig(f"poll={poll!r} must be a number of seconds above 0")
+        if not isinstance(poll_interval, int | float) or not poll_interval > 0:
+            raise InvalidConfig(f"poll_interval={poll_interval!r} must be a number of seconds above 0")
         definitions = [(saga, compiled(saga)) for saga in sagas]
         self._sagas = {definition.plan.saga_type: (saga, definition) for saga, definition in definitions}
         self._connect = connect
-        self._poll = poll
+        self._poll_interval = poll_interval
         self._ration = Ration(_log)
         self._tasks: RelayTasks | None = None
         self._bell: RelayEvent | None = None
@@ -146,7 +148,7 @@ class Relay:
         assert self._tasks is not None
         assert self._bell is not None
         if not self._due:
-            await self._tasks.within(self._bell, self._poll)
+            await self._tasks.within(self._bell, self._poll_interval)
         # before the look: a commit whose nudge comes from now on may not be part of it, and causes another one
         self._due, self._bell = False, self._tasks.event()
 

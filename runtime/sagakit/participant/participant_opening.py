@@ -19,7 +19,7 @@ from sagakit.participant.service import Service
 from sagakit.participant.serving import Serving
 from sagakit.tracing import CommandTracing
 
-AT_ONCE = 16
+MAX_CONCURRENT = 16
 
 
 @asynccontextmanager
@@ -28,7 +28,7 @@ async def open_asyncio_participant(
     participant: Service,
     *,
     keys: Keys | KvKeys,
-    at_once: int = AT_ONCE,
+    max_concurrent: int = MAX_CONCURRENT,
     tracing: CommandTracing | None = None,
     micro: bool = True,
     payload_codec: PayloadCodec | Sequence[PayloadCodec] | None = None,
@@ -36,11 +36,11 @@ async def open_asyncio_participant(
 ) -> AsyncIterator[None]:
     """Serve a participant on this asyncio program's loop while the context is open. No trio is loaded.
 
-    `keys` keeps what was done; `at_once` commands of each endpoint are worked on at a time. With `tracing`, such as
-    `sagakit.otel.OtelTracing`, each command has a span, the current one in its handler. `nats micro ls|info|stats`
-    shows the participant, unless `micro` is False. `payload_codec` is that of the workers whose commands come: it opens
-    commands, and seals what is replied and kept. Leaving the context takes no more commands, and waits until those in
-    hand are answered. Raises as `open_client`, and BadBucket.
+    `keys` keeps what was done. At most `max_concurrent` commands of each endpoint are worked on at a time. With
+    `tracing`, such as `sagakit.otel.OtelTracing`, each command has a span, the current one in its handler. `nats micro
+    ls|info|stats` shows the participant, unless `micro` is False. `payload_codec` is that of the workers whose commands
+    come: it opens commands, and seals what is replied and kept. Leaving the context takes no more commands, and waits
+    until those in hand are answered. Raises as `open_client`, and BadBucket.
     """
     config, payloads = client_config(options), Payloads(payload_codec)
     with bare_errors():
@@ -48,7 +48,14 @@ async def open_asyncio_participant(
             names = await usable_names(wire, wire.server_version, config)
             kept = await keys.opened(wire, ServerTime(wire, names)) if isinstance(keys, KvKeys) else keys
             serving = Serving(
-                wire, names, participant, kept, at_once=at_once, tracing=tracing, micro=micro, payloads=payloads
+                wire,
+                names,
+                participant,
+                kept,
+                max_concurrent=max_concurrent,
+                tracing=tracing,
+                micro=micro,
+                payloads=payloads,
             )
             async with asyncio.TaskGroup() as group:
                 group.create_task(serving.run())
@@ -64,7 +71,7 @@ async def open_participant(
     participant: Service,
     *,
     keys: Keys | KvKeys,
-    at_once: int = AT_ONCE,
+    max_concurrent: int = MAX_CONCURRENT,
     tracing: CommandTracing | None = None,
     micro: bool = True,
     payload_codec: PayloadCodec | Sequence[PayloadCodec] | None = None,
@@ -83,7 +90,14 @@ async def open_participant(
             names = await usable_names(wire, link.server_version, config)
             kept = await keys.opened(wire, ServerTime(wire, names)) if isinstance(keys, KvKeys) else keys
             serving = Serving(
-                wire, names, participant, kept, at_once=at_once, tracing=tracing, micro=micro, payloads=payloads
+                wire,
+                names,
+                participant,
+                kept,
+                max_concurrent=max_concurrent,
+                tracing=tracing,
+                micro=micro,
+                payloads=payloads,
             )
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(serving.run)

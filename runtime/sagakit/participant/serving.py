@@ -78,8 +78,8 @@ def endpoints_of(participant: Service) -> Mapping[str, Registered]:
 class Serving:
     """Serves one participant over one connection. For tasks of the program that opened the connection.
 
-    `at_once` commands of an endpoint are worked on at a time. With `tracing` each has a span. With `micro` NATS micro
-    shows it.
+    At most `max_concurrent` commands of an endpoint are worked on at a time. With `tracing` each has a span. With
+    `micro` NATS micro shows it.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Serving:
         participant: Service,
         keys: Keys,
         *,
-        at_once: int,
+        max_concurrent: int,
         tracing: CommandTracing | None = None,
         micro: bool = False,
         payloads: Payloads = PLAIN_PAYLOADS,
@@ -103,7 +103,7 @@ class Serving:
         self._time = ServerTime(wire, names)
         endpoints = endpoints_of(participant)
         self._intakes = [
-            _EndpointIntake(wire, names, f"{participant.service}.{name}", partial(self._handle, served), at_once)
+            _EndpointIntake(wire, names, f"{participant.service}.{name}", partial(self._handle, served), max_concurrent)
             for name, served in endpoints.items()
         ]
         self._registration = Registration(wire, names, participant, endpoints, self._time)
@@ -242,7 +242,7 @@ class _EndpointIntake:
     """Takes the commands of one endpoint from its durable consumer, which all processes of the service share."""
 
     def __init__(
-        self, wire: Wire, names: Names, endpoint: str, handle: Callable[[WireMessage], Any], at_once: int
+        self, wire: Wire, names: Names, endpoint: str, handle: Callable[[WireMessage], Any], max_concurrent: int
     ) -> None:
         self._wire = wire
         self._stream = names.commands
@@ -251,7 +251,7 @@ class _EndpointIntake:
         self._is_ours = acknowledges(self._stream, self._name)
         self._ration = Ration(_log)
         self._handle = handle
-        self._at_once = at_once
+        self._max_concurrent = max_concurrent
         self._inbox = ""
         self._idle: deque[_Slot] = deque()
         self._come: deque[WireMessage] = deque()
@@ -272,7 +272,7 @@ class _EndpointIntake:
         await self._make()
         subscription = await self._wire.hear(self._inbox, self._take)
         try:
-            await self._wire.together(self._mind, *[self._work] * self._at_once)
+            await self._wire.together(self._mind, *[self._work] * self._max_concurrent)
         finally:
             for message in self._come:
                 self._wire.tell(message.reply, b"-NAK")

@@ -70,7 +70,7 @@ def _check_remote(plan: Plan, fault: RemoteFault) -> None:
         raise DefinitionError(f"{fault!r}: {node.name} is not a remote step: write a CallFault")
     _has_call(fault, node)
     if fault.kind not in remote_faults(node, fault.call):
-        raise DefinitionError(f"{fault!r}: {node.name} has no heartbeat=, so the fault strikes nothing")
+        raise DefinitionError(f"{fault!r}: {node.name} has no heartbeat_timeout=, so the fault strikes nothing")
 
 
 def _node_of(plan: Plan, fault: CallFault | RemoteFault) -> NodePlan:

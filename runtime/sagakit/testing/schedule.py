@@ -27,7 +27,7 @@ that of the undo. `reply_after_end`: it comes after the saga's end. `unknown_lat
 is of an older attempt. `unreadable`: it is done, and the result in the reply cannot be read. `reply_overdue`,
 `reject_overdue`, `unreadable_overdue`: the reply, a refusal, or a result that cannot be read comes once the saga has
 given up waiting for it, and before anything else about the step. `silent`: it is done, the participant shows life once
-and falls silent then, and the reply is lost; only for a step with `heartbeat=`."""
+and falls silent then, and the reply is lost; only for a step with `heartbeat_timeout=`."""
 WriteFaultKind = Literal["crash_before", "crash_after"]
 """The faults of a write: the worker is killed just before, or just after, the server applies it."""
 

@@ -24,8 +24,8 @@ LAST_WRITE = 40
 """The last write that a drawn fault may strike: few sagas have more."""
 
 
-def faults(saga: type[Saga[Any, Any]], *, most: int = 2) -> st.SearchStrategy[Faults]:
-    """Return a strategy for the faults of a run of this saga: at most `most` at once; it shrinks to none.
+def faults(saga: type[Saga[Any, Any]], *, max_faults: int = 2) -> st.SearchStrategy[Faults]:
+    """Return a strategy for the faults of a run of this saga: at most `max_faults` at once; it shrinks to none.
 
     A drawn fault may not strike the run: the saga may end before the write or the call that it is planned for.
     """
@@ -37,7 +37,7 @@ def faults(saga: type[Saga[Any, Any]], *, most: int = 2) -> st.SearchStrategy[Fa
     ]
     kinds += [_commands(node) for node in plan.nodes if node.kind == "remote"]
     kinds += [_calls(node) for node in plan.nodes if node.kind in ("step", "each")]
-    return st.lists(st.one_of(kinds), max_size=most, unique=True).map(lambda found: Faults(tuple(found)))
+    return st.lists(st.one_of(kinds), max_size=max_faults, unique=True).map(lambda found: Faults(tuple(found)))
 
 
 def _calls(node: NodePlan) -> st.SearchStrategy[Fault]:

@@ -126,13 +126,13 @@ async def _audited(
 ) -> Response:
     address = address_of(request)
     kind: InboundKind = request.scope["path"].rstrip("/").rpartition("/")[2]
-    if not body.why.strip():
-        raise InvalidInput(f"why: say why you {kind} this saga; its events keep it")
+    if not body.reason.strip():
+        raise InvalidInput(f"reason: say why you {kind} this saga; its events keep it")
     by = name_of(request.scope["sagakit.visitor"], body.by)
     if body.run is not None and (await client.record(str(address))).run != body.run:
         raise NotAllowed(f"{address}: another saga has this id now: look at it before you {kind} it")
     id = message_id_of(step, body.message_id)
-    return await act(client, address, kind, step=step, payload=payload, id=id, reason=body.why, by=by)
+    return await act(client, address, kind, step=step, payload=payload, id=id, reason=body.reason, by=by)
 
 
 def name_of(visitor: Visitor, by: str | None) -> str:

@@ -53,12 +53,12 @@ class CommandBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class VerbBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A verb of operators. `why` is kept in the events of the saga, with the name that was authenticated.
+    """A verb of operators. `reason` is kept in the events of the saga, with the name that was authenticated.
 
     `by` is a name for acts without authentication. `run` is the saga's life that is meant; without it, the present one.
     """
 
-    why: str
+    reason: str
     by: str | None = None
     run: str | None = None
     message_id: str | None = None
@@ -79,22 +79,22 @@ class ResultBody(StepVerbBody, frozen=True, kw_only=True, forbid_unknown_fields=
 class JobBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A verb for all sagas that fit the filter `where`: retry, cancel, compensate or terminate.
 
-    `why` and `by` are as for one saga. If more than `at_most` sagas fit, nothing is done. With the same `message_id` no
-    saga takes the verb twice, also if the request is sent again.
+    `reason` and `by` are as for one saga. If more sagas than `max_sagas` fit, nothing is done. With the same
+    `message_id` no saga takes the verb twice, also if the request is sent again.
     """
 
     verb: str
     where: str
-    why: str
+    reason: str
     by: str | None = None
-    at_most: int | None = None
+    max_sagas: int | None = None
     message_id: str | None = None
 
 
 class LetterBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A change of a dead letter. `why` is kept in the audit of dead letters; `by` is as for the verbs of operators."""
+    """A change of a dead letter. `reason` is kept in the audit of dead letters; `by` is as for a verb of operators."""
 
-    why: str
+    reason: str
     by: str | None = None
 
 

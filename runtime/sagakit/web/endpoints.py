@@ -66,7 +66,7 @@ PREFER: Parameters = {"Prefer": ({"type": "string"}, "`wait=30` waits so many se
 LIMITED: Parameters = {"limit": ({**PAGE["limit"][0]}, "At the most so many; else 50")}
 LETTERS_THAT_FIT: Parameters = {
     "subject": ({"type": "string"}, "A pattern of NATS that the subject of the message fits: sagain.PlaceOrder.*"),
-    "reason": ({"type": "string"}, "A part of the reason"),
+    "reason_contains": ({"type": "string"}, "A part of the reason why the letter could not be applied"),
     **LIMITED,
 }
 PREVIEW: Parameters = {

@@ -60,20 +60,27 @@ async def start_job(request: Request, client: Client) -> Response:
     body = await json_body(request, JobBody)
     verb, visitor = _verb(body.verb), request.scope["sagakit.visitor"]
     check_may(visitor, VERBS[verb][0], read_only=request.scope["sagakit.read_only"])
-    if not body.why.strip():
-        raise InvalidInput(f"why: say why you {verb} these sagas; their events keep it")
+    if not body.reason.strip():
+        raise InvalidInput(f"reason: say why you {verb} these sagas; their events keep it")
     by = name_of(visitor, body.by)
-    checked_message(Inbound(id=body.message_id or "job", kind=verb, reason=body.why, by=by))
+    checked_message(Inbound(id=body.message_id or "job", kind=verb, reason=body.reason, by=by))
     await Jobs(client.wire, client.names).check()
     since = await positions(client.wire, client.names)
     records = (await _chosen(request, client, body.where)).records
     if not records:
         raise NotAllowed("where: no saga fits, so there is nothing to do")
-    if body.at_most is not None and len(records) > body.at_most:
-        raise NotAllowed(f"at_most: {len(records):,} sagas fit: look at the preview again, then allow as many")
+    if body.max_sagas is not None and len(records) > body.max_sagas:
+        raise NotAllowed(f"max_sagas: {len(records):,} sagas fit: look at the preview again, then allow as many")
     wait = wait_of(request)
     job = await run_new_job(
-        client, verb, records, since, reason=body.why, by=by, message_id=body.message_id or "", seconds=wait or AT_ONCE
+        client,
+        verb,
+        records,
+        since,
+        reason=body.reason,
+        by=by,
+        message_id=body.message_id or "",
+        seconds=wait or AT_ONCE,
     )
     return _answer(request, job, wait)
 

@@ -80,23 +80,23 @@ def _is_for_admins(client: Client, letter: Letter) -> bool:
 
 
 async def change_letter(
-    client: Client, verb: LetterVerb, letter: Letter, *, by: str, why: str, payload: bytes = b""
+    client: Client, verb: LetterVerb, letter: Letter, *, by: str, reason: str, payload: bytes = b""
 ) -> str:
     """Change a dead letter. Return the new id of its message, or the number of the edited letter; else nothing.
 
     Raises UnknownLetter, NotAllowed, InvalidInput, NotPermitted.
     """
-    if not why.strip():
-        raise InvalidInput(f"why: say why you {verb} this dead letter; the audit of dead letters keeps it")
+    if not reason.strip():
+        raise InvalidInput(f"reason: say why you {verb} this dead letter; the audit of dead letters keeps it")
     letters, who = client.dead_letters, by or "somebody"
     match verb:
         case "edit":
             _check_author(letter, payload, by)
-            return str((await letters.edit(letter.sequence, payload, by=who, why=why)).sequence)
+            return str((await letters.edit(letter.sequence, payload, by=who, reason=reason)).sequence)
         case "resend":
-            return await letters.resend(letter.sequence, by=who, why=why)
+            return await letters.resend(letter.sequence, by=who, reason=reason)
         case "delete":
-            await letters.delete(letter.sequence, by=who, why=why)
+            await letters.delete(letter.sequence, by=who, reason=reason)
             return ""
 
 

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
 async def list_letters(request: Request, client: Client) -> Response:
     """List dead letters, newest first."""
-    subject, reason = request.query_params.get("subject") or ">", request.query_params.get("reason", "")
+    query = request.query_params
     found = await client.dead_letters.list(
-        subject=subject, reason=reason, limit=number_of(request, "limit", LIMIT, MAX_LIMIT)
+        subject=query.get("subject") or ">",
+        reason_contains=query.get("reason_contains", ""),
+        limit=number_of(request, "limit", LIMIT, MAX_LIMIT),
     )
     return as_json(LetterList(letters=[letter_line(letter) for letter in found]))
 
@@ -62,5 +64,5 @@ async def _changed(
     by, number = name_of(request.scope["sagakit.visitor"], body.by), letter_number(request)
     letter = await client.dead_letters.get(number)
     check_change(request, client, verb, letter)
-    new = await change_letter(client, verb, letter, by=by, why=body.why, payload=payload)
+    new = await change_letter(client, verb, letter, by=by, reason=body.reason, payload=payload)
     return as_json(letter_verdict(verb, number, LetterAnswer(DONE[verb], new)))

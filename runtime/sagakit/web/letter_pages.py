@@ -42,7 +42,7 @@ MANY: Sequence[LetterVerb] = ("resend", "delete")
 async def show_letters(request: Request, client: Client) -> Response:
     """Show dead letters, newest first, and below them what was done with others."""
     fits, letters = _fits(request.query_params), client.dead_letters
-    found = await letters.list(subject=fits["subject"] or ">", reason=fits["reason"], limit=LIMIT + 1)
+    found = await letters.list(subject=fits["subject"] or ">", reason_contains=fits["reason"], limit=LIMIT + 1)
     changes = await letters.changes(limit=CHANGES)
     acts = [] if request.scope["sagakit.read_only"] else MANY
     return page(
@@ -76,7 +76,7 @@ async def take_letter_form(request: Request, client: Client) -> Response:
     check_change(request, client, verb, letter)
     payload = form.get("payload", "").encode()
     by = request.scope["sagakit.visitor"].name
-    new = await change_letter(client, verb, letter, by=by, why=form.get("why", ""), payload=payload)
+    new = await change_letter(client, verb, letter, by=by, reason=form.get("why", ""), payload=payload)
     return _to(request, f"/{new}" if verb == "edit" else "", done=verb, changed="1", refused="0")
 
 
@@ -108,7 +108,7 @@ async def take_letters_form(request: Request, client: Client) -> Response:
     takes = [letter for letter in found if not _expected(request, client, verb, letter).refusal]
 
     async def change(letter: Letter) -> str:
-        return await change_letter(client, verb, letter, by=by, why=why)
+        return await change_letter(client, verb, letter, by=by, reason=why)
 
     answers = await change_each(verb, takes, change)
     changed = sum(not answer.refusal for answer in answers)
@@ -118,7 +118,9 @@ async def take_letters_form(request: Request, client: Client) -> Response:
 async def _all(client: Client, fits: Mapping[str, str], upto: int | None) -> tuple[Sequence[Letter], bool]:
     """Return the oldest dead letters that fit, up to a number, and whether there are more."""
     found: list[Letter] = []
-    async with aclosing(client.dead_letters.all(subject=fits["subject"] or ">", reason=fits["reason"])) as letters:
+    async with aclosing(
+        client.dead_letters.all(subject=fits["subject"] or ">", reason_contains=fits["reason"])
+    ) as letters:
         async for letter in letters:
             if upto is not None and letter.sequence > upto:
                 break

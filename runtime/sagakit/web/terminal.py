@@ -10,7 +10,7 @@ from typing import TypeAlias
 from starlette.datastructures import QueryParams
 
 Words: TypeAlias = Sequence[str]
-PREVIEW: Words = ("--dry-run", "--why", "preview")
+PREVIEW: Words = ("--dry-run", "--reason", "preview")
 """The options of a verb that changes nothing yet, as the page of its preview."""
 
 
@@ -50,7 +50,8 @@ def _letters_changed(found: re.Match[str], query: QueryParams) -> Words:
 
 
 def _fits(query: QueryParams) -> Words:
-    return tuple(word for name in ("subject", "reason") for word in _option(name, query.get(name, "").strip()))
+    options = (("subject", "subject"), ("reason-contains", "reason"))
+    return tuple(word for option, name in options for word in _option(option, query.get(name, "").strip()))
 
 
 def _always(*words: str) -> Callable[[re.Match[str], QueryParams], Words]:

@@ -128,7 +128,7 @@ def items_without_bound(patch: Patch) -> None:
 
     def all_at_once(turn: Turn) -> None:
         turn.plan = structs.replace(
-            turn.plan, nodes=tuple(structs.replace(node, parallel=99) for node in turn.plan.nodes)
+            turn.plan, nodes=tuple(structs.replace(node, max_concurrent=99) for node in turn.plan.nodes)
         )
         begin_items(turn)
 
