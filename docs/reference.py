@@ -78,7 +78,11 @@ def _spelled(param: Any) -> str:
 def _meaning(param: Any) -> str:
     default = getattr(param.default, "value", param.default)
     told = isinstance(default, str | int | float) and default not in ("", False) and param.show_default is not False
-    notes = ["Required."] * param.required + [f"Default: `{default}`."] * told + ["May be repeated."] * param.multiple
+    notes = (
+        ["Required."] * param.required
+        + [f"Default: `{default}`."] * told
+        + ["May be repeated."] * (param.multiple and "repeated" not in (param.help or ""))
+    )
     return " ".join([_cell(param.help or ""), *notes])
 
 

@@ -1,5 +1,21 @@
 """sagakit: sagas on trio and NATS JetStream.
 
+    from sagakit import Context, Saga, step, run
+
+    class BookTrip(Saga[str]):
+        @step
+        async def hotel(self, city: str, ctx: Context) -> str: ...
+
+        @hotel.compensate
+        async def cancel_hotel(self, city: str, booking: str | None, ctx: Context) -> None: ...
+
+    print(run(BookTrip(), "trip-1", "Rome"))
+
+Write a `Saga` with `step`, and `each`, `child`, `signal`, `timer` or `remote`. A worker runs sagas: `open_runtime`, or
+the command `sagakit worker`. Other programs start and see them: `open_client`. `sagakit.asyncio` has the same for asyncio
+programs, `sagakit.testing` tests sagas, `sagakit.participant` serves remote steps, and `sagakit.errors` has all errors.
+The packages are:
+
 definition   what a user writes: Saga, step, retry policies; compiled to a plan
 engine       pure rules: record x input event -> record; record -> effects
 tracing      spans of sagas, made of their records; the ports through which they leave

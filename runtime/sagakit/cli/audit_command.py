@@ -21,7 +21,7 @@ commands: typer.Typer = typer.Typer(rich_markup_mode=None)
 def audit(
     session: Session,
     by: Annotated[str, typer.Option(help="The verbs of one operator, among the last thousand.")] = "",
-    limit: Annotated[int, typer.Option(min=1, help="Print so many at the most.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="Verbs to print, at the most.")] = 100,
 ) -> None:
     """List the verbs that operators gave, newest first, each with the reason, for as long as the events are kept."""
 

@@ -55,7 +55,8 @@ def doctor(
     ] = None,
     role: Annotated[RoleName | None, typer.Option(help="Check this account's permissions for this role.")] = None,
     only: Annotated[
-        list[str] | None, typer.Option(metavar="CODE", help="Only checks whose codes begin so: SK1, SK303. Repeatable.")
+        list[str] | None,
+        typer.Option(metavar="CODE", help="Only checks whose codes begin so: SK1, SK303; may be repeated."),
     ] = None,
     *,
     options: dict[str, Any],

@@ -74,11 +74,12 @@ Nats: TypeAlias = Annotated[
     str,
     typer.Option(
         show_default=False,
-        help="Required: nats://host:port, several with commas; tls://... Else --context, SAGAKIT_NATS_URL or NATS_URL.",
+        help="The server: nats://host:port or tls://..., several with commas. Required, unless --context, "
+        "SAGAKIT_NATS_URL or NATS_URL says it.",
     ),
 ]
 ConfigFile: TypeAlias = Annotated[
-    str | None, typer.Option(help="A TOML file with the options, in its table [sagakit].")
+    str | None, typer.Option(help="A TOML file whose table [sagakit] has options: see `sagakit config`.")
 ]
 SagaList: TypeAlias = Annotated[
     str,
@@ -98,7 +99,7 @@ TracingName: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="MODULE:NAME",
-        help="A tracing, such as OtelTracing(provider), or a function that returns one: spans of sagas and attempts.",
+        help="A tracing, such as OtelTracing(provider), or a function that returns one: it exports spans of sagas.",
     ),
 ]
 PayloadCodecName: TypeAlias = Annotated[
@@ -106,7 +107,7 @@ PayloadCodecName: TypeAlias = Annotated[
     typer.Option(
         metavar="MODULE:NAME",
         envvar="SAGAKIT_PAYLOAD_CODEC",
-        help="A payload codec, a list of several, or a function that returns them: values are sealed, and opened.",
+        help="A payload codec, a list of several, or a function that returns them: they seal and open stored values.",
     ),
 ]
 HealthAddress: TypeAlias = Annotated[
@@ -117,7 +118,7 @@ Processes: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="N|auto",
-        help="Run so many worker processes, with one health address and one log; auto: one on each usable CPU.",
+        help="The number of worker processes, with one health address and one log; auto: one on each usable CPU.",
     ),
 ]
 OnAsyncio: TypeAlias = Annotated[
@@ -135,26 +136,36 @@ LogLevelName: TypeAlias = Annotated[LogLevel, typer.Option(help="The lowest leve
 _File: TypeAlias = str | None
 CONNECTION: dict[str, Any] = {
     "context": Annotated[str | None, typer.Option(help="A context of the `nats` command, in place of --nats.")],
-    "namespace": Annotated[str | None, typer.Option(help="Option namespace.")],
-    "domain": Annotated[str | None, typer.Option(help="Option domain, of JetStream.")],
-    "api_prefix": Annotated[str | None, typer.Option(help="Option api_prefix, of JetStream.")],
-    "user": Annotated[str | None, typer.Option(help="Option user; its password comes from SAGAKIT_PASSWORD.")],
-    "creds": Annotated[_File, typer.Option(help="Option credentials: a file with JWT and seed.")],
-    "nkey": Annotated[_File, typer.Option(help="Option nkeys_seed: a file with a seed.")],
-    "tls_ca": Annotated[_File, typer.Option("--tls-ca", help="Option tls_ca: a file.")],
-    "tls_cert": Annotated[_File, typer.Option("--tls-cert", help="Option tls_cert: a file.")],
-    "tls_key": Annotated[_File, typer.Option("--tls-key", help="Option tls_key: a file.")],
-    "inbox_prefix": Annotated[str | None, typer.Option(help="Option inbox_prefix.")],
+    "namespace": Annotated[
+        str | None, typer.Option(help="The prefix of all buckets, streams and subjects, as the workers have it.")
+    ],
+    "domain": Annotated[str | None, typer.Option(help="The JetStream domain that has the streams.")],
+    "api_prefix": Annotated[
+        str | None, typer.Option(help="The prefix of the JetStream API, if an import has renamed it.")
+    ],
+    "user": Annotated[
+        str | None, typer.Option(help="The user name for NATS; its password comes from SAGAKIT_PASSWORD.")
+    ],
+    "creds": Annotated[_File, typer.Option(help="A NATS credentials file, with JWT and seed (option credentials).")],
+    "nkey": Annotated[_File, typer.Option(help="A file with the seed of an nkey (option nkeys_seed).")],
+    "tls_ca": Annotated[
+        _File, typer.Option("--tls-ca", help="A PEM file with the authorities that the server is checked by.")
+    ],
+    "tls_cert": Annotated[_File, typer.Option("--tls-cert", help="A PEM file with the client's own certificate.")],
+    "tls_key": Annotated[_File, typer.Option("--tls-key", help="A PEM file with the key of that certificate.")],
+    "inbox_prefix": Annotated[str | None, typer.Option(help="The prefix of the subjects on which answers come.")],
 }
 """The options of every command that connects to NATS: name and type."""
 WORKER: dict[str, Any] = {
-    "name": Annotated[str | None, typer.Option(help="Option worker_name.")],
-    "drain_timeout": Annotated[float | None, typer.Option(help="Option drain_timeout, in seconds.")],
-    "max_active": Annotated[int | None, typer.Option(help="Option max_active.")],
+    "name": Annotated[str | None, typer.Option(help="The name of the worker in listings (option worker_name).")],
+    "drain_timeout": Annotated[
+        float | None, typer.Option(help="Seconds that running attempts get when the worker stops.")
+    ],
+    "max_active": Annotated[int | None, typer.Option(help="Sagas at work at once; starts wait beyond it.")],
 }
 """The options of `sagakit worker` only."""
 SETUP: dict[str, Any] = {
-    "shards": Annotated[int | None, typer.Option(help="Option shards; fixed when the buckets are made.")],
+    "shards": Annotated[int | None, typer.Option(help="State buckets and event streams; fixed when they are made.")],
 }
 """The options of `sagakit setup` only."""
 FilterText: TypeAlias = Annotated[
@@ -174,7 +185,9 @@ OneSaga: TypeAlias = Annotated[
 ]
 CHANGING: dict[str, Any] = {
     "where": FilterText,
-    "yes": Annotated[bool | None, typer.Option("--yes", "-y", help="Do not ask; needed without a terminal.")],
+    "yes": Annotated[
+        bool | None, typer.Option("--yes", "-y", help="Go ahead without asking; needed without a terminal.")
+    ],
     "dry_run": Annotated[bool | None, typer.Option("--dry-run", help="Change nothing; print each verdict to expect.")],
     "timeout": Annotated[
         float | None, typer.Option(help="Seconds that each saga's owner gets to answer.", show_default="30")
@@ -182,12 +195,12 @@ CHANGING: dict[str, Any] = {
 }
 """The options of every command that changes sagas."""
 AS_JOB: dict[str, Any] = {
-    "rate": Annotated[float | None, typer.Option(help="Send the verb to so many sagas a second, at the most.")],
+    "rate": Annotated[float | None, typer.Option(help="Sagas a second that the verb is sent to, at the most.")],
     "report": Annotated[
         str | None, typer.Option(metavar="FILE", help="Append each verdict to a file as a line of JSON, as it comes.")
     ],
     "resume": Annotated[
-        str | None, typer.Option(metavar="JOB", help="Go on with a job that was cut off, in place of choosing sagas.")
+        str | None, typer.Option(metavar="JOB", help="Go on with a job that was cut off, instead of choosing sagas.")
     ],
 }
 """The options of every verb that is sent to many sagas as a job."""

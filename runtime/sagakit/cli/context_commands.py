@@ -40,7 +40,7 @@ def list_(output: Output = OutputFormat.table) -> None:
 
 @context.command()
 def show(
-    name: Annotated[str | None, typer.Argument(help="By default the one that is selected.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="By default the context that is selected.")] = None,
     output: Output = OutputFormat.table,
 ) -> None:
     """Show a context, without its secrets."""
@@ -57,7 +57,7 @@ def show(
 
 @context.command()
 def select(
-    name: Annotated[str | None, typer.Argument(help="The context to use from now on.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="The context to use from now on.")] = None,
     none: Annotated[bool, typer.Option("--none", help="Use no context from now on.")] = False,
 ) -> None:
     """Use a context from now on, where a command names no server. The choice of the `nats` command stays as it is."""

@@ -48,10 +48,12 @@ def export(
     sagas: SagaWords = None,
     where: FilterText = None,
     format: Annotated[
-        FileFormat, typer.Option(help="JSON lines, or Parquet or Arrow: sagakit[export].")
+        FileFormat, typer.Option(help="The format of the file; Parquet and Arrow need sagakit[export].")
     ] = FileFormat.jsonl,
-    table: Annotated[TableName, typer.Option(help="One row for each saga, step or event.")] = TableName.sagas,
-    to: Annotated[str | None, typer.Option(metavar="FILE", help="The file; standard output for JSON lines.")] = None,
+    table: Annotated[TableName, typer.Option(help="What each row is: a saga, a step or an event.")] = TableName.sagas,
+    to: Annotated[
+        str | None, typer.Option(metavar="FILE", help="The file; by default standard output, for JSON lines only.")
+    ] = None,
 ) -> None:
     """Write sagas, steps or events into a file, unfinished sagas and ended ones alike."""
 
@@ -82,7 +84,9 @@ def export(
 @in_session()
 def sql(
     session: Session,
-    query: Annotated[str, typer.Argument(help="A query over the tables sagas, steps and events, in DuckDB's SQL.")],
+    query: Annotated[
+        str, typer.Argument(metavar="QUERY", help="A query over the tables sagas, steps and events, in DuckDB's SQL.")
+    ],
     sagas: SagaWords = None,
     where: FilterText = None,
 ) -> None:

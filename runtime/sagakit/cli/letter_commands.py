@@ -34,14 +34,15 @@ Numbers: TypeAlias = Annotated[
     list[int] | None,
     typer.Argument(metavar="LETTER", show_default=False, help="Numbers of dead letters, as `list` shows them."),
 ]
-LetterLimit: TypeAlias = Annotated[int, typer.Option(min=1, help="Print so many at the most.")]
+LetterLimit: TypeAlias = Annotated[int, typer.Option(min=1, help="Lines to print, at the most.")]
 FITTING: dict[str, Any] = {
     "subject": Annotated[
-        str | None, typer.Option(help="Those of a subject; * is one token, > the rest: 'sagain.PlaceOrder.*'.")
+        str | None,
+        typer.Option(help="Only letters of this subject; * is one token, > the rest: 'sagain.PlaceOrder.*'."),
     ],
     "reason_contains": Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="Those whose own reason, as `list` shows it, has this text in it."),
+        typer.Option(metavar="TEXT", help="Only letters whose reason, as `list` shows it, contains this."),
     ],
 }
 AUDITED: dict[str, Any] = {

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 commands: typer.Typer = typer.Typer(rich_markup_mode=None)
 Ended: TypeAlias = Annotated[
-    bool, typer.Option("--ended", help="Those that have ended, in place of the unfinished ones.")
+    bool, typer.Option("--ended", help="Sagas that have ended, instead of the unfinished ones.")
 ]
 
 
@@ -45,10 +45,10 @@ def list_(
     sagas: SagaWords = None,
     where: FilterText = None,
     ended: Ended = False,
-    limit: Annotated[int, typer.Option(min=1, help="Print so many at the most.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Sagas to print, at the most.")] = 50,
     columns: Annotated[
         str | None,
-        typer.Option(metavar="NAME,...", help="Columns of the table: type,at,attributes.region."),
+        typer.Option(metavar="NAME,...", help="The columns of the table, such as type,at,attributes.region."),
     ] = None,
 ) -> None:
     """List sagas, newest first: the unfinished ones, unless the filter or --ended asks for others."""

@@ -43,7 +43,7 @@ class OutputFormat(StrEnum):
 
 
 Output: TypeAlias = Annotated[
-    OutputFormat, typer.Option("-o", "--output", help="Table for people, or JSON, JSON lines or YAML; or none.")
+    OutputFormat, typer.Option("-o", "--output", help="A table for people, JSON, JSON lines, YAML, or nothing.")
 ]
 
 

@@ -107,10 +107,10 @@ def setup(nats: Nats = "", config: ConfigFile = None, *, options: dict[str, Any]
 @commands.command()
 def permissions(
     role: Annotated[RoleName | None, typer.Argument(help="The role of the account.")] = None,
-    namespace: Annotated[str, typer.Option(help="Option namespace of the runtimes.")] = "",
-    shards: Annotated[int, typer.Option(help="Option shards of the runtimes.")] = 1,
+    namespace: Annotated[str, typer.Option(help="The namespace of the workers.")] = "",
+    shards: Annotated[int, typer.Option(help="The shards of the workers.")] = 1,
     inbox_prefix: Annotated[
-        str, typer.Option(help="Option inbox_prefix of this account; best different for each account.")
+        str, typer.Option(help="The inbox_prefix of this account; best different for each account.")
     ] = "_INBOX",
     nsc: Annotated[bool, typer.Option("--nsc", help="Print options of `nsc add user`.")] = False,
     two: Annotated[

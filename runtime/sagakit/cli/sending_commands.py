@@ -48,17 +48,18 @@ def start(
     correlation_id: Annotated[str | None, typer.Option(help="An id that every event repeats.")] = None,
     message_id: MessageId = None,
     id_conflict: Annotated[
-        str, typer.Option(metavar="return|error", help="The answer to an id that was started before with equal input.")
+        str, typer.Option(metavar="return|error", help="What to do if the id was started before with equal input.")
     ] = "return",
     at: Annotated[
         str | None, typer.Option(help="When the saga begins, such as 2026-12-01T08:00+01:00 (UTC without a zone).")
     ] = None,
     after: Annotated[str | None, typer.Option(help="The time until the saga begins, such as 30s, 15m, 2h, 3d.")] = None,
     signal: Annotated[
-        str | None, typer.Option(metavar="NAME=JSON", help="A signal that comes with the start, or goes to the saga.")
+        str | None,
+        typer.Option(metavar="NAME=JSON", help="A signal to send with the start; if the saga exists, to that one."),
     ] = None,
 ) -> None:
-    """Start a saga by the name of its type. The start is durable in the inbox then; a worker judges it."""
+    """Start a saga by the name of its type. The start is then stored in the inbox; a worker checks and runs it."""
 
     def prepared() -> Work:
         conflict: IdConflict | None = (

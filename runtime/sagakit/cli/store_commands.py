@@ -57,7 +57,9 @@ def rebuild(
     reason: Annotated[str | None, typer.Option(help="Required: the reason, which the sagas' events keep.")] = None,
     by: Annotated[str | None, typer.Option(help="Your name in the events; by default the name of your login.")] = None,
     at: Annotated[str | None, typer.Option(help="Restore what was at this time: -2h, 2026-11-29T14:00+01:00.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed without a terminal.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Go ahead without asking; needed without a terminal.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; print what would be restored.")] = False,
 ) -> None:
     """Restore lost records from the events, with all workers stopped. What is not ended for sure is stuck (rebuilt)."""

@@ -79,7 +79,7 @@ def watch(
     ] = None,
     since: Annotated[
         str | None,
-        typer.Option(metavar="SEQ|TIME", help="Begin after a position that watch has printed, or at a time: -2h."),
+        typer.Option(metavar="POSITION|TIME", help="Begin after a position that watch has printed, or at a time: -2h."),
     ] = None,
     until_ended: Annotated[bool, typer.Option("--until-ended", help="Stop when the saga has ended.")] = False,
 ) -> None:

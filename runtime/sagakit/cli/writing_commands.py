@@ -16,12 +16,12 @@ from sagakit.definition import Saga
 from sagakit.errors import SagakitError
 
 commands: typer.Typer = typer.Typer(rich_markup_mode=None)
-FORM: str = "module:Class, such as examples.orders.saga:PlaceOrder"
+FORM: str = "MODULE:CLASS, such as shop.sagas:PlaceOrder."
 
 
 @commands.command()
 def init(
-    name: Annotated[str, typer.Argument(help="The project; its package gets the same name.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The project; its package gets the same name.")],
     fastapi: Annotated[
         bool, typer.Option("--fastapi", help="With a FastAPI service that has the worker in it.")
     ] = False,
@@ -39,13 +39,13 @@ def init(
 
 
 @commands.command()
-def diagram(saga: Annotated[str, typer.Argument(help=FORM)]) -> None:
+def diagram(saga: Annotated[str, typer.Argument(metavar="SAGA", help=FORM)]) -> None:
     """Print a saga's plan as a Mermaid flowchart."""
     _show(saga, lambda found: found.diagram())
 
 
 @commands.command()
-def schema(saga: Annotated[str, typer.Argument(help=FORM)]) -> None:
+def schema(saga: Annotated[str, typer.Argument(metavar="SAGA", help=FORM)]) -> None:
     """Print the JSON Schemas of what a saga keeps: input, output, results, signals."""
     _show(saga, lambda found: json.dumps(found.schema(), indent=2, ensure_ascii=False) + "\n")
 
@@ -64,7 +64,9 @@ def _show(address: str, text: Callable[[type[Saga[Any, Any]]], str]) -> None:
 
 @commands.command()
 def explore(
-    module: Annotated[str, typer.Argument(help="A module, or its submodule `exploration`, with an Exploration.")],
+    module: Annotated[
+        str, typer.Argument(metavar="MODULE", help="A module, or its submodule `exploration`, with an Exploration.")
+    ],
 ) -> None:
     """Run a saga with every single fault, and report the first run that breaks a promise or the saga's invariant."""
     sys.path.insert(0, str(Path.cwd()))
