@@ -11,9 +11,9 @@
 
     print(run(BookTrip(), "trip-1", "Rome"))
 
-Write a `Saga` with `step`, and `each`, `child`, `signal`, `timer` or `remote`. A worker runs sagas: `open_runtime`, or
-the command `sagakit worker`. Other programs start and see them: `open_client`. `sagakit.asyncio` has the same for asyncio
-programs, `sagakit.testing` tests sagas, `sagakit.participant` serves remote steps, and `sagakit.errors` has all errors.
+Write a `Saga` with `step`, `each`, `child`, `signal`, `timer` and `remote`. A worker runs sagas: `open_runtime`, or the
+command `sagakit worker`. Other programs start and see them: `open_client`. For asyncio programs `sagakit.asyncio` has
+the same. `sagakit.testing` tests sagas, `sagakit.participant` serves remote steps, `sagakit.errors` has all errors.
 The packages are:
 
 definition   what a user writes: Saga, step, retry policies; compiled to a plan
