@@ -115,7 +115,7 @@ def test_an_own_file_with_a_bad_row(tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (["demo", "--orders", "nowhere.csv"], "nowhere.csv"),
-        (["diagram", "nonsense"], "write module:Class"),
+        (["diagram", "nonsense"], "write MODULE:CLASS"),
         (["diagram", "examples.orders.saga:Nobody"], "Nobody"),
         (["diagram", "examples.orders.domain:Order"], "is not a Saga class"),
         (["dance"], "No such command"),

@@ -15,9 +15,9 @@ from examples.orders.saga import PlaceOrder
 @pytest.mark.parametrize(
     ("address", "code", "says"),
     [
-        (":X", CommandExit.USAGE, "write module:Class"),
-        ("tests.cli.jobs:", CommandExit.USAGE, "write module:Class"),
-        ("..:Ok", CommandExit.USAGE, "write module:Class"),
+        (":X", CommandExit.USAGE, "write MODULE:CLASS"),
+        ("tests.cli.jobs:", CommandExit.USAGE, "write MODULE:CLASS"),
+        ("..:Ok", CommandExit.USAGE, "write MODULE:CLASS"),
         ("tests..jobs:Wait", CommandExit.USAGE, "no module"),
         ("tests.cli.jobs:Wait.wait", CommandExit.USAGE, "is not a Saga class; it has the Saga classes Wait, Block"),
         ("tests.cli.jobs:Nobody", CommandExit.USAGE, "has no 'Nobody'; it has the Saga classes Wait, Block"),

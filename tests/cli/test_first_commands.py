@@ -138,7 +138,7 @@ COMMANDS = {
     "misspelt": (["wroker"], "No such command 'wroker'. Did you mean 'worker', 'workers'?"),
     "unknown": (["nosuch"], "No such command 'nosuch'"),
     "permissions_of_a_stranger": (["permissions", "boss"], "'boss' is not one of 'setup', 'worker', 'participant'"),
-    "diagram_without_class": (["diagram", "tests.sagas"], "'tests.sagas': write module:Class, such as"),
+    "diagram_without_class": (["diagram", "tests.sagas"], "'tests.sagas': write MODULE:CLASS, such as"),
     "init_of_a_name_with_marks": (["init", "my-shop!"], "'my-shop!': begin with a letter, and use letters, digits, -"),
     "input_that_is_not_json": (
         ["start", "Pay", "--input", "x", "--nats", NOBODY],

@@ -8,9 +8,12 @@ import typer
 
 from sagakit.cli.lazy_group import LazyGroup
 
-app: typer.Typer = typer.Typer(
-    cls=LazyGroup, no_args_is_help=True, rich_markup_mode=None, help="Sagas on NATS JetStream."
-)
+HELP: str = """Sagas on NATS JetStream.
+
+To begin: `init` makes a project that runs, and `dev` runs it while you write. To look after sagas: `groups` says which
+are stuck and why, `describe` shows one of them, `retry` lets them go on. `COMMAND --help` explains a command.
+"""
+app: typer.Typer = typer.Typer(cls=LazyGroup, no_args_is_help=True, rich_markup_mode=None, help=HELP)
 
 
 def _print_version(wanted: bool) -> None:

@@ -53,7 +53,7 @@ def load(
 
 
 def saga_class(address: str, *, form: str) -> type[Saga[Any, Any]]:
-    """Return the Saga class that `module:Class` names. Raises UsageError, DefinitionError, and errors of the import."""
+    """Return the Saga class that `MODULE:CLASS` names. Raises UsageError, DefinitionError, and errors of the import."""
     found = load(address, form=form, offers=_classes)
     if not (isinstance(found, type) and issubclass(found, Saga)):
         raise UsageError(f"{address} is not a Saga class; {_classes(import_module(address.partition(':')[0]))}")

@@ -16,7 +16,7 @@ from sagakit.definition import Saga
 from sagakit.errors import SagakitError
 
 commands: typer.Typer = typer.Typer(rich_markup_mode=None)
-FORM: str = "MODULE:CLASS, such as shop.sagas:PlaceOrder."
+FORM: str = "MODULE:CLASS, such as shop.sagas:PlaceOrder"
 
 
 @commands.command()
