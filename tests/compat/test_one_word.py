@@ -1,4 +1,4 @@
-"""One word for one thing: a name that users gave up for another one does not come back, in Python, commands or HTTP."""
+"""Names that users write: one that was given up for another one does not come back, in Python, commands or HTTP."""
 
 from __future__ import annotations
 
