@@ -181,7 +181,7 @@ def peers(
 
 def _take_peers(runs: int, syncs: Syncs, scale: float, here: bool, only: list[str] | None = None) -> Result:
     for line in peers_bench.absent():
-        console.print(line, style="yellow", highlight=False)
+        console.print(line, style="yellow", highlight=False, markup=False)
     chosen = [peer for peer in peers_bench.available() if only is None or peer.name.startswith(tuple(only))]
     plan = Plan(peers_bench.BENCH, peers_bench.cases(scale, syncs, peers=chosen), "the same work with others")
     found = _take(plan, runs, here)
