@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 import trio
 from sagakit import Runtime, open_runtime
+from sagakit.cli.operating_only import operating
+from sagakit.client import fleet_view
 from sagakit.client.by_key import PlainAccess, open_plain
 from sagakit.client.job_answers import reason_of
 from sagakit.client.job_run import JobRun, JobVerdict
 from sagakit.client.jobs import Holder, Job, JobItem, JobPages, Jobs, JobVerb
 from sagakit.client.tail import Tail, last_sequence
-from sagakit.cluster import stranded
+from sagakit.definition.payloads import PLAIN_PAYLOADS
 from sagakit.engine import Record
 from sagakit.errors import JobHeld
 from sagakit.system.config import Config
@@ -37,6 +39,7 @@ class Desk:
         self.runtime = runtime
         self.sagas = sagas
         self.wire = sagas.wire
+        self.verbs = operating(sagas, Config(), PLAIN_PAYLOADS)
         self.jobs = Jobs(sagas.wire, sagas.names)
         self.folder = folder
 
@@ -133,7 +136,7 @@ async def test_a_verb_that_was_applied_before_a_kill_is_found_and_not_repeated(t
     async with desk(tmp_path) as here:
         record = await here.stuck("a")
         pages = await here.write(record)
-        await here.sagas.send(record, "retry", reason="w", by="ann", id="job-j", timeout=60)
+        await here.verbs.send(record, "retry", reason="w", by="ann", id="job-j", timeout=60)
         assert await here.run(pages) == {"a": "accepted"}
         assert await here.retries("a") == 1
 
@@ -184,12 +187,12 @@ async def test_a_run_that_was_silent_for_too_long_loses_its_job(tmp_path: Path) 
 async def test_the_plan_of_a_job_takes_no_turn_of_the_scheduler_for_each_saga(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stranded, "LOOK_AGAIN", 3600.0)
+    monkeypatch.setattr(fleet_view, "LOOK_AGAIN", 3600.0)
     async with desk(tmp_path) as here:
         first, second = await here.stuck("a"), await here.stuck("b")
-        assert (await here.sagas.try_out(first, "retry")).verdict == "accepted"
+        assert (await here.verbs.try_out(first, "retry")).verdict == "accepted"
         with assert_no_checkpoints():
-            assert (await here.sagas.try_out(second, "retry")).verdict == "accepted"
+            assert (await here.verbs.try_out(second, "retry")).verdict == "accepted"
 
 
 async def test_the_number_of_shards_is_the_one_that_the_buckets_were_made_with(tmp_path: Path) -> None:
