@@ -20,7 +20,6 @@ from sagakit.client.messenger import Messenger
 from sagakit.client.reaching import client_connection, usable_names
 from sagakit.client.refusals import is_taken, refusal
 from sagakit.client.trials import NO_WORKER, Answer, Trials
-from sagakit.client.verbs import message_of
 from sagakit.definition import Plan
 from sagakit.definition.payloads import Payloads
 from sagakit.engine import InboundKind, Record
@@ -29,6 +28,7 @@ from sagakit.errors import InvalidConfig, NoWorker, UnknownSaga
 from sagakit.jetstream.asyncio_run import run_on_wire
 from sagakit.jetstream.asyncio_wire import AsyncioWire
 from sagakit.messages.limits import limits_for
+from sagakit.messages.sealing import message_of
 from sagakit.store.names import Names, SagaKey
 from sagakit.store.ports import Wire
 from sagakit.system.config import Config
