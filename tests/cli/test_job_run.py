@@ -141,6 +141,40 @@ async def test_a_verb_that_was_applied_before_a_kill_is_found_and_not_repeated(t
         assert await here.retries("a") == 1
 
 
+async def test_a_verb_that_is_meant_for_an_earlier_life_does_not_reach_the_next_one(
+    tmp_path: Path,
+) -> None:
+    async with desk(tmp_path) as here:
+        seen = await here.stuck("a")
+        await (await here.runtime.get(Post, "a")).terminate("w", by="bob")
+        await here.runtime.delete(Post, "a")
+        await here.stuck("a")
+        answer = await here.verbs.send(seen, "terminate", reason="looked wrong", by="ann", timeout=60)
+        assert (answer.verdict, answer.applied) == ("other run", False)
+        assert answer.refusal.endswith("the saga that it was for has gone, and another one has its id")
+        assert (await here.sagas.record("Post.a")).status == "stuck"
+
+
+async def test_a_verb_for_one_saga_has_its_verdict_or_says_why_not(tmp_path: Path) -> None:
+    async with desk(tmp_path) as here:
+        record = await here.stuck("a")
+        assert await here.verbs.send(record, "terminate", reason="w", by="ann", timeout=60) == ("accepted", "")
+        again = await here.verbs.send(record, "retry", reason="w", by="ann", timeout=60)
+        assert again.verdict == "ended"
+        assert again.refusal.startswith("Post.a: it cannot be retried")
+        await here.runtime.delete(Post, "a")
+        gone = await here.verbs.send(record, "retry", reason="w", by="ann", timeout=60)
+        assert gone.verdict == "no such saga"
+        assert "no saga is stored under Post.a" in gone.refusal
+
+
+async def test_a_verb_for_one_saga_without_an_answer_may_be_applied_later(tmp_path: Path) -> None:
+    async with desk(tmp_path) as here:
+        record = await here.stuck("a")
+        answer = await here.verbs.send(record, "terminate", reason="w", by="ann", timeout=0)
+        assert answer == ("unanswered", "no worker has answered in 0 s; it may still be applied later")
+
+
 async def test_a_saga_that_may_have_been_sent_the_verb_is_asked_whatever_its_status(tmp_path: Path) -> None:
     """The first run was killed between the sending and the answer: only the owner knows what has become of it."""
     async with desk(tmp_path) as here:
@@ -255,3 +289,28 @@ def test_a_job_runs_on_asyncio_without_trio_in_the_process(tmp_path: Path) -> No
             [sys.executable, "-c", PROGRAM, found.url], cwd=ROOT, capture_output=True, text=True, check=False
         )
         assert done.stdout == "50 {'accepted'} []\n", done
+
+
+COMMANDS = """
+import sys
+from sagakit.cli import main
+
+for words in ("terminate Post.p-0 --why w", "retry Post.* --why w", "signal Post.p-1 told"):
+    sys.argv[1:-1] = [*words.split(), "--yes", "-o", "none", "--nats"]
+    try:
+        main()
+    except SystemExit as end:
+        print(words, end.code, [name for name in ("trio", "trio_asyncio") if name in sys.modules])
+"""
+
+
+def test_the_verbs_of_the_command_line_load_no_trio(tmp_path: Path) -> None:
+    """For one saga and for many."""
+    with depot(tmp_path, 20) as found:
+        found.open_carrier()
+        done = subprocess.run(
+            [sys.executable, "-c", COMMANDS, found.url], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.stdout.splitlines() == [
+            "terminate Post.p-0 --why w 0 []", "retry Post.* --why w 0 []", "signal Post.p-1 told 1 []"
+        ], done  # fmt: skip
