@@ -136,7 +136,7 @@ class Changing(msgspec.Struct, frozen=True):
     ended: bool | None = None
     """True if ended sagas are looked for, None if the filter says which."""
     delete: DeleteOne | None = None
-    """What deletes one saga of the job; None if the job is no deletion."""
+    """The function that deletes one saga of the job; None if the job is no deletion."""
 
 
 def change(session: Session, order: Order) -> None:

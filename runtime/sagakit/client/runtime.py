@@ -27,8 +27,7 @@ from sagakit.client.whole_history import whole_history
 from sagakit.cluster.worker import Worker
 from sagakit.definition import Outcome, Saga, Signal
 from sagakit.definition.payloads import Payloads
-from sagakit.engine import Inbound, Record, SagaStatus
-from sagakit.engine.inputs import InboundKind
+from sagakit.engine import Inbound, InboundKind, Record, SagaStatus
 from sagakit.engine.record import NOTHING
 from sagakit.errors import InvalidInput, NotAllowed, RuntimeClosed
 from sagakit.jetstream.whereabouts import Home, context_left
