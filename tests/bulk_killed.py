@@ -25,7 +25,9 @@ from typing import NamedTuple
 import msgspec
 import trio
 from sagakit import Context, RetryPolicy, Saga, open_runtime, step
+from sagakit.cli.operating_only import operating
 from sagakit.client.by_key import open_plain
+from sagakit.definition.payloads import PLAIN_PAYLOADS
 from sagakit.engine import PersistedSagaState
 from sagakit.engine.codec import decode_known
 from sagakit.engine.events import CloudEvent, decode_event
@@ -131,9 +133,9 @@ class Depot:
     async def _send_retries(self, key: str, count: int) -> None:
         with trio.fail_after(PATIENCE):
             async with open_plain(self.url, Config()) as sagas:
-                record = await sagas.runtime.record(key)
+                record, desk = await sagas.record(key), operating(sagas, Config(), PLAIN_PAYLOADS)
                 for _ in range(count):
-                    await sagas.send(record, "retry", reason="again", by="test", timeout=PATIENCE)
+                    await desk.send(record, "retry", reason="again", by="test", timeout=PATIENCE)
 
     def retried(self) -> Counter[str]:
         """Return how often each saga was retried, by its events."""

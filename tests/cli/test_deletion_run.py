@@ -27,7 +27,7 @@ async def delete(here: Desk, pages: JobPages, *, timeout: float = 20.0) -> list[
     found: list[str] = []
 
     async def one(item: JobItem, again: bool) -> tuple[str, str]:
-        return await deletion_in_job(here.sagas, item.key, item.run, timeout, again=again)
+        return await deletion_in_job(here.sagas, timeout, item, again)
 
     run = DeletionRun(
         here.wire, pages, await here.jobs.hold(pages.job.id, HOLDER, lambda _: None), delete=one, now=here.sagas.now,

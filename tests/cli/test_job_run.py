@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 import trio
 from sagakit import Runtime, open_runtime
+from sagakit.cli.operating_only import operating
+from sagakit.client import fleet_view
 from sagakit.client.by_key import PlainAccess, open_plain
 from sagakit.client.job_answers import reason_of
 from sagakit.client.job_run import JobRun, JobVerdict
 from sagakit.client.jobs import Holder, Job, JobItem, JobPages, Jobs, JobVerb
 from sagakit.client.tail import Tail, last_sequence
-from sagakit.cluster import stranded
+from sagakit.definition.payloads import PLAIN_PAYLOADS
 from sagakit.engine import Record
 from sagakit.errors import JobHeld
 from sagakit.system.config import Config
@@ -37,6 +39,7 @@ class Desk:
         self.runtime = runtime
         self.sagas = sagas
         self.wire = sagas.wire
+        self.verbs = operating(sagas, Config(), PLAIN_PAYLOADS)
         self.jobs = Jobs(sagas.wire, sagas.names)
         self.folder = folder
 
@@ -133,9 +136,43 @@ async def test_a_verb_that_was_applied_before_a_kill_is_found_and_not_repeated(t
     async with desk(tmp_path) as here:
         record = await here.stuck("a")
         pages = await here.write(record)
-        await here.sagas.send(record, "retry", reason="w", by="ann", id="job-j", timeout=60)
+        await here.verbs.send(record, "retry", reason="w", by="ann", id="job-j", timeout=60)
         assert await here.run(pages) == {"a": "accepted"}
         assert await here.retries("a") == 1
+
+
+async def test_a_verb_that_is_meant_for_an_earlier_life_does_not_reach_the_next_one(
+    tmp_path: Path,
+) -> None:
+    async with desk(tmp_path) as here:
+        seen = await here.stuck("a")
+        await (await here.runtime.get(Post, "a")).terminate("w", by="bob")
+        await here.runtime.delete(Post, "a")
+        await here.stuck("a")
+        answer = await here.verbs.send(seen, "terminate", reason="looked wrong", by="ann", timeout=60)
+        assert (answer.verdict, answer.applied) == ("other run", False)
+        assert answer.refusal.endswith("the saga that it was for has gone, and another one has its id")
+        assert (await here.sagas.record("Post.a")).status == "stuck"
+
+
+async def test_a_verb_for_one_saga_has_its_verdict_or_says_why_not(tmp_path: Path) -> None:
+    async with desk(tmp_path) as here:
+        record = await here.stuck("a")
+        assert await here.verbs.send(record, "terminate", reason="w", by="ann", timeout=60) == ("accepted", "")
+        again = await here.verbs.send(record, "retry", reason="w", by="ann", timeout=60)
+        assert again.verdict == "ended"
+        assert again.refusal.startswith("Post.a: it cannot be retried")
+        await here.runtime.delete(Post, "a")
+        gone = await here.verbs.send(record, "retry", reason="w", by="ann", timeout=60)
+        assert gone.verdict == "no such saga"
+        assert "no saga is stored under Post.a" in gone.refusal
+
+
+async def test_a_verb_for_one_saga_without_an_answer_may_be_applied_later(tmp_path: Path) -> None:
+    async with desk(tmp_path) as here:
+        record = await here.stuck("a")
+        answer = await here.verbs.send(record, "terminate", reason="w", by="ann", timeout=0)
+        assert answer == ("unanswered", "no worker has answered in 0 s; it may still be applied later")
 
 
 async def test_a_saga_that_may_have_been_sent_the_verb_is_asked_whatever_its_status(tmp_path: Path) -> None:
@@ -184,12 +221,12 @@ async def test_a_run_that_was_silent_for_too_long_loses_its_job(tmp_path: Path) 
 async def test_the_plan_of_a_job_takes_no_turn_of_the_scheduler_for_each_saga(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stranded, "LOOK_AGAIN", 3600.0)
+    monkeypatch.setattr(fleet_view, "LOOK_AGAIN", 3600.0)
     async with desk(tmp_path) as here:
         first, second = await here.stuck("a"), await here.stuck("b")
-        assert (await here.sagas.try_out(first, "retry")).verdict == "accepted"
+        assert (await here.verbs.try_out(first, "retry")).verdict == "accepted"
         with assert_no_checkpoints():
-            assert (await here.sagas.try_out(second, "retry")).verdict == "accepted"
+            assert (await here.verbs.try_out(second, "retry")).verdict == "accepted"
 
 
 async def test_the_number_of_shards_is_the_one_that_the_buckets_were_made_with(tmp_path: Path) -> None:
@@ -252,3 +289,28 @@ def test_a_job_runs_on_asyncio_without_trio_in_the_process(tmp_path: Path) -> No
             [sys.executable, "-c", PROGRAM, found.url], cwd=ROOT, capture_output=True, text=True, check=False
         )
         assert done.stdout == "50 {'accepted'} []\n", done
+
+
+COMMANDS = """
+import sys
+from sagakit.cli import main
+
+for words in ("terminate Post.p-0 --why w", "retry Post.* --why w", "signal Post.p-1 told"):
+    sys.argv[1:-1] = [*words.split(), "--yes", "-o", "none", "--nats"]
+    try:
+        main()
+    except SystemExit as end:
+        print(words, end.code, [name for name in ("trio", "trio_asyncio") if name in sys.modules])
+"""
+
+
+def test_the_verbs_of_the_command_line_load_no_trio(tmp_path: Path) -> None:
+    """For one saga and for many."""
+    with depot(tmp_path, 20) as found:
+        found.open_carrier()
+        done = subprocess.run(
+            [sys.executable, "-c", COMMANDS, found.url], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.stdout.splitlines() == [
+            "terminate Post.p-0 --why w 0 []", "retry Post.* --why w 0 []", "signal Post.p-1 told 1 []"
+        ], done  # fmt: skip

@@ -175,7 +175,7 @@ OF_KEYS = st.builds(
 )
 def test_what_fits_may_fit_by_its_key(condition: Condition, record: Record) -> None:
     if Filter(condition).fits(record):
-        assert condition.may_fit(SagaKey(record.saga_type, record.saga_id))
+        assert condition.may_fit()(SagaKey(record.saga_type, record.saga_id))
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_what_fits_may_fit_by_its_key(condition: Condition, record: Record) -> N
     ],
 )
 def test_the_key_tells_which_records_need_not_be_read(text: str, may: bool) -> None:
-    assert parse(text, now=NOW).condition.may_fit(SagaKey("BookTrip", "one")) == may
+    assert parse(text, now=NOW).condition.may_fit()(SagaKey("BookTrip", "one")) == may
 
 
 @given(CONDITIONS, st.sampled_from([RUNNING, STUCK, FAILED]))

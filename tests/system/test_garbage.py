@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gc
 
+import trio
 import trio.testing
-from sagakit import Completed, Failed
+from sagakit import Completed, Context, Failed, RetryPolicy, Saga, step
 from sagakit.engine import PersistedSagaState
 from sagakit.store.memory_server import MemoryServer
 from sagakit.system.saga.saga_actor import SagaActor
@@ -34,6 +35,38 @@ async def test_the_objects_of_a_saga_are_freed_when_it_is_over(autojump_clock: t
             assert await some(range(10, 50)) <= first + 2
         finally:
             gc.enable()
+
+
+async def test_a_saga_that_was_passivated_and_woken_is_freed_when_it_is_over(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """An operator's verb for thousands of stuck sagas wakes each of them."""
+    async with member(MemoryServer(), Held()) as running:
+
+        async def some(numbers: range) -> int:
+            keys = [(await running.runtime.start(Held, f"h{number}", None)).key for number in numbers]
+            await trio.sleep(60)
+            assert running.runtime.passivated == len(keys)
+            for key in keys:
+                await running.runtime.apply(key, "terminate", reason="given up", by="ann")
+            await running.retired()
+            return _alive()
+
+        gc.collect()
+        gc.disable()
+        try:
+            first = await some(range(5))
+            assert await some(range(5, 30)) <= first + 2
+        finally:
+            gc.enable()
+
+
+class Held(Saga[None]):
+    """A saga that is stuck at its only step."""
+
+    @step(pivot=True, retry=RetryPolicy(max_attempts=1))
+    async def hand_over(self, nothing: None, ctx: Context) -> None:
+        raise ConnectionError("carrier: 503")
 
 
 def _alive() -> int:

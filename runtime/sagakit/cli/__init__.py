@@ -39,6 +39,7 @@ json_arguments    JSON as an argument
 moments           times and delays as arguments
 choosing          the selector: keys, globs, a filter, standard input
 looking_only      the light way to look at sagas: a plain connection under asyncio
+operating_only    the light way to change sagas by messages: the same connection
 session           one operator command, from its arguments to its exit code
 own_log           the log while one command runs, which the process has back after it
 printing          tables, JSON and YAML; errors in the same format

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from threading import Thread
+from typing import TYPE_CHECKING
 
 import msgspec
-import trio
 import typer
 
-from sagakit.cli.choosing import AT_ONCE, Choice, Chosen, choice_to_change, chosen, key_of_record
+from sagakit.cli.choosing import Choice, Chosen, choice_to_change, chosen, key_of_record
 from sagakit.cli.exits import CommandExit, UsageError
-from sagakit.cli.jobs_at_work import CUT_OFF, JobResult, Pace, begin, jobs_of, positions, resume
+from sagakit.cli.jobs_at_work import CUT_OFF, DeleteOne, JobResult, Pace, begin, jobs_of, resume, wire_of
 from sagakit.cli.json_arguments import json_of
 from sagakit.cli.printing import Columns, OutputFormat, note, print_lines, shown
-from sagakit.cli.session import Session, Work
+from sagakit.cli.session import Operate, Session
 from sagakit.cli.standard_input import is_terminal
-from sagakit.client.by_key import PlainAccess, check_message
 from sagakit.client.job_plan import UNDOING, item_of, plan_of_job
+from sagakit.client.job_start import positions
 from sagakit.client.jobs import Job, JobVerb
 from sagakit.client.json_shapes import VerdictLine
 from sagakit.client.trials import Answer
-from sagakit.engine import Record
+from sagakit.engine import Inbound, Record
 from sagakit.engine.record import NOTHING
-from sagakit.errors import SagakitError
+from sagakit.messages.ids import new_id
+from sagakit.messages.validation import checked_message
+from sagakit.store.ports import Wire
+
+if TYPE_CHECKING:
+    from sagakit.cli.looking_only import Choosing, Looking
+    from sagakit.cli.operating_only import Operating
 
 TIMEOUT = 30.0
 """Seconds that the owner of a saga gets to answer, by default."""
@@ -35,6 +41,8 @@ VERDICT_COLUMNS: Columns = {
 }
 UNAUDITED = frozenset({"signal", "delete"})
 """Commands whose reason nothing would keep."""
+LOOK = 0.02
+"""Seconds between two looks at whether the operator has answered."""
 TURN = 1000
 """Sagas of a plan after which other tasks have a turn."""
 TAKES_A_STEP = frozenset({"complete-step", "mark-undone"})
@@ -123,10 +131,12 @@ class Changing(msgspec.Struct, frozen=True):
 
     tried: Callable[[Record], Awaitable[Answer]]
     done: Callable[[Record], Awaitable[Answer]]
+    job: Job
+    """The head of the job that changes more than one saga."""
     ended: bool | None = None
     """True if ended sagas are looked for, None if the filter says which."""
-    job: Job | None = None
-    """The head of the job that changes more than one saga; None if each is changed by `done`."""
+    delete: DeleteOne | None = None
+    """The function that deletes one saga of the job; None if the job is no deletion."""
 
 
 def change(session: Session, order: Order) -> None:
@@ -134,13 +144,14 @@ def change(session: Session, order: Order) -> None:
     kind = order.verb
     assert kind != "delete", "deleting is not a message to a saga"
 
-    def prepared() -> Work:
+    def prepared() -> Operate:
         if order.resume is not None:
-            return resuming(order, order.resume, session.output)
+            return Operate(resuming(order, order.resume, session.output))
         choice, by, payload = order.checked(), order.signed(), order.raw()
-        check_message(kind, reason=order.reason, by=by, step=order.step, payload=payload, id=order.message_id)
+        id = order.message_id or new_id()
+        checked_message(Inbound(id=id, kind=kind, reason=order.reason, by=by, step=order.step, payload=payload))
 
-        async def work(sagas: PlainAccess) -> int:
+        async def work(sagas: Operating) -> int:
             async def tried(record: Record) -> Answer:
                 return await sagas.try_out(record, kind, step=order.step, payload=payload)
 
@@ -150,66 +161,71 @@ def change(session: Session, order: Order) -> None:
                     id=order.message_id, timeout=order.timeout,
                 )  # fmt: skip
 
-            way = Changing(tried, done, job=None if sagas.wire is None else order.job(payload, by))
-            return await carry_out(sagas, order, choice, way, session.output)
+            return await carry_out(sagas, order, choice, Changing(tried, done, order.job(payload, by)), session.output)
 
-        return work
+        return Operate(work)
 
     session.run(prepared)
 
 
-def resuming(order: Order, job: str, output: OutputFormat) -> Work:
-    """Return the work of going on with a job. Raises UsageError for arguments that the job has itself."""
+def resuming(order: Order, job: str, output: OutputFormat) -> Callable[[Looking], Awaitable[int]]:
+    """Return the work of going on with a job of messages. Raises UsageError for arguments that the job has itself."""
     order.check_resumed()
-    return partial(_resume, order, job, output)
+
+    async def work(sagas: Looking) -> int:
+        return await resumed(sagas, order, job, output)
+
+    return work
 
 
-async def _resume(order: Order, job: str, output: OutputFormat, sagas: PlainAccess) -> int:
-    return _ended(await resume(sagas, job, order.verb, order.step, order.signed(), order.pace), [], output)
+async def resumed(sagas: Looking, order: Order, job: str, output: OutputFormat, delete: DeleteOne | None = None) -> int:
+    """Go on with a job, and print its verdicts. Return the exit code."""
+    found = await resume(sagas, job, order.verb, order.step, order.signed(), order.pace, delete)
+    return _ended(found, [], output)
 
 
-async def carry_out(sagas: PlainAccess, order: Order, choice: Choice, way: Changing, output: OutputFormat) -> int:
+async def carry_out(sagas: Choosing, order: Order, choice: Choice, way: Changing, output: OutputFormat) -> int:
     """Print the plan, ask, change each saga, print each verdict. Return the exit code."""
-    since = {} if way.job is None else await positions(sagas)
+    wire = wire_of(sagas)
+    since = await positions(wire, sagas.names)
     found = await chosen(sagas, choice, ended=way.ended)
     if not found.records and not found.missing:
         note("no saga fits: nothing to do")
         print_lines([], VERDICT_COLUMNS, output)
         return 0
-    expected = await _expected(found.records, way.tried)
+    expected = await _expected(wire, found.records, way.tried)
     for line in await plan_text(sagas, order, found, expected):
         note(line)
-    job = way.job if len(found.records) > 1 and not order.dry_run else None
-    if job is not None:
+    is_job = len(found.records) > 1 and not order.dry_run
+    if is_job:
         await jobs_of(sagas).check()
-    errors: list[SagakitError] = []
     if order.dry_run:
-        answers = expected
-    elif found.records and not order.yes and not await agreed():
+        answers: Sequence[Answer] = expected
+    elif found.records and not order.yes and not await agreed(wire.sleep):
         note("nothing was done")
         print_lines([], VERDICT_COLUMNS, output)
         return CommandExit.NOT_APPLIED
-    elif job is not None:
+    elif is_job:
         items = [item_of(record, answer) for record, answer in zip(found.records, expected, strict=True)]
         missing = [_line(order, key, Answer("no such saga", why)) for key, why in found.missing]
-        return _ended(await begin(sagas, job, items, order.pace, since), missing, output)
+        return _ended(await begin(sagas, way.job, items, order.pace, since, way.delete), missing, output)
     else:
-        answers = await _each(found.records, way.done, errors)
-    if errors and len(errors) == len(found.records):  # nothing was changed, so the error is the whole answer
-        raise errors[0]
+        answers = [await way.done(record) for record in found.records]
     lines = _lines(order, found, answers)
     print_lines(lines, VERDICT_COLUMNS, output)
     good = not found.missing and all(answer.applied for answer in answers)
     return 0 if good else CommandExit.NOT_APPLIED
 
 
-async def _expected(records: Sequence[Record], tried: Callable[[Record], Awaitable[Answer]]) -> list[Answer]:
+async def _expected(
+    wire: Wire, records: Sequence[Record], tried: Callable[[Record], Awaitable[Answer]]
+) -> list[Answer]:
     """Return the answers to expect. The connection has a turn now and then, as trying needs none by itself."""
     answers: list[Answer] = []
     for record in records:
         answers.append(await tried(record))
         if len(answers) % TURN == 0:
-            await trio.lowlevel.checkpoint()
+            await wire.sleep(0)
     return answers
 
 
@@ -222,36 +238,27 @@ def _ended(result: JobResult, missing: Sequence[VerdictLine], output: OutputForm
     return 0 if result.is_done and all(line.applied for line in lines) else CommandExit.NOT_APPLIED
 
 
-async def agreed() -> bool:
-    """Ask the operator. The question waits in a thread: meanwhile the connection has to answer the server's pings."""
-    try:
-        return await trio.to_thread.run_sync(lambda: typer.confirm("go ahead?", err=True), abandon_on_cancel=True)
-    except typer.Abort:  # the terminal has gone
-        return False
+async def agreed(sleep: Callable[[float], Awaitable[None]]) -> bool:
+    """Ask the operator. The question waits in a thread: meanwhile the connection has to answer the server's pings.
+
+    `sleep` is that of the caller's kind of tasks.
+    """
+    answers: list[bool] = []
+
+    def ask() -> None:
+        try:
+            answers.append(typer.confirm("go ahead?", err=True))
+        except typer.Abort:  # the terminal has gone
+            answers.append(False)
+
+    asking = Thread(target=ask, daemon=True)  # a command that is cut off does not wait for it
+    asking.start()
+    while asking.is_alive():
+        await sleep(LOOK)
+    return answers == [True]
 
 
-async def _each(
-    records: Sequence[Record], done: Callable[[Record], Awaitable[Answer]], errors: list[SagakitError]
-) -> list[Answer]:
-    """Change each saga. An error of one is its answer, and is added to `errors`; the others go on."""
-    answers: dict[int, Answer] = {}
-    limit = trio.CapacityLimiter(AT_ONCE)
-
-    async def one(number: int, record: Record) -> None:
-        async with limit:
-            try:
-                answers[number] = await done(record)
-            except SagakitError as error:
-                errors.append(error)
-                answers[number] = Answer("error", str(error))
-
-    async with trio.open_nursery() as nursery:
-        for number, record in enumerate(records):
-            nursery.start_soon(one, number, record)
-    return [answers[number] for number in range(len(records))]
-
-
-async def plan_text(sagas: PlainAccess, order: Order, found: Chosen, expected: Sequence[Answer]) -> Sequence[str]:
+async def plan_text(sagas: Choosing, order: Order, found: Chosen, expected: Sequence[Answer]) -> Sequence[str]:
     """Return the lines of the plan: the sagas by type and status, the verdicts to expect, the steps to be undone."""
     plan = await plan_of_job(order.verb, found.records, expected, sagas.plan_of)
     step = f" {order.step}" if order.step else ""

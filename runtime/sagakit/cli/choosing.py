@@ -10,15 +10,14 @@ import msgspec
 from sagakit.cli.exits import UsageError
 from sagakit.cli.standard_input import lines_of_input
 from sagakit.engine import Record
-from sagakit.errors import InvalidId, StoreError, Undecodable, UnknownSaga
+from sagakit.errors import InvalidId, Undecodable, UnknownSaga
 from sagakit.naming import SagaKey, id_of, is_name
 from sagakit.repository import Filter, Wanted, parse
 from sagakit.repository.filters import All, AnyOf, Comparison, Condition
 from sagakit.repository.wanted import wanted_where
 
 if TYPE_CHECKING:
-    from sagakit.cli.looking_only import Looking
-    from sagakit.client.by_key import PlainAccess
+    from sagakit.cli.looking_only import Choosing, Looking
 
 GLOB = frozenset("*?[")
 FORM = "write TYPE.ID, such as PlaceOrder.order-7; `sagakit list` shows the keys"
@@ -132,7 +131,7 @@ async def looked_for(sagas: Looking, choice: Choice, *, ended: bool | None = Non
     return Chosen(records, missing)
 
 
-async def chosen(sagas: PlainAccess, choice: Choice, *, ended: bool | None = None, limit: int | None = None) -> Chosen:
+async def chosen(sagas: Choosing, choice: Choice, *, ended: bool | None = None, limit: int | None = None) -> Chosen:
     """Return the sagas of a choice: those that `looked_for` finds, and those that it names."""
     found = await looked_for(sagas, choice, ended=ended, limit=limit)
     records, missing = list(found.records), list(found.missing)
@@ -141,27 +140,21 @@ async def chosen(sagas: PlainAccess, choice: Choice, *, ended: bool | None = Non
     return Chosen(records, missing)
 
 
-async def _by_key(sagas: PlainAccess, keys: Sequence[str], missing: list[tuple[str, str]]) -> list[Record]:
-    import trio  # a command that looks for sagas needs none of it
-
+async def _by_key(sagas: Choosing, keys: Sequence[str], missing: list[tuple[str, str]]) -> list[Record]:
     found: dict[str, Record] = {}
-    refused: list[StoreError] = []
-    limit = trio.CapacityLimiter(AT_ONCE)
+    left = iter(keys)
 
-    async def get(key: str) -> None:
-        async with limit:
+    async def get() -> None:
+        for key in left:
             try:
-                found[key] = await sagas.runtime.record(key)
+                found[key] = await sagas.record(key)
             except (UnknownSaga, Undecodable) as error:
                 missing.append((key, str(error)))
-            except StoreError as error:
-                refused.append(error)
 
-    async with trio.open_nursery() as nursery:
-        for key in keys:
-            nursery.start_soon(get, key)
-    if refused:  # one is enough to report
-        raise refused[0]
+    if sagas.wire is None:
+        await get()
+    else:
+        await sagas.wire.together(*[get] * min(AT_ONCE, len(keys)))
     return [found[key] for key in keys if key in found]
 
 

@@ -6,6 +6,7 @@ import trio
 
 from sagakit.client.by_key import PlainAccess
 from sagakit.client.job_run import UNANSWERED
+from sagakit.client.jobs import JobItem
 from sagakit.client.trials import Answer
 from sagakit.engine import ENDS, Record
 from sagakit.errors import NotAllowed, NoWorker, StoreError, UnknownSaga
@@ -30,10 +31,10 @@ async def deletion(sagas: PlainAccess, key: str, run: str, timeout: float) -> An
     return Answer(DELETED)
 
 
-async def deletion_in_job(sagas: PlainAccess, key: str, run: str, timeout: float, *, again: bool) -> Answer:
+async def deletion_in_job(sagas: PlainAccess, timeout: float, item: JobItem, again: bool) -> Answer:
     """Delete a saga as a part of a job. `again`: an earlier run of the job may have deleted it, and not noted that."""
     try:
-        return await deletion(sagas, key, run, timeout)
+        return await deletion(sagas, item.key, item.run, timeout)
     except UnknownSaga as error:
         return Answer(DELETED) if again else Answer(KEPT, str(error))
     except StoreError as error:

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 import msgspec
-import trio
 
-from sagakit.cli.deletions import deletion_in_job
 from sagakit.cli.exits import UsageError
 from sagakit.cli.printing import note, shown
 from sagakit.client import job_start
-from sagakit.client.by_key import PlainAccess
-from sagakit.client.deletion_run import DeletionRun
 from sagakit.client.job_answers import reason_of
 from sagakit.client.job_lines import verdict_line
 from sagakit.client.job_run import JobRun, JobVerdict
@@ -28,9 +25,18 @@ from sagakit.client.json_shapes import VerdictLine
 from sagakit.client.trials import Answer
 from sagakit.engine import Record
 from sagakit.errors import InvalidConfig
+from sagakit.store.ports import Wire, WireEvent
+
+if TYPE_CHECKING:
+    from sagakit.cli.looking_only import Looking
+    from sagakit.client.deletion_run import DeletionRun
 
 CUT_OFF = 130
 """Exit code of a command that a signal has cut off."""
+LISTEN = 0.1
+"""Seconds between two looks at whether a signal has come."""
+DeleteOne: TypeAlias = Callable[[JobItem, bool], Awaitable[Answer]]
+"""A function that deletes one saga of a job. It is told if an earlier run may have deleted the saga."""
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,28 +80,35 @@ class JobResult(msgspec.Struct, frozen=True):
     is_done: bool
 
 
-def jobs_of(sagas: PlainAccess) -> Jobs:
-    """Return the jobs of the namespace. Raises InvalidConfig for a store that can keep none."""
+def wire_of(sagas: Looking) -> Wire:
+    """Return the connection. Raises InvalidConfig for a store that has none, and so can keep no job."""
     if sagas.wire is None:
         raise InvalidConfig("jobs need a NATS server: a store in memory keeps nothing")
-    return Jobs(sagas.wire, sagas.names)
+    return sagas.wire
 
 
-async def positions(sagas: PlainAccess) -> Mapping[str, int]:
-    """Return the positions before a plan is made; none for a store in memory."""
-    return {} if sagas.wire is None else await job_start.positions(sagas.wire, sagas.names)
+def jobs_of(sagas: Looking) -> Jobs:
+    """Return the jobs of the namespace. Raises InvalidConfig for a store that can keep none."""
+    return Jobs(wire_of(sagas), sagas.names)
 
 
 async def begin(
-    sagas: PlainAccess, job: Job, items: Sequence[JobItem], pace: Pace, since: Mapping[str, int]
+    sagas: Looking,
+    job: Job,
+    items: Sequence[JobItem],
+    pace: Pace,
+    since: Mapping[str, int],
+    delete: DeleteOne | None = None,
 ) -> JobResult:
     """Write a job and run it. `since` is what `positions` returned before the plan was made. Raises StoreError."""
     pages, hold = await job_start.begin_job(jobs_of(sagas), job, items, now=sagas.now())
     note(f"job {job.id}; if it is cut off: {resume_words(job)}")
-    return await _AtWork(sagas, pages, pace).run(hold, since)
+    return await _AtWork(sagas, pages, pace, delete).run(hold, since)
 
 
-async def resume(sagas: PlainAccess, id: str, verb: str, step: str, by: str, pace: Pace) -> JobResult:
+async def resume(
+    sagas: Looking, id: str, verb: str, step: str, by: str, pace: Pace, delete: DeleteOne | None = None
+) -> JobResult:
     """Go on with a job that was cut off. Raises UnknownJob, JobHeld, UsageError, JobsMissing, StoreError."""
     jobs = jobs_of(sagas)
     job = (await jobs.read(id)).job
@@ -106,7 +119,7 @@ async def resume(sagas: PlainAccess, id: str, verb: str, step: str, by: str, pac
     left = sum(not item.verdict for item in pages.items())
     note(shown(f"job {id}: {verb}{f' {job.step}' if job.step else ''} by {job.by or 'nobody'}, {job.reason!r}"))
     note(f"{job.sagas:,} sagas, {job.sagas - left:,} have their verdicts, {left:,} are left")
-    return await _AtWork(sagas, pages, pace).run(hold, None)
+    return await _AtWork(sagas, pages, pace, delete).run(hold, None)
 
 
 def resume_words(job: Job) -> str:
@@ -122,8 +135,10 @@ def _tell_of(other: Holder) -> None:
 class _AtWork:
     """A run of a job at a terminal, or without a terminal."""
 
-    def __init__(self, sagas: PlainAccess, pages: JobPages, pace: Pace) -> None:
+    def __init__(self, sagas: Looking, pages: JobPages, pace: Pace, delete: DeleteOne | None) -> None:
         self._sagas = sagas
+        self._wire = wire_of(sagas)
+        self._delete = delete
         self._pages = pages
         self._pace = pace
         self._lines: dict[str, VerdictLine] = {}
@@ -137,15 +152,19 @@ class _AtWork:
         run, work = self._run_of(job, hold, since)
         is_done = False
         try:
-            with self._pace.opened() as self._report, _progress(job) as self._show:
+            with self._pace.opened() as self._report, _progress(job) as self._show, _signals() as heard:
                 if since is not None:  # the plan has found sagas that nobody can run
                     for item in self._pages.items():
                         if item.verdict:
                             self._tell(JobVerdict(item, item.verdict, item.why))
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._stop_on_signal, run)
+                over = self._wire.event()
+
+                async def run_it() -> None:
+                    nonlocal is_done
                     is_done = await work()
-                    nursery.cancel_scope.cancel()
+                    over.set()
+
+                await self._wire.together(run_it, partial(self._stop_on_signal, run, heard, over))
         finally:
             if not is_done:
                 note(f"job {job.id}: {job.done:,} of {job.sagas:,} sagas have their verdicts; {resume_words(job)}")
@@ -156,9 +175,10 @@ class _AtWork:
         self, job: Job, hold: Hold, since: Mapping[str, int] | None
     ) -> tuple[JobRun | DeletionRun, Callable[[], Awaitable[bool]]]:
         """Return the run, which can be stopped, and what runs it."""
-        wire, now = self._sagas.wire, self._sagas.now
-        assert wire is not None
-        if job.verb == "delete":
+        wire, now = self._wire, self._sagas.now
+        if self._delete is not None:
+            from sagakit.client.deletion_run import DeletionRun
+
             deletion = DeletionRun(
                 wire, self._pages, hold, delete=self._delete, told=self._tell, now=now, rate=self._pace.rate
             )
@@ -169,16 +189,14 @@ class _AtWork:
         )  # fmt: skip
         return run, partial(run.run, since)
 
-    async def _delete(self, item: JobItem, again: bool) -> Answer:
-        return await deletion_in_job(self._sagas, item.key, item.run, self._pace.timeout, again=again)
-
-    async def _stop_on_signal(self, run: JobRun | DeletionRun) -> None:
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async for number in signals:
+    async def _stop_on_signal(self, run: JobRun | DeletionRun, heard: deque[int], over: WireEvent) -> None:
+        while not await self._wire.within(LISTEN, over):
+            while heard:
                 if self._is_cut_off:  # asked twice: the marks are not waited for
                     raise KeyboardInterrupt
                 self._is_cut_off = True
-                note(f"\n{signal.Signals(number).name}: writing down what is known; once more ends it at once")
+                name = signal.Signals(heard.popleft()).name
+                note(f"\n{name}: writing down what is known; once more ends it at once")
                 run.stop()
 
     def _explain(self, item: JobItem, verdict: str, record: Record | None) -> str:
@@ -191,6 +209,20 @@ class _AtWork:
         if self._report is not None:
             self._report.write(msgspec.json.encode(line) + b"\n")
         self._show(len(self._lines))
+
+
+@contextmanager
+def _signals() -> Iterator[deque[int]]:
+    """Hear the signals that end a command. Yields their numbers, in order. For the main thread."""
+    heard: deque[int] = deque()
+    before = {
+        one: signal.signal(one, lambda number, _: heard.append(number)) for one in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield heard
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _nothing(_: int) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
+import trio
 
 from sagakit.cli.changing import agreed, name_of
 from sagakit.cli.exits import CommandExit, UsageError
@@ -100,7 +101,7 @@ async def carry_out(
         note(line)
     answers: Sequence[LetterAnswer] = expected
     if found and not audit.dry_run:
-        if not audit.yes and not await agreed():
+        if not audit.yes and not await agreed(trio.sleep):
             note("nothing was done")
             print_lines([], VERDICT_COLUMNS, output)
             return CommandExit.NOT_APPLIED

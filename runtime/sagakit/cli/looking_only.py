@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from sagakit.client.reaching import client_connection, usable_names
+from sagakit.definition import Plan
+from sagakit.engine import Record
 from sagakit.jetstream.asyncio_run import run_on_wire
 from sagakit.jetstream.asyncio_wire import AsyncioWire
 from sagakit.jetstream.wire_reading import WireReading
@@ -35,6 +37,18 @@ class Looking(Protocol):
 
     def now(self) -> float:
         """Return the time of the server's clock, in seconds since the epoch."""
+        ...
+
+
+class Choosing(Looking, Protocol):
+    """Besides that, single sagas by their keys, and the plans that the workers keep."""
+
+    async def record(self, key: str) -> Record:
+        """Return the last durable record under a key. Raises UnknownSaga, Undecodable, StoreError."""
+        ...
+
+    async def plan_of(self, record: Record) -> Plan | None:
+        """Return the plan that the workers keep of the saga's version; None if it is gone or cannot be read."""
         ...
 
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from sagakit.cli.changing import Changing, Order, carry_out, change, resuming
+from sagakit.cli.changing import Changing, Order, carry_out, change, resumed
 from sagakit.cli.choosing import key_of_record
 from sagakit.cli.command_options import AS_JOB, CHANGING, SagaWords
 from sagakit.cli.completing import offer_types
-from sagakit.cli.deletions import deletion, would_be_deleted
 from sagakit.cli.exits import UsageError
 from sagakit.cli.json_arguments import json_of
 from sagakit.cli.moments import seconds_of, time_of
-from sagakit.cli.printing import note, print_one
+from sagakit.cli.printing import OutputFormat, note, print_one
 from sagakit.cli.session import Session, Work, in_session
-from sagakit.client.by_key import PlainAccess
 from sagakit.client.json_shapes import StartedLine
 from sagakit.client.trials import Answer
 from sagakit.client.verbs import message_id_of
@@ -26,6 +25,9 @@ from sagakit.messages.ids import new_id
 from sagakit.messages.inbox_request import IdConflict
 from sagakit.messages.start_context import StartContext
 from sagakit.naming import SagaKey
+
+if TYPE_CHECKING:
+    from sagakit.client.by_key import PlainAccess
 
 commands: typer.Typer = typer.Typer(rich_markup_mode=None)
 MessageId: TypeAlias = Annotated[
@@ -128,20 +130,32 @@ def delete(
 
     def prepared() -> Work:
         if order.resume is not None:
-            return resuming(order, order.resume, session.output)
+            return resuming_deletion(order, order.resume, session.output)
         choice = order.checked()
+        from sagakit.cli.deletions import deletion, deletion_in_job, would_be_deleted  # they need a worker's parts
 
         async def work(access: PlainAccess) -> int:
             async def done(record: Record) -> Answer:
                 return await deletion(access, key_of_record(record), record.run, order.timeout)
 
-            job = None if access.wire is None else order.job(NOTHING, order.signed())
-            way = Changing(would_be_deleted, done, ended=True, job=job)
+            delete = partial(deletion_in_job, access, order.timeout)
+            way = Changing(would_be_deleted, done, order.job(NOTHING, order.signed()), ended=True, delete=delete)
             return await carry_out(access, order, choice, way, session.output)
 
         return work
 
     session.run(prepared)
+
+
+def resuming_deletion(order: Order, job: str, output: OutputFormat) -> Work:
+    """Return the work of going on with a deletion. Raises UsageError for arguments that the job has itself."""
+    order.check_resumed()
+    from sagakit.cli.deletions import deletion_in_job
+
+    async def work(access: PlainAccess) -> int:
+        return await resumed(access, order, job, output, partial(deletion_in_job, access, order.timeout))
+
+    return work
 
 
 def _attributes(given: list[str]) -> dict[str, str]:

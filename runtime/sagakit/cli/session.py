@@ -21,6 +21,7 @@ from sagakit.system.config import Config
 
 if TYPE_CHECKING:
     from sagakit.cli.looking_only import Looking
+    from sagakit.cli.operating_only import Operating
     from sagakit.client.by_key import PlainAccess
     from sagakit.client.redaction import Redaction
     from sagakit.definition.payloads import Payloads
@@ -33,6 +34,12 @@ class Look(NamedTuple):
     """The work of a command that only looks for sagas: a plain connection is enough for it."""
 
     work: Callable[[Looking], Awaitable[int | None]]
+
+
+class Operate(NamedTuple):
+    """The work of a command that changes sagas by messages alone: a plain connection is enough for it, too."""
+
+    work: Callable[[Operating], Awaitable[int | None]]
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +70,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
         return Redaction(paths_of_environment(), self.payloads)
 
-    def run(self, prepared: Callable[[], Work | Look]) -> NoReturn:
+    def run(self, prepared: Callable[[], Work | Look | Operate]) -> NoReturn:
         """Check the arguments, which returns the work; connect; do the work. Ends the command with its exit code."""
         try:
             check_output(self.output)
@@ -77,22 +84,31 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             raise typer.Exit(found) from None
         raise typer.Exit(code)
 
-    def _done(self, prepared: Work | Look) -> int:
+    def _done(self, prepared: Work | Look | Operate) -> int:
         """Connect, and do the work. The modules that it does not need are not imported: they take longer than it."""
         config = Config.load(self.config, **self.options)
-        if isinstance(prepared, Look) and scheme_of(self.url) in SCHEMES:
+        is_running = scheme_of(self.url) in SCHEMES
+        if isinstance(prepared, Look) and is_running:
             from sagakit.cli.looking_only import look
 
             return look(self.url, config, prepared.work)
+        payloads = self.payloads
+        if isinstance(prepared, Operate) and is_running:
+            from sagakit.cli.operating_only import operate
+
+            return operate(self.url, config, payloads, prepared.work)
         import trio
 
         from sagakit.client.bare_errors import bare_errors
         from sagakit.client.by_key import open_plain
 
-        work, payloads = prepared.work if isinstance(prepared, Look) else prepared, self.payloads
-
         async def run() -> int:
             async with open_plain(self.url, config, payloads) as sagas:
+                if isinstance(prepared, Operate):
+                    from sagakit.cli.operating_only import operating
+
+                    return await prepared.work(operating(sagas, config, payloads)) or 0
+                work = prepared.work if isinstance(prepared, Look) else prepared
                 return await work(sagas) or 0
 
         with bare_errors():

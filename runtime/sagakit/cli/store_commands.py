@@ -65,6 +65,8 @@ def rebuild(
     """Restore lost records from the events, with all workers stopped. What is not ended for sure is stuck (rebuilt)."""
 
     def prepared() -> Work:
+        import trio
+
         from sagakit.cli.changing import agreed, name_of
 
         name, why = name_of(by), (reason or "").strip()
@@ -82,7 +84,7 @@ def rebuild(
             found = await restore(dry_run=True)
             if not dry_run:
                 note(_summary(found))
-                if not yes and not await agreed():
+                if not yes and not await agreed(trio.sleep):
                     return CommandExit.NOT_APPLIED
                 found = await restore()
             print_lines([_rebuilt_line(one, dry_run=dry_run) for one in found], REBUILT_COLUMNS, session.output)

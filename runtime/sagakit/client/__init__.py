@@ -25,7 +25,7 @@ json_shapes  the JSON of the commands and of the HTTP API
 json_lines   sagas, events, groups and descriptions in that form
 wire_bucket  a bucket that is read and written over a `Wire`
 jobs         verbs for many sagas, as they are written down
-trials       the answer that a saga would give to a message
+trials       the answers that sagas would give to a message
 job_plan     what a verb would do to many sagas
 job_lines    jobs and verdicts as the JSON of the commands and of the HTTP API
 job_start    a job, written down before it is run

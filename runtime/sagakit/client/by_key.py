@@ -17,11 +17,8 @@ from sagakit.client.description import Description, described
 from sagakit.client.fleet_view import FleetView
 from sagakit.client.kept_plans import KeptPlans
 from sagakit.client.lookup import Lookup
-from sagakit.client.refusals import is_taken, refused
 from sagakit.client.restoring import RebuiltSaga, rebuild
 from sagakit.client.runtime import Runtime
-from sagakit.client.trials import NO_WORKER, Answer, answer_to
-from sagakit.client.verbs import sealed_payload
 from sagakit.client.whole_history import whole_history
 from sagakit.cluster.control_endpoint import answers
 from sagakit.cluster.lease import read_leases
@@ -30,16 +27,16 @@ from sagakit.cluster.value_sweep import Swept, sweep
 from sagakit.cluster.worker import Worker, open_worker
 from sagakit.definition import Plan
 from sagakit.definition.payloads import PLAIN_PAYLOADS, Payloads
-from sagakit.engine import ENDS, Inbound, InboundKind, Record
+from sagakit.engine import Record
 from sagakit.engine.events import CloudEvent
 from sagakit.engine.record import NOTHING
-from sagakit.errors import InvalidInput, NoWorker, StoreError, UnknownSaga
+from sagakit.errors import InvalidInput, StoreError
 from sagakit.jetstream.store import JetStreamStore
 from sagakit.messages.ids import new_id
 from sagakit.messages.inbox_request import IdConflict, InboxRequest
 from sagakit.messages.sealing import sealed_request
 from sagakit.messages.start_context import StartContext
-from sagakit.messages.validation import check_id, checked_context, checked_message, checked_message_id
+from sagakit.messages.validation import check_id, checked_context, checked_message_id
 from sagakit.naming import is_name
 from sagakit.repository import History, SagaRepository
 from sagakit.store.names import Names, SagaKey
@@ -90,6 +87,10 @@ class PlainAccess:
         """The names on the wire."""
         return self._store.names
 
+    async def record(self, key: str) -> Record:
+        """Return the last durable record under a key, as `Runtime.record` does."""
+        return await self.runtime.record(key)
+
     async def history(self, key: str) -> History:
         """Return the last record of a saga and its events, as `Runtime.history` does."""
         record = await self.runtime.record(key)
@@ -116,58 +117,6 @@ class PlainAccess:
     async def plan_of(self, record: Record) -> Plan | None:
         """Return the plan that the workers keep of the saga's version; None if it is gone or cannot be read."""
         return await self._plans.of(record)
-
-    async def try_out(
-        self, record: Record, kind: InboundKind, *, step: str = "", payload: msgspec.Raw = NOTHING
-    ) -> Answer:
-        """Return the answer that the saga, as the record shows it, would give to a message. Changes nothing.
-
-        `no worker` means that no live worker can run the saga, `unknown here` that its plan is not kept. The types of
-        payloads are not checked: only the owner knows them.
-        """
-        try:
-            if record.status not in ENDS:
-                await self._worker.requests.check_runs(record)
-        except NoWorker as error:
-            return Answer(NO_WORKER, str(error))
-        plan, limits = await self.plan_of(record), self._worker.environment.limits
-        return answer_to(kind, record, plan, self.now(), limits, step=step, payload=payload)
-
-    async def send(
-        self,
-        record: Record,
-        kind: InboundKind,
-        *,
-        reason: str = "",
-        by: str = "",
-        step: str = "",
-        payload: msgspec.Raw = NOTHING,
-        id: str | None = None,
-        timeout: float,
-    ) -> Answer:
-        """Apply a message to a saga. Return the verdict, with the reason of a refusal.
-
-        The message names the run of `record`: if the id has a new life by now, the verdict is `other run`.
-        After `timeout` seconds without an owner's answer the verdict is `unanswered`; the message may be applied later.
-        Raises InvalidInput before anything is sent.
-        """
-        key = str(SagaKey(record.saga_type, record.saga_id))
-        payload = sealed_payload(self.runtime.payloads, key, step, payload)
-        message = checked_message(
-            Inbound(id=id or new_id(), kind=kind, run=record.run, reason=reason, by=by, step=step, payload=payload)
-        )
-        try:
-            with trio.fail_after(timeout):
-                verdict = await self._worker.requests.deliver(key, message)
-        except UnknownSaga as error:
-            return Answer("no such saga", str(error))
-        except NoWorker as error:
-            return Answer(NO_WORKER, str(error))
-        except trio.TooSlowError:
-            return Answer("unanswered", f"no worker has answered in {timeout:g} s; it may still be applied later")
-        if is_taken(kind, verdict):
-            return Answer(verdict)
-        return Answer(verdict, str(await refused(self.runtime, key, kind, step, verdict)))
 
     async def start(
         self,
@@ -253,11 +202,6 @@ class PlainAccess:
             for lease in leases:
                 nursery.start_soon(ask, lease.worker)
         return [LiveLease(lease, listening.get(lease.worker)) for lease in leases]
-
-
-def check_message(kind: InboundKind, *, reason: str, by: str, step: str, payload: msgspec.Raw, id: str | None) -> None:
-    """Raise InvalidInput for a message that no saga could take."""
-    checked_message(Inbound(id=id or new_id(), kind=kind, reason=reason, by=by, step=step, payload=payload))
 
 
 @asynccontextmanager

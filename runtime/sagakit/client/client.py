@@ -28,7 +28,7 @@ from sagakit.client.saga_type import SagaType
 from sagakit.client.signal_sending import send_signal
 from sagakit.client.start_options import StartOptions
 from sagakit.client.step_wait import check_step, has_passed, step_of_wait
-from sagakit.client.verbs import as_payload, message_of, sealed_payload, signal_name
+from sagakit.client.verbs import as_payload, signal_name
 from sagakit.client.watching import SagaEvent, watching
 from sagakit.definition import Outcome, Plan, Saga, SagaSchema, Signal, compiled
 from sagakit.definition.payloads import Payloads
@@ -36,6 +36,7 @@ from sagakit.engine import ENDS, InboundKind, Record, SagaStatus
 from sagakit.engine.record import NOTHING
 from sagakit.errors import InvalidInput, NoWorker
 from sagakit.jetstream.whereabouts import context_left
+from sagakit.messages.sealing import message_of, sealed_payload
 from sagakit.messages.validation import check_id
 from sagakit.repository import SagaRepository
 from sagakit.repository.listing import History, Page

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 from msgspec import structs
 
 from sagakit.client.kept_plans import KeptPlans
 from sagakit.client.through_outages import through_outages
-from sagakit.definition import Plan, SagaSchema
+from sagakit.definition.plan import Plan
 from sagakit.engine import EndMarker, Loaded, Record, decode
 from sagakit.engine.value_claims import ValueClaim, claims_in, claims_in_events, filled, filled_event
 from sagakit.errors import UNREADABLE, UnknownSaga
@@ -21,6 +21,9 @@ from sagakit.repository.listing import History
 from sagakit.store.claimed_values import read_value
 from sagakit.store.names import Names
 from sagakit.store.ports import StoredValue, StreamReading, Wire
+
+if TYPE_CHECKING:  # commands import this module, and do not read schemas
+    from sagakit.definition import SagaSchema
 
 T = TypeVar("T")
 
@@ -79,6 +82,8 @@ class Lookup:
 
     async def schemas(self) -> Mapping[str, SagaSchema]:
         """Return the schemas of the newest version of each type, as the workers keep them. Raises StoreError."""
+        from sagakit.definition import SagaSchema
+
         meta = self.reading.meta
         keys = await self.patiently(partial(meta.subjects, "schema.>"))
         values = await self.patiently(partial(meta.get_each, list(keys)))

@@ -77,10 +77,12 @@ class Messenger:
     async def apply(self, key: str, message: Inbound) -> str:
         """Have a message applied, and return its verdict once that is durable.
 
+        A message that names no run is for the life of the id that is stored now.
+
         Raises UnknownSaga, NoWorker; InvalidInput if no worker could read the message.
         """
         record, live = await self._lookup.find(key)
-        message = structs.replace(message, run=record.run)
+        message = structs.replace(message, run=message.run or record.run)
         verdict = self._verdict(record, message, live=live)
         if verdict is not None:
             return verdict

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from sagakit.client.access import SagaAccess
 from sagakit.engine import ENDS, InboundKind, Record
 from sagakit.engine.table import StepState
 from sagakit.errors import CallerError, InvalidInput, NotAllowed, TooLate, UnknownSaga
+
+if TYPE_CHECKING:  # a command for many sagas imports this module, and no more than it needs
+    from sagakit.client.access import SagaAccess
 
 _WHAT: Mapping[InboundKind, str] = {
     "signal": "the signal {step} is not taken",

@@ -22,17 +22,17 @@ from sagakit.client.misuse import VERBS_OF_A_HANDLE, elsewhere
 from sagakit.client.refusals import check_taken
 from sagakit.client.signal_sending import send_signal
 from sagakit.client.start_options import StartOptions, context_of, terms_of
-from sagakit.client.verbs import as_payload, check_reason, message_of, sealed_payload, signal_name
+from sagakit.client.verbs import as_payload, check_reason, signal_name
 from sagakit.client.whole_history import whole_history
 from sagakit.cluster.worker import Worker
 from sagakit.definition import Outcome, Saga, Signal
 from sagakit.definition.payloads import Payloads
-from sagakit.engine import Inbound, Record, SagaStatus
-from sagakit.engine.inputs import InboundKind
+from sagakit.engine import Inbound, InboundKind, Record, SagaStatus
 from sagakit.engine.record import NOTHING
 from sagakit.errors import InvalidInput, NotAllowed, RuntimeClosed
 from sagakit.jetstream.whereabouts import Home, context_left
 from sagakit.messages.ids import new_id
+from sagakit.messages.sealing import message_of, sealed_payload
 from sagakit.messages.start_context import NOWHERE, PLAIN
 from sagakit.messages.validation import check_id, checked_message
 from sagakit.repository import History, Page, SagaInfo, SagaRepository

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 import msgspec
@@ -11,6 +12,7 @@ from sagakit.definition import Plan
 from sagakit.engine import Inbound, InboundKind, Record, trial
 from sagakit.engine.record import NOTHING
 from sagakit.engine.turn import Limits
+from sagakit.errors import NoWorker
 from sagakit.naming import SagaKey
 
 
@@ -30,6 +32,37 @@ NO_WORKER = "no worker"
 """The verdict to expect from a saga that no live worker can run."""
 UNKNOWN_HERE = "unknown here"
 """The verdict to expect from a saga whose plan is not kept: only its owner can tell."""
+
+
+class Trials:
+    """Tries messages out on sagas. Changes nothing.
+
+    `check_runs` raises NoWorker for a saga that no live worker can run. `plan_of` returns the plan that the workers
+    keep.
+    """
+
+    def __init__(
+        self,
+        check_runs: Callable[[Record], Awaitable[None]],
+        plan_of: Callable[[Record], Awaitable[Plan | None]],
+        limits: Limits,
+    ) -> None:
+        self._check_runs = check_runs
+        self._plan_of = plan_of
+        self._limits = limits
+
+    async def of(
+        self, record: Record, kind: InboundKind, now: float, *, step: str = "", payload: msgspec.Raw = NOTHING
+    ) -> Answer:
+        """Return the answer that the saga, as the record shows it, would give to a message.
+
+        `no worker` means that no live worker can run the saga. The rest is that of `answer_to`.
+        """
+        try:
+            await self._check_runs(record)
+        except NoWorker as error:
+            return Answer(NO_WORKER, str(error))
+        return answer_to(kind, record, await self._plan_of(record), now, self._limits, step=step, payload=payload)
 
 
 def answer_to(

@@ -9,14 +9,9 @@ import msgspec
 
 from sagakit.client.access import SagaAccess
 from sagakit.definition import Codec, Definition, Node, Plan, Saga, Signal, compiled
-from sagakit.definition.payloads import Payloads
 from sagakit.definition.survival import Changed
-from sagakit.engine import Inbound, InboundKind
-from sagakit.engine.value_places import result_part
 from sagakit.errors import InvalidInput, Unwritable
-from sagakit.messages.ids import new_id
-from sagakit.messages.validation import checked_message
-from sagakit.naming import SagaKey, nearest
+from sagakit.naming import nearest
 
 NEED_A_REASON = frozenset({"mark-undone", "complete-step", "compensate", "terminate"})
 """Verbs that decide in the saga's place what has happened, or how it ends."""
@@ -42,28 +37,6 @@ def as_payload(definition: Definition | None, step: str, value: object) -> msgsp
         if isinstance(error.__cause__, Changed):
             raise InvalidInput(f"{step} cannot take it: {error.reason}") from error.__cause__
     return msgspec.Raw(data)
-
-
-def sealed_payload(payloads: Payloads, key: str, step: str, payload: msgspec.Raw) -> msgspec.Raw:
-    """Return the payload of a message as it is to be sent. Raises InvalidInput."""
-    return payloads.kept(payload, SagaKey.parse(key), result_part(step)) if len(memoryview(payload)) else payload
-
-
-def message_of(
-    payloads: Payloads,
-    key: str,
-    kind: InboundKind,
-    *,
-    reason: str,
-    by: str,
-    step: str,
-    payload: msgspec.Raw,
-    id: str | None,
-) -> Inbound:
-    """Return a message to the saga under a key, its payload sealed. Raises InvalidInput."""
-    payload = sealed_payload(payloads, key, step, payload)
-    message = Inbound(id=id or new_id(), kind=kind, reason=reason, by=by, step=step, payload=payload)
-    return checked_message(message)
 
 
 def which_signal(saga: type) -> str:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import fnmatch
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 import msgspec
 
@@ -23,9 +23,11 @@ from sagakit.engine.table import ENDS, HELD, UNDER_WAY, StepState
 from sagakit.naming import is_name
 from sagakit.store.names import SagaKey
 
+T = TypeVar("T")
 Operator = Literal["=", "!=", "~", "!~", "<", "<=", ">", ">=", "glob"]
 Kind = Literal["text", "status", "number", "time"]
 Predicate: TypeAlias = Callable[[Record], bool]
+KeyPredicate: TypeAlias = Callable[[SagaKey], bool]
 Value: TypeAlias = str | float
 """A text, a number, or a time in seconds since the epoch."""
 
@@ -52,10 +54,13 @@ class Comparison(msgspec.Struct, frozen=True):
             return lambda record: not any(map(fits, values(record)))
         return lambda record: any(map(fits, values(record)))
 
-    def may_fit(self, key: SagaKey) -> bool:
-        """Return False if no record under the key fits."""
+    def may_fit(self) -> KeyPredicate:
+        """Return a function of a key: it returns False if no record under the key fits."""
         read = _OF_KEY.get(self.field)
-        return read is None or self.comparison()(read(key)) != (self.operator in _POSITIVE)
+        if read is None:
+            return _may
+        fits, negated = self.comparison(), self.operator in _POSITIVE
+        return lambda key: fits(read(key)) != negated
 
     def comparison(self) -> Callable[[Value], bool]:
         """Return a function that compares a value of the field; of `!=` and `!~` the one that is negated."""
@@ -79,9 +84,9 @@ class Not(msgspec.Struct, frozen=True):
         fits = self.of.predicate()
         return lambda record: not fits(record)
 
-    def may_fit(self, key: SagaKey) -> bool:
-        """Return True: the key alone does not tell what the rest of a record negates."""
-        return True
+    def may_fit(self) -> KeyPredicate:
+        """Return a function that returns True: the key alone does not tell what the rest of a record negates."""
+        return _may
 
 
 class All(msgspec.Struct, frozen=True):
@@ -91,12 +96,11 @@ class All(msgspec.Struct, frozen=True):
 
     def predicate(self) -> Predicate:
         """Return a function that tells whether a record fits."""
-        parts = [condition.predicate() for condition in self.of]
-        return lambda record: all(fits(record) for fits in parts)
+        return _all_of([condition.predicate() for condition in self.of])
 
-    def may_fit(self, key: SagaKey) -> bool:
-        """Return False if no record under the key fits."""
-        return all(condition.may_fit(key) for condition in self.of)
+    def may_fit(self) -> KeyPredicate:
+        """Return a function of a key: it returns False if no record under the key fits."""
+        return _all_of([condition.may_fit() for condition in self.of])
 
 
 class AnyOf(msgspec.Struct, frozen=True):
@@ -106,12 +110,11 @@ class AnyOf(msgspec.Struct, frozen=True):
 
     def predicate(self) -> Predicate:
         """Return a function that tells whether a record fits."""
-        parts = [condition.predicate() for condition in self.of]
-        return lambda record: any(fits(record) for fits in parts)
+        return _any_of([condition.predicate() for condition in self.of])
 
-    def may_fit(self, key: SagaKey) -> bool:
-        """Return False if no record under the key fits."""
-        return any(condition.may_fit(key) for condition in self.of)
+    def may_fit(self) -> KeyPredicate:
+        """Return a function of a key: it returns False if no record under the key fits."""
+        return _any_of([condition.may_fit() for condition in self.of])
 
 
 Condition: TypeAlias = Comparison | Not | All | AnyOf
@@ -151,6 +154,39 @@ class Filter(msgspec.Struct, frozen=True):
 
 EVERY: Filter = Filter(All())
 """The filter that every saga fits."""
+
+
+# Thousands of records are compared with a filter: a loop takes half the time of `all` and `any` over a generator.
+
+
+def _all_of(parts: Sequence[Callable[[T], bool]]) -> Callable[[T], bool]:
+    if len(parts) == 1:
+        return parts[0]
+
+    def fits(found: T) -> bool:
+        for part in parts:  # noqa: SIM110
+            if not part(found):
+                return False
+        return True
+
+    return fits
+
+
+def _any_of(parts: Sequence[Callable[[T], bool]]) -> Callable[[T], bool]:
+    if len(parts) == 1:
+        return parts[0]
+
+    def fits(found: T) -> bool:
+        for part in parts:  # noqa: SIM110
+            if part(found):
+                return True
+        return False
+
+    return fits
+
+
+def _may(key: SagaKey) -> bool:
+    return True
 
 
 # ------------------------------------------------------------------------------- fields

@@ -37,7 +37,7 @@ class FoundRecords:
     """The records that fit, one for each key. Most values are looked at, and only a few decoded."""
 
     def __init__(self, wanted: Wanted) -> None:
-        self._may_fit = wanted.may_fit
+        self._may_fit = wanted.may_fit()
         self._fits = wanted.predicate()
         self._skipped = frozenset(STATUSES) - wanted.statuses if wanted.statuses is not None else frozenset[str]()
         self.records: dict[str, Record] = {}

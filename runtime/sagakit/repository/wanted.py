@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import get_args
 
 import msgspec
@@ -80,12 +80,20 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
         return fits_all
 
-    def may_fit(self, key: str) -> bool:
-        """Return False if no record under the key fits, so that it need not be read. A strange key may fit."""
-        try:
-            return self.where.condition.may_fit(SagaKey.parse(key))
-        except ValueError:
-            return True
+    def may_fit(self) -> Callable[[str], bool]:
+        """Return a function of a key: it returns False if no record under the key fits, so that it need not be read.
+
+        A strange key may fit.
+        """
+        may_fit = self.where.condition.may_fit()
+
+        def key_may_fit(key: str) -> bool:
+            try:
+                return may_fit(SagaKey.parse(key))
+            except ValueError:
+                return True
+
+        return key_may_fit
 
 
 def _is_of_type(condition: Condition) -> bool:

@@ -15,9 +15,9 @@ from sagakit.client.job_plan import item_of
 from sagakit.client.job_run import JobRun
 from sagakit.client.job_start import begin_job, holder_of
 from sagakit.client.jobs import Hold, Job, JobPages, Jobs
-from sagakit.client.trials import NO_WORKER, Answer, answer_to
+from sagakit.client.trials import Answer, Trials
 from sagakit.engine import InboundKind, Record
-from sagakit.errors import NotAllowed, NoWorker
+from sagakit.errors import NotAllowed
 from sagakit.messages.limits import limits_for
 from sagakit.web.page_acts import VERBS
 from sagakit.web.visitors import Rank, Visitor, check_may
@@ -32,15 +32,11 @@ AT_ONCE = 20.0
 async def expected_of(client: Client, records: Sequence[Record], verb: InboundKind) -> Sequence[Answer]:
     """Return the answers that sagas, as their records are, would give to a verb. Changes nothing."""
     now, limits = await client.now(), limits_for(client.wire.max_payload, max_isolated_crashes=1)
+    trials = Trials(client.fleet.check_runs, client.plan_of, limits)
     found: list[Answer] = []
     for record in records:
         await anyio.lowlevel.checkpoint()  # there may be many: other requests go on meanwhile
-        try:
-            await client.fleet.check_runs(record)
-        except NoWorker as error:
-            found.append(Answer(NO_WORKER, str(error)))
-        else:
-            found.append(answer_to(verb, record, await client.plan_of(record), now, limits))
+        found.append(await trials.of(record, verb, now))
     return found
 
 

@@ -41,7 +41,7 @@ class ValuesLoading:
             self._ctx.pipe_to_self(_as_it_is, partial(self._loaded, loaded, revision))
             return
         self._slot.values = self._environment.large_values.of_new(loaded.record.run)
-        self._then(loaded, revision)
+        self._go_on(loaded, revision)
 
     async def _loaded(self, loaded: Loaded, revision: int) -> ValuesLoaded:
         """Return the values, or how they are lost. Waits through an outage."""
@@ -59,7 +59,12 @@ class ValuesLoading:
             self._phase.move("end")
         else:
             self._slot.values = message.values
-            self._then(message.loaded, message.revision)
+            self._go_on(message.loaded, message.revision)
+
+    def _go_on(self, loaded: Loaded, revision: int) -> None:
+        then = self._then
+        del self._then  # it holds the actor, which holds this: only the garbage collector would find them
+        then(loaded, revision)
 
 
 def _as_it_is(message: ValuesLoaded | None) -> ValuesLoaded:
