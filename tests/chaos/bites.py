@@ -6,11 +6,15 @@ from tests.chaos.run import Options
 from tests.chaos.schedule import Fault, Schedule
 
 LEASE = 6.0
+CAUGHT = 4
+"""Sagas that the first victim is in the middle of: each of them must show the bug."""
 BITES: dict[str, Schedule] = {
     # a zombie that comes back finds that its sagas have moved on, and still writes
-    "no-cas": Schedule([Fault("pause-worker", 0.0, LEASE + 10.0, "w1")], []),
+    "no-cas": Schedule([Fault("pause-worker", 0.0, LEASE + 10.0, "w1", calls=CAUGHT)], []),
     # the worker that takes over calls the open attempts in no owner's name
-    "no-adopt-write": Schedule([Fault("kill-worker", 0.0, 4.0, "w1"), Fault("kill-worker", 2.0, 4.0, "w2")], []),
+    "no-adopt-write": Schedule(
+        [Fault("kill-worker", 0.0, 4.0, "w1", calls=CAUGHT), Fault("kill-worker", 2.0, 4.0, "w2")], []
+    ),
 }
 
 

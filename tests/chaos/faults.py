@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import trio
 
+from tests.chaos.caught import LOOK, WITHIN, caught, taken_over
 from tests.chaos.cluster import Cluster
 from tests.chaos.history import Fault as Made
 from tests.chaos.load import read_lines
@@ -92,6 +93,7 @@ class Faults:
 
     async def _kill(self, fault: Fault) -> None:
         program = self._programs[fault.target]
+        await self._catch(fault)
         await program.kill()
         await trio.sleep(fault.lasts)
         program.start()
@@ -111,11 +113,31 @@ class Faults:
 
     async def _pause(self, fault: Fault) -> None:
         program = self._programs[fault.target]
-        program.signal(signal.SIGSTOP)
+        victim = self.worker_id(fault.target)
         try:
+            sagas = await self._catch(fault)
+            program.signal(signal.SIGSTOP)
             await trio.sleep(fault.lasts)
+            if sagas:
+                await taken_over(self._folder, victim, sagas)
         finally:
             program.signal(signal.SIGCONT)
+
+    async def _catch(self, fault: Fault) -> set[str]:
+        """Stop a worker in the middle of the calls of `fault.calls` sagas, and return these; without any do nothing.
+
+        A worker that is stopped in the middle of fewer goes on, and is stopped again. Raises trio.TooSlowError.
+        """
+        program, sagas = self._programs[fault.target], set[str]()
+        with trio.fail_after(WITHIN):
+            while len(sagas) < fault.calls:
+                program.signal(signal.SIGCONT)
+                await trio.sleep(LOOK)
+                program.signal(signal.SIGSTOP)
+                sagas = await caught(
+                    self._folder, self.worker_id(fault.target), since=time.time_ns(), least=fault.calls
+                )
+        return sagas
 
     async def _set_clock(self, fault: Fault) -> None:
         """Let the clock jump by minutes and stay there: there is nothing to heal."""

@@ -29,6 +29,9 @@ Kind = Literal["do", "undo", "check"]
 Result = Literal["effect", "duplicate", "refused", "rejected", "nothing", "happened", "never"]
 LATEST = 0.35
 """Greatest delay in seconds on either side of an effect; one answer in twenty takes ten times as long."""
+SLOW = 10.0
+LONGEST = LATEST + SLOW * LATEST
+"""Seconds that the slowest call takes."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -148,7 +151,7 @@ class Participants:
 def delays(request: Request) -> tuple[float, float]:
     """Return the seconds before and after the effect, which depend only on the key."""
     one, two, slow = hashlib.sha256(request.key.encode()).digest()[:3]
-    factor = 10.0 if slow < 256 / 20 else 1.0
+    factor = SLOW if slow < 256 / 20 else 1.0
     return LATEST * (one / 255) ** 2, factor * LATEST * (two / 255) ** 2
 
 
