@@ -1,7 +1,8 @@
 """A client that knows only NATS: it starts sagas and sends them messages through the inbox, as docs/wire.md says.
 
-`python -m tests.chaos.client URL FOLDER RATE`. The client begins once the file `go` is there. It sends a message again under the same id until it is
-acknowledged. It sends one message in ten twice in any case, the second time when the stream has forgotten the first.
+`python -m tests.chaos.client URL FOLDER RATE`. The client begins once the file `go` is there. It sends a message again
+under the same id until it is acknowledged. It sends one message in ten twice in any case, the second time when the
+stream has forgotten the first.
 It also sends signals and cancels for the workers' sagas, some time after their start was acknowledged.
 """
 
