@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-from tests.chaos.caught import LOOK, WITHIN, caught, taken_over
+from tests.chaos.caught import held, in_calls, taken_over
 from tests.chaos.cluster import Cluster
 from tests.chaos.history import Fault as Made
 from tests.chaos.load import read_lines
@@ -124,19 +124,15 @@ class Faults:
             program.signal(signal.SIGCONT)
 
     async def _catch(self, fault: Fault) -> set[str]:
-        """Stop a worker in the middle of the calls of `fault.calls` sagas, and return these; without any do nothing.
+        """Stop a worker in the middle of calls of `fault.calls` sagas or more, and return these; do nothing for 0.
 
-        A worker that is stopped in the middle of fewer goes on, and is stopped again. Raises trio.TooSlowError.
+        The services answer the calls once the worker has stopped. Raises trio.TooSlowError.
         """
-        program, sagas = self._programs[fault.target], set[str]()
-        with trio.fail_after(WITHIN):
-            while len(sagas) < fault.calls:
-                program.signal(signal.SIGCONT)
-                await trio.sleep(LOOK)
-                program.signal(signal.SIGSTOP)
-                sagas = await caught(
-                    self._folder, self.worker_id(fault.target), since=time.time_ns(), least=fault.calls
-                )
+        if not fault.calls:
+            return set()
+        with held(self._folder, fault.target):
+            sagas = await in_calls(self._folder, fault.target, least=fault.calls)
+            self._programs[fault.target].signal(signal.SIGSTOP)
         return sagas
 
     async def _set_clock(self, fault: Fault) -> None:

@@ -30,8 +30,8 @@ Result = Literal["effect", "duplicate", "refused", "rejected", "nothing", "happe
 LATEST = 0.35
 """Greatest delay in seconds on either side of an effect; one answer in twenty takes ten times as long."""
 SLOW = 10.0
-LONGEST = LATEST + SLOW * LATEST
-"""Seconds that the slowest call takes."""
+LOOK = 0.05
+"""Seconds between two looks whether calls are still held."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -94,7 +94,8 @@ class Desk:
 class Participants:
     """The services' memory, by key. Nothing here may fail: the log is the evidence."""
 
-    def __init__(self, log: BinaryIO) -> None:
+    def __init__(self, folder: Path, log: BinaryIO) -> None:
+        self._folder = folder
         self._log = log
         self._keys: dict[str, str] = {}
         self.calls: int = 0
@@ -118,6 +119,7 @@ class Participants:
         request = structs.replace(request, begin=arrived - (began_before - request.begin))
         before, after = delays(request)
         await trio.sleep(before)
+        await self._while_held(request)
         result, effect = self._answer(request), time.time_ns()
         await trio.sleep(after)
         self._log.write(msgspec.json.encode(Row(request, arrived, effect, time.time_ns(), result)) + b"\n")
@@ -126,6 +128,16 @@ class Participants:
             await stream.send_all(result.encode())
         except trio.BrokenResourceError:
             return  # the worker died; the effect remains
+
+    async def _while_held(self, request: Request) -> None:
+        """Return once no file `hold-{name}` of the worker is there; note the sagas that wait in `held-{name}`."""
+        name = request.worker.rpartition("-")[0]
+        hold = self._folder / f"hold-{name}"
+        if hold.exists():
+            with (self._folder / f"held-{name}").open("a") as held:
+                held.write(f"{request.saga_type}.{request.saga_id}\n")
+        while hold.exists():  # noqa: ASYNC110  # another process removes it
+            await trio.sleep(LOOK)
 
     def _answer(self, request: Request) -> Result:
         if request.kind == "do":
@@ -158,7 +170,7 @@ def delays(request: Request) -> tuple[float, float]:
 async def serve(folder: Path) -> None:
     """Serve until SIGTERM; the port is written to `services.port`."""
     with (folder / "calls.jsonl").open("wb", buffering=2**20) as log:
-        participants = Participants(log)
+        participants = Participants(folder, log)
         async with trio.open_nursery() as nursery:
             listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
             nursery.start_soon(trio.serve_listeners, participants.serve, listeners)
