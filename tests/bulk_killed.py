@@ -16,9 +16,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from fcntl import F_SETPIPE_SZ, fcntl
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,6 +44,10 @@ SAGAKIT = str(Path(sys.executable).parent / "sagakit")
 ONCE = RetryPolicy(max_attempts=1, initial_interval=timedelta(milliseconds=10))
 PATIENCE = 120.0
 """Seconds that anything here may take."""
+SMALLEST_PIPE = 4096
+"""Bytes that the kernel keeps at least for the reader of a pipe: the verdicts of a few dozen sagas."""
+PART = 512
+"""Bytes that are read of it at once: a few verdicts."""
 
 
 class Parcel(msgspec.Struct, frozen=True):
@@ -108,20 +113,43 @@ class Depot:
         return self.run(verb, *words, "--report", str(self.report), "-o", "none")
 
     def killed(self, verb: str, *words: str, after: int) -> Command:
-        """Run a command for many sagas, and kill it once so many of them have answered."""
-        process = self.command(verb, *words, "--report", str(self.report), "-o", "none")
-        self.await_reported(after, process)
-        process.kill()
-        out, err = process.communicate()
+        """Run a command for many sagas, and kill it once so many of them have answered.
+
+        Its report is a small pipe that nobody reads any further, so the command cannot come to its end before.
+        """
+        pipe = self.folder / "pipe"
+        os.mkfifo(pipe)
+        with (
+            open(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as end,
+            self.report.open("ab") as report,
+        ):
+            fcntl(end, F_SETPIPE_SZ, SMALLEST_PIPE)
+
+            def look() -> None:
+                report.write(end.read(PART) or b"")
+                report.flush()
+
+            process = self.command(verb, *words, "--report", str(pipe), "-o", "none")
+            try:
+                self.await_reported(after, process, look)
+            finally:
+                process.kill()
+                out, err = process.communicate()
+            report.write(end.read() or b"")
+        pipe.unlink()
         return Command(process.returncode, out, err, 0.0)
 
-    def await_reported(self, count: int, process: subprocess.Popen[str]) -> None:
-        """Return once so many sagas have answered the command."""
+    def await_reported(
+        self, count: int, process: subprocess.Popen[str], look: Callable[[], None] = lambda: None
+    ) -> None:
+        """Return once so many sagas have answered the command. Call `look` before each look at the report."""
         until = time.monotonic() + PATIENCE
+        look()
         while self.reported() < count:
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < until
             time.sleep(0.01)  # another process writes the file
+            look()
 
     def reported(self) -> int:
         return self.report.read_bytes().count(b"\n") if self.report.exists() else 0

@@ -111,13 +111,13 @@ async def _use(runtime: RuntimeApi, ids: Sequence[str], sleep: Callable[[float],
 
 
 async def on_trio(url: str, namespace: str, ids: Sequence[str]) -> None:
-    with trio.fail_after(50):
+    with trio.fail_after(60):
         async with sagakit.open_runtime(url, sagas=[Everything(), Wrap()], namespace=namespace) as runtime:
             await _use(runtime, ids, trio.sleep)
 
 
 async def on_asyncio(url: str, namespace: str, ids: Sequence[str]) -> None:
-    async with asyncio.timeout(50):
+    async with asyncio.timeout(60):
         async with sagakit.asyncio.open_runtime(url, sagas=[Everything(), Wrap()], namespace=namespace) as runtime:
             await _use(runtime, ids, asyncio.sleep)
 

@@ -64,7 +64,7 @@ def program(main: Callable[[], Awaitable[Any]]) -> None:
     before = threading.active_count()
 
     async def bounded() -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await main()
 
     asyncio.run(bounded())
@@ -289,7 +289,7 @@ def test_calls_while_the_runtime_closes_are_answered() -> None:
                 tasks = [asyncio.create_task(caller(runtime, over, ends)) for _ in range(20)]
                 await asyncio.sleep(0.02)
             over.set()
-            await asyncio.wait_for(asyncio.gather(*tasks), 5)
+            await asyncio.wait_for(asyncio.gather(*tasks), 60)
 
     program(main)
 

@@ -18,32 +18,37 @@ from sagakit.system import watchdog
 
 Logged = pytest.LogCaptureFixture
 TIMES = 3
-"""Number of the watchdog's lines for which a step blocks the loop: the first, and two doublings."""
+"""Number of the watchdog's lines for which a step blocks the loop at least: the first, and two doublings."""
+
+FIRST = 0.1
+"""Seconds until the first line."""
 
 ROUNDED = 0.05
 """Seconds that a line's seconds are off at most."""
 
 
 class Blocking:
-    """A callable that blocks the thread until the watchdog has logged enough lines; no wall time is asserted."""
+    """A callable that blocks the thread until the watchdog has logged enough lines about it."""
 
     def __init__(self, caplog: Logged) -> None:
         self._caplog = caplog
 
     def __call__(self, lines: int = TIMES) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while len(said(self._caplog)) < lines and time.monotonic() < deadline:
             # the loop is blocked on purpose; the watchdog, which is a thread, quotes the whole line
             time.sleep(0.01)
 
 
 def said(caplog: Logged) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.name == "sagakit.watchdog"]
+    """Return the watchdog's lines about `Blocking`. On a busy machine any code blocks a loop for a moment, too."""
+    lines = [record.getMessage() for record in caplog.records if record.name == "sagakit.watchdog"]
+    return [text for text in lines if "in __call__: time.sleep(0.01)" in text]
 
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watchdog, "FIRST", 0.1)
+    monkeypatch.setattr(watchdog, "FIRST", FIRST)
     monkeypatch.setattr(watchdog, "LOOK", 0.02)
 
 
@@ -95,10 +100,15 @@ class SlowInThread(Saga[str, None]):
         self.block()
 
 
-def check(lines: list[str], who: str) -> None:
-    assert len(lines) == TIMES, lines
+def check(caplog: Logged, who: str) -> None:
+    """Judge the lines: each names the step, and none comes before its doubling."""
+    lines = said(caplog)
+    assert len(lines) >= TIMES, caplog.text
     assert all(text.startswith(f"{who} at {__file__}:") for text in lines), lines
-    assert all("in __call__: time.sleep(0.01) has blocked the " in text for text in lines), lines
+    found = [re.search(r"time.sleep\(0.01\) has blocked the \w+ loop for (.*) s: ", text) for text in lines]
+    seconds = [float(match[1]) for match in found if match is not None]
+    assert len(seconds) == len(lines), lines
+    assert all(one + ROUNDED >= FIRST * 2**number for number, one in enumerate(seconds)), lines
 
 
 @pytest.mark.parametrize(
@@ -115,7 +125,7 @@ async def test_a_step_that_blocks_the_loop_is_named_with_its_line_at_each_doubli
 ) -> None:
     async with sagakit.open_runtime("memory:", sagas=[saga(Blocking(caplog))]) as runtime:
         await runtime.execute(saga, "one", where)
-    check(said(caplog), who)
+    check(caplog, who)
 
 
 async def test_a_step_that_blocks_its_loop_in_a_thread_is_named(
@@ -125,7 +135,7 @@ async def test_a_step_that_blocks_its_loop_in_a_thread_is_named(
     monkeypatch.setenv("SAGAKIT_ASYNCIO", "thread")
     async with sagakit.open_runtime("memory:", sagas=[SlowOnAsyncio(Blocking(caplog))]) as runtime:
         await runtime.execute(SlowOnAsyncio, "one", "")
-    check(said(caplog), "step charge of SlowOnAsyncio.one (attempt 1)")
+    check(caplog, "step charge of SlowOnAsyncio.one (attempt 1)")
 
 
 async def test_a_plain_function_that_outlives_its_timeout_is_named_with_its_line_at_each_doubling(
@@ -134,12 +144,12 @@ async def test_a_plain_function_that_outlives_its_timeout_is_named_with_its_line
     async with sagakit.open_runtime("memory:", sagas=[SlowInThread(Blocking(caplog))]) as runtime:
         assert isinstance(await runtime.execute(SlowInThread, "one", ""), sagakit.Completed)
     lines = said(caplog)
-    assert len(lines) == TIMES, lines
+    assert len(lines) >= TIMES, caplog.text
     who = f"step charge of SlowInThread.one (attempt 1) at {__file__}:"
     late = [re.fullmatch(rf"{re.escape(who)}.* in __call__: .* runs (.*) s longer than its timeout of 0.05 s: .*", text)
             for text in lines]  # fmt: skip
     seconds = [float(match[1]) for match in late if match is not None]
-    assert len(seconds) == TIMES, lines
+    assert len(seconds) == len(lines), lines
     assert all(later + ROUNDED >= 2 * (earlier - ROUNDED) for earlier, later in pairwise(seconds)), seconds
 
 
@@ -160,7 +170,7 @@ async def test_code_outside_of_sagas_is_named_by_its_line(caplog: Logged) -> Non
     async with sagakit.open_runtime("memory:", sagas=[Slow(lambda: None)]) as runtime:
         await runtime.execute(Slow, "one", "")  # now the watchdog has seen the loop
         Blocking(caplog)()
-    check(said(caplog), "code")
+    check(caplog, "code")
 
 
 def test_a_step_that_blocks_the_hosts_asyncio_loop_is_named(caplog: Logged) -> None:
@@ -168,12 +178,12 @@ def test_a_step_that_blocks_the_hosts_asyncio_loop_is_named(caplog: Logged) -> N
         saga = SlowOnAsyncio(Blocking(caplog))
         async with sagakit.asyncio.open_runtime("memory:", sagas=[saga]) as runtime:
             await runtime.execute(SlowOnAsyncio, "one", "")
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while runtime.metrics()['loop_longest_block_seconds{loop="asyncio"}'] < 0.3:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
 
     asyncio.run(main())
-    check(said(caplog), "step charge of SlowOnAsyncio.one (attempt 1)")
+    check(caplog, "step charge of SlowOnAsyncio.one (attempt 1)")
 
 
 async def test_a_lapsed_lease_names_the_step_that_blocked_the_loop(caplog: Logged) -> None:
@@ -186,8 +196,10 @@ async def test_a_lapsed_lease_names_the_step_that_blocked_the_loop(caplog: Logge
         with trio.fail_after(60):
             while not lapses(caplog):  # noqa: ASYNC110  # the next renewal is due within a third of a second
                 await trio.sleep(0.01)
-    assert "the event loop was blocked by step charge of Slow.one (attempt 1) at " in lapses(caplog)[0]
 
 
 def lapses(caplog: Logged) -> list[str]:
-    return [text for text in map(logging.LogRecord.getMessage, caplog.records) if "was not renewed for" in text]
+    """Return the lines about a lapse that name the step. On a busy machine a lease lapses for other reasons, too."""
+    named = "the event loop was blocked by step charge of Slow.one (attempt 1) at "
+    texts = map(logging.LogRecord.getMessage, caplog.records)
+    return [text for text in texts if "was not renewed for" in text and named in text]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -14,8 +15,8 @@ import msgspec
 from tests.chaos import figures, history
 from tests.chaos.rules import Rule, Violation, calls, effects, ends, events, records, remote, spans
 
-SHOWN = 200
-"""Number of violations that the verdict lists one by one."""
+SHOWN = 50
+"""Number of violations of each promise that the verdict lists one by one."""
 
 RULES: dict[str, Rule] = {
     "a call is intended by a stored record (P1)": calls.intended,
@@ -43,7 +44,7 @@ RULES: dict[str, Rule] = {
 
 
 class Verdict(msgspec.Struct):
-    """The verdict on a run. `broken` counts violations by promise; `violations` lists the first ones."""
+    """The verdict on a run. `broken` counts violations by promise; `violations` lists the first ones of each."""
 
     broken: dict[str, int]
     violations: list[Violation]
@@ -65,7 +66,18 @@ def check(folder: Path) -> Verdict:
     found = history.load(folder)
     violations = judge(found)
     broken = Counter(violation.promise for violation in violations)
-    return Verdict(dict(sorted(broken.items())), violations[:SHOWN], figures.of(found))
+    return Verdict(dict(sorted(broken.items())), first_of_each(violations, SHOWN), figures.of(found))
+
+
+def first_of_each(violations: Iterable[Violation], number: int) -> list[Violation]:
+    """Return the first `number` violations of each promise, so that many of one promise do not hide those of others."""
+    seen: Counter[str] = Counter()
+    shown: list[Violation] = []
+    for violation in violations:
+        seen[violation.promise] += 1
+        if seen[violation.promise] <= number:
+            shown.append(violation)
+    return shown
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """A client that knows only NATS: it starts sagas and sends them messages through the inbox, as docs/wire.md says.
 
-`python -m tests.chaos.client URL FOLDER RATE`. The client sends a message again under the same id until it is
-acknowledged. It sends one message in ten twice in any case, the second time when the stream has forgotten the first.
+`python -m tests.chaos.client URL FOLDER RATE`. The client begins once the file `go` is there. It sends a message again
+under the same id until it is acknowledged. It sends one message in ten twice in any case, the second time when the
+stream has forgotten the first.
 It also sends signals and cancels for the workers' sagas, some time after their start was acknowledged.
 """
 
@@ -20,7 +21,7 @@ import nats.errors
 from nats.aio.client import Client
 from nats.js.api import PubAck
 
-from tests.chaos.load import CLIENT, Acked, Said, Start, read_acked, read_said, read_starts
+from tests.chaos.load import CLIENT, GO, Acked, Said, Start, read_acked, read_said, read_starts
 
 AGAIN = 0.3
 """Seconds before a message that was not acknowledged is sent again."""
@@ -107,6 +108,8 @@ async def main(url: str, folder: Path, rate: float) -> None:
     """Send until everything is sent, or until SIGTERM."""
     client = await connect(url)
     with (folder / f"acked-{CLIENT}.jsonl").open("ab", buffering=0) as log:
+        while not (folder / GO).exists():  # noqa: ASYNC110  # another process makes it
+            await asyncio.sleep(0.05)
         inbox = Inbox(client, log)
         work = asyncio.gather(_start_all(inbox, read_starts(folder, CLIENT), rate), _say_all(inbox, folder))
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, work.cancel)

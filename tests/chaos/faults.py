@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import trio
 
+from tests.chaos.caught import held, in_calls, taken_over
 from tests.chaos.cluster import Cluster
 from tests.chaos.history import Fault as Made
 from tests.chaos.load import read_lines
@@ -92,6 +93,7 @@ class Faults:
 
     async def _kill(self, fault: Fault) -> None:
         program = self._programs[fault.target]
+        await self._catch(fault)
         await program.kill()
         await trio.sleep(fault.lasts)
         program.start()
@@ -111,11 +113,27 @@ class Faults:
 
     async def _pause(self, fault: Fault) -> None:
         program = self._programs[fault.target]
-        program.signal(signal.SIGSTOP)
+        victim = self.worker_id(fault.target)
         try:
+            sagas = await self._catch(fault)
+            program.signal(signal.SIGSTOP)
             await trio.sleep(fault.lasts)
+            if sagas:
+                await taken_over(self._folder, victim, sagas)
         finally:
             program.signal(signal.SIGCONT)
+
+    async def _catch(self, fault: Fault) -> set[str]:
+        """Stop a worker in the middle of calls of `fault.calls` sagas or more, and return these; do nothing for 0.
+
+        The services answer the calls once the worker has stopped. Raises trio.TooSlowError.
+        """
+        if not fault.calls:
+            return set()
+        with held(self._folder, fault.target):
+            sagas = await in_calls(self._folder, fault.target, least=fault.calls)
+            self._programs[fault.target].signal(signal.SIGSTOP)
+        return sagas
 
     async def _set_clock(self, fault: Fault) -> None:
         """Let the clock jump by minutes and stay there: there is nothing to heal."""

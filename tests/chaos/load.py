@@ -15,6 +15,8 @@ CLIENT = "client"
 TWICE = 0.1
 """Number of ids that two starters start, with the same input (P10)."""
 REFUSED, CANCELLED = 0.2, 0.05
+GO = "go"
+"""Name of the file that lets all starters begin, at one time: else the load of the first may be over too early."""
 T = TypeVar("T")
 
 

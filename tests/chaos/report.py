@@ -5,7 +5,11 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+from tests.chaos.checker import first_of_each
 from tests.chaos.run import Result
+
+SHOWN = 10
+"""Number of violations of each promise that are printed."""
 
 
 def show(result: Result, console: Console) -> None:
@@ -43,7 +47,7 @@ def show(result: Result, console: Console) -> None:
         for kind, pause in pauses.items():
             times.add_row(kind, what, str(pause.times), f"{pause.median:.2f}", f"{pause.worst:.2f}")
     console.print(times)
-    for violation in result.verdict.violations[:40]:
+    for violation in first_of_each(result.verdict.violations, SHOWN):
         console.print(f"{violation.promise} {violation.key}: {violation.text}", style="red", markup=False)
     verdict = ", ".join(f"{name} {count} times" for name, count in result.verdict.broken.items())
     console.print(f"condemned: {verdict}" if verdict else "all promises held", style="red" if verdict else "green")

@@ -19,7 +19,7 @@ import trio
 from tests.chaos.checker import Verdict
 from tests.chaos.cluster import LOOK, STATE, Cluster, running_cluster
 from tests.chaos.faults import Faults
-from tests.chaos.load import plan_load
+from tests.chaos.load import CLIENT, GO, plan_load
 from tests.chaos.participant import make_database
 from tests.chaos.processes import Child
 from tests.chaos.proxy import Proxy, running_proxy
@@ -131,8 +131,9 @@ async def _under_faults(folder: Path, options: Options, cluster: Cluster, leader
             client = await stack.enter_async_context(_process("client", argv, folder))
             seconds = inf if options.schedule else options.seconds
             faults = Faults(folder, cluster, workers, participants, proxies, clocks, seconds=seconds)
-            for name, worker in workers.items():  # a pause of a worker without sagas would show nothing
-                await _until_there(folder / f"acked-{name}.jsonl", worker)
+            for name, starter in {**workers, CLIENT: client}.items():
+                await _until_there(folder / f"acked-{name}.jsonl", starter)
+            (folder / GO).touch()
             await trio.sleep(WARM_UP)
             await faults.run(schedule)
             await _let_it_settle(folder, options, cluster, client, faults)

@@ -49,7 +49,8 @@ class Fault(msgspec.Struct, frozen=True):
     """A fault: `wait` seconds after the last one of its track, for `lasts` seconds.
 
     `target` is a worker's or a node's name. `extra` is a further number that the kind needs, in seconds: the latency,
-    or the lead of the clock from now on.
+    or the lead of the clock from now on. `calls`: the worker that is killed or paused is caught in the middle of calls
+    of at least so many sagas, and a pause goes on until other workers have taken these sagas over.
     """
 
     kind: Kind
@@ -57,6 +58,7 @@ class Fault(msgspec.Struct, frozen=True):
     lasts: float
     target: str = ""
     extra: float = 0.0
+    calls: int = 0
 
 
 Only = Literal["all", "servers", "workers"]

@@ -29,6 +29,9 @@ Kind = Literal["do", "undo", "check"]
 Result = Literal["effect", "duplicate", "refused", "rejected", "nothing", "happened", "never"]
 LATEST = 0.35
 """Greatest delay in seconds on either side of an effect; one answer in twenty takes ten times as long."""
+SLOW = 10.0
+LOOK = 0.05
+"""Seconds between two looks whether calls are still held."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -91,7 +94,8 @@ class Desk:
 class Participants:
     """The services' memory, by key. Nothing here may fail: the log is the evidence."""
 
-    def __init__(self, log: BinaryIO) -> None:
+    def __init__(self, folder: Path, log: BinaryIO) -> None:
+        self._folder = folder
         self._log = log
         self._keys: dict[str, str] = {}
         self.calls: int = 0
@@ -115,6 +119,7 @@ class Participants:
         request = structs.replace(request, begin=arrived - (began_before - request.begin))
         before, after = delays(request)
         await trio.sleep(before)
+        await self._while_held(request)
         result, effect = self._answer(request), time.time_ns()
         await trio.sleep(after)
         self._log.write(msgspec.json.encode(Row(request, arrived, effect, time.time_ns(), result)) + b"\n")
@@ -123,6 +128,16 @@ class Participants:
             await stream.send_all(result.encode())
         except trio.BrokenResourceError:
             return  # the worker died; the effect remains
+
+    async def _while_held(self, request: Request) -> None:
+        """Return once no file `hold-{name}` of the worker is there; note the sagas that wait in `held-{name}`."""
+        name = request.worker.rpartition("-")[0]
+        hold = self._folder / f"hold-{name}"
+        if hold.exists():
+            with (self._folder / f"held-{name}").open("a") as held:
+                held.write(f"{request.saga_type}.{request.saga_id}\n")
+        while hold.exists():  # noqa: ASYNC110  # another process removes it
+            await trio.sleep(LOOK)
 
     def _answer(self, request: Request) -> Result:
         if request.kind == "do":
@@ -148,14 +163,14 @@ class Participants:
 def delays(request: Request) -> tuple[float, float]:
     """Return the seconds before and after the effect, which depend only on the key."""
     one, two, slow = hashlib.sha256(request.key.encode()).digest()[:3]
-    factor = 10.0 if slow < 256 / 20 else 1.0
+    factor = SLOW if slow < 256 / 20 else 1.0
     return LATEST * (one / 255) ** 2, factor * LATEST * (two / 255) ** 2
 
 
 async def serve(folder: Path) -> None:
     """Serve until SIGTERM; the port is written to `services.port`."""
     with (folder / "calls.jsonl").open("wb", buffering=2**20) as log:
-        participants = Participants(log)
+        participants = Participants(folder, log)
         async with trio.open_nursery() as nursery:
             listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
             nursery.start_soon(trio.serve_listeners, participants.serve, listeners)

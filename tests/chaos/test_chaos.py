@@ -13,13 +13,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tests.chaos.bites import BITES, bite
+from tests.chaos.bites import BITES, CAUGHT, bite
 from tests.chaos.report import show
 from tests.chaos.run import Options, Result, run
 
 pytestmark = pytest.mark.long
 
 SEED = int(os.environ.get("CHAOS_SEED") or random.randrange(10**6))
+SETTLE = 120.0
+"""Seconds within which all sagas end after the last fault. A busy machine takes longer than an idle one."""
 
 
 async def shown(folder: Path, options: Options) -> Result:
@@ -31,7 +33,7 @@ async def shown(folder: Path, options: Options) -> Result:
 
 
 async def test_p1_to_p10_under_chaos(tmp_path: Path) -> None:
-    result = await shown(tmp_path / "run", Options(seed=SEED, seconds=60.0, sagas=260, settle=45.0))
+    result = await shown(tmp_path / "run", Options(seed=SEED, seconds=60.0, sagas=260, settle=SETTLE))
     assert not result.verdict.condemned
     assert result.verdict.figures.adoptions, "no saga changed hands: the faults did not bite"
     assert result.verdict.figures.ended["completed"] > result.verdict.figures.sagas / 2
@@ -41,7 +43,7 @@ async def test_p1_to_p10_under_chaos(tmp_path: Path) -> None:
 
 
 async def test_p12_faults_of_servers_only_cost_nothing(tmp_path: Path) -> None:
-    options = Options(seed=SEED, seconds=20.0, sagas=100, settle=30.0, only="servers")
+    options = Options(seed=SEED, seconds=20.0, sagas=100, settle=SETTLE, only="servers")
     result = await shown(tmp_path / "run", options)
     assert not result.verdict.condemned
     assert result.verdict.figures.sagas == 100
@@ -58,12 +60,15 @@ async def test_p12_faults_of_servers_only_cost_nothing(tmp_path: Path) -> None:
 async def test_the_judge_condemns_a_planted_bug(plant: str, promise: str, says: str, tmp_path: Path) -> None:
     result = await shown(tmp_path / "run", bite(plant, plant))
     assert promise in result.verdict.broken
-    texts = [violation.text for violation in result.verdict.violations if violation.promise == promise]
-    assert re.search(says, "\n".join(texts))
+    found = [violation for violation in result.verdict.violations if violation.promise == promise]
+    sagas = {violation.key for violation in found if re.search(says, violation.text)}
+    assert len(sagas) >= CAUGHT, f"{promise} was broken, but not as the bug breaks it: {found}"
 
 
 @pytest.mark.parametrize("schedule", BITES)
 async def test_the_judge_acquits_the_runtime_on_the_same_schedule(schedule: str, tmp_path: Path) -> None:
     result = await shown(tmp_path / "run", bite(None, schedule))
     assert not result.verdict.condemned
-    assert result.verdict.figures.adoptions, "no saga changed hands: the faults did not bite"
+    assert result.verdict.figures.adoptions >= CAUGHT, "no saga changed hands: the faults did not bite"
+    if schedule == "no-cas":
+        assert result.fenced >= CAUGHT, "the zombie wrote nothing that had to be refused: the pause did not bite"

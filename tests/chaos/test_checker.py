@@ -9,11 +9,12 @@ from collections.abc import Callable
 import pytest
 from msgspec import structs
 
-from tests.chaos.checker import RULES, judge
+from tests.chaos.checker import RULES, SHOWN, first_of_each, judge
 from tests.chaos.history import History, Version
 from tests.chaos.pasts import completed, failed, waited
 from tests.chaos.remote_pasts import SPOILED as SPOILED_REMOTE
 from tests.chaos.remote_pasts import canceled, dispatched
+from tests.chaos.rules import Violation
 from tests.chaos.spoiled import SPOILED as SPOILED_LOCAL
 from tests.chaos.spoiled import Spoil, called_by_one_who_adopted_without_writing
 
@@ -76,6 +77,12 @@ def _later(version: Version) -> Version:
     if record is None:
         return version
     return structs.replace(version, record=structs.replace(record, version=record.version + 1))
+
+
+def test_many_violations_of_one_promise_hide_none_of_another() -> None:
+    many = [Violation("spans", "Order.o1", f"two spans of step {number} differ") for number in range(10 * SHOWN)]
+    one = Violation("P7", "Order.o1", "a value is written after the end marker (sequence 9)")
+    assert first_of_each([*many, one], SHOWN) == [*many[:SHOWN], one]
 
 
 def test_the_judge_imports_nothing_of_sagakit() -> None:

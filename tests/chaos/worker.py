@@ -1,9 +1,9 @@
 """A worker under chaos: `python -m tests.chaos.worker --url ... --name w1 --folder F --services PORT`.
 
-It starts the sagas of `starts-{name}.json` at a steady rate, and appends acknowledgments to `acked-{name}.jsonl`. Its
-next life goes on after the last of them. SIGTERM closes the runtime in good order. Its counts are written to
-`counters-{name}.jsonl`, once a second and at its end; its spans to `spans-{name}.jsonl`. Its wall clock is wrong; only
-its log has times by that clock.
+It starts the sagas of `starts-{name}.json` at a steady rate once the file `go` is there, and appends acknowledgments to
+`acked-{name}.jsonl`. Its next life goes on after the last of them. SIGTERM closes the runtime in good order. Its counts
+are written to `counters-{name}.jsonl`, once a second and at its end; its spans to `spans-{name}.jsonl`. Its wall clock
+is wrong; only its log has times by that clock.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import trio
 from sagakit import Runtime, Saga, open_runtime
 
 from tests.chaos.definitions import Job, definitions
-from tests.chaos.load import Acked, Start, read_acked, read_starts
+from tests.chaos.load import GO, Acked, Start, read_acked, read_starts
 from tests.chaos.plants import PLANTS
 from tests.chaos.services import Desk
 from tests.chaos.span_log import logged_to
@@ -56,6 +56,8 @@ async def _start_all(runtime: Runtime, sagas: dict[str, type[Saga[Any, Any]]], g
     known = {(done.saga_type, done.saga_id) for done in read_acked(given.folder, given.name)}
     todo = [start for start in read_starts(given.folder, given.name) if (start.saga_type, start.saga_id) not in known]
     with (given.folder / f"acked-{given.name}.jsonl").open("ab", buffering=0) as acked:
+        while not (given.folder / GO).exists():  # noqa: ASYNC110  # another process makes it
+            await trio.sleep(0.05)
         async with trio.open_nursery() as nursery:
             for start in todo:
                 nursery.start_soon(_start, runtime, sagas[start.saga_type], start, acked)

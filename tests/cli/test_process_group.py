@@ -186,7 +186,7 @@ async def test_a_process_whose_parent_was_killed_ends_at_once(
     monkeypatch.setattr("signal.raise_signal", lambda number: killed.set())
     async with answering_parent(ends[1], Health(), Stop()):
         ends[0].close()
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             await killed.wait()
 
 

@@ -85,7 +85,7 @@ def test_under_asyncio_leaving_raises_nothing_of_the_transport(server: Server, n
         async with sagakit.asyncio.open_runtime(server.url, sagas=[BookTrip()], namespace=namespace, drain_timeout=0.1):
             breaks()
 
-    asyncio.run(asyncio.wait_for(main(), 30))
+    asyncio.run(asyncio.wait_for(main(), 60))
 
 
 def test_under_asyncio_leaving_with_an_error_raises_that_one(server: Server, namespace: str, breaks: Breaks) -> None:
@@ -95,7 +95,7 @@ def test_under_asyncio_leaving_with_an_error_raises_that_one(server: Server, nam
             raise OfTheUser
 
     with pytest.raises(OfTheUser):
-        asyncio.run(asyncio.wait_for(main(), 30))
+        asyncio.run(asyncio.wait_for(main(), 60))
 
 
 @pytest.mark.parametrize("is_back", [False, True])

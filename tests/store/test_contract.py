@@ -260,11 +260,11 @@ async def test_control_answers_or_tells_that_nobody_is_there(open_store: OpenSto
 
     async with open_store() as store:
         with pytest.raises(NoResponders):
-            await store.control.request("w1", b"hello", timeout=1)
+            await store.control.request("w1", b"hello", timeout=60)
         async with store.control.serve("w1", shout):
-            assert await store.control.request("w1", b"hello", timeout=1) == b"HELLO"
+            assert await store.control.request("w1", b"hello", timeout=60) == b"HELLO"
         with pytest.raises(NoResponders):
-            await store.control.request("w1", b"hello", timeout=1)
+            await store.control.request("w1", b"hello", timeout=60)
 
 
 async def test_a_scan_of_a_busy_bucket_ends(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,7 +98,7 @@ async def test_a_reply_that_is_no_text_is_not_answered(server: Server, namespace
     async with opened(server, namespace) as (store, someone), store.control.serve("w1", shout):
         await subscribed(store)
         await someone.publish(f"{namespace}.sagactl.w1".encode(), b"hello", reply=b"\xff\xfe")
-        assert await store.control.request("w1", b"hello", timeout=5) == b"HELLO"
+        assert await store.control.request("w1", b"hello", timeout=60) == b"HELLO"
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ async def test_a_request_that_breaks_its_handler_breaks_nothing_else(server: Ser
     async with opened(server, namespace) as (store, someone), store.control.serve("w1", number):
         await subscribed(store)
         await someone.publish(f"{namespace}.sagactl.w1".encode(), b"hello", reply=b"x")
-        assert await store.control.request("w1", b"7", timeout=5) == b"7"
+        assert await store.control.request("w1", b"7", timeout=60) == b"7"
 
 
 async def test_a_request_that_wants_no_answer_gets_none(
@@ -184,7 +184,7 @@ async def test_a_request_that_wants_no_answer_gets_none(
     async with opened(server, namespace) as (store, someone), store.control.serve("w1", shout):
         await subscribed(store)
         await someone.publish(f"{namespace}.sagactl.w1".encode(), b"hello")
-        assert await store.control.request("w1", b"hello", timeout=5) == b"HELLO"
+        assert await store.control.request("w1", b"hello", timeout=60) == b"HELLO"
     assert caplog.text == ""
 
 
@@ -212,7 +212,7 @@ async def test_an_answer_goes_nowhere_but_to_whoever_asked(subject: str, server:
         await link.subscriptions.hear(reply.decode(), hear)
         await subscribed(store)
         await someone.publish(f"{namespace}.sagactl.w1".encode(), b"hello", reply=reply)
-        assert await store.control.request("w1", b"hello", timeout=5) == b"HELLO"
+        assert await store.control.request("w1", b"hello", timeout=60) == b"HELLO"
         await someone.publish(reply, b"last")
         await last.wait()
     assert heard == [b"last"]
@@ -277,7 +277,7 @@ async def test_what_is_nested_too_deeply_is_what_cannot_be_read(autojump_clock: 
         payload = b'{"kind": "signal", "step": "a", "payload": %b}' % DEEP
         await running.store.inbox.send("client", id="m1", saga_type="BookTrip", saga_id="x", payload=payload)
         passed_on = b'{"key": "BookTrip.x", "message": {"id": "1", "kind": "signal", "payload": %b}}' % DEEP
-        answer = await running.store.control.request(running.runtime.worker_id, passed_on, timeout=5)
+        answer = await running.store.control.request(running.runtime.worker_id, passed_on, timeout=60)
         assert answer == NOT_MINE
         with trio.fail_after(60):
             while server.inbox:  # noqa: ASYNC110  # virtual time

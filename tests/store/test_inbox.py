@@ -156,7 +156,7 @@ async def test_of_a_group_only_what_has_a_stored_copy_is_acknowledged(server: Se
             *map(store.names.subject, ("sagapark.Trip.a", "sagapark.Trip.c")),
         )
         left: set[str] = set()
-        with trio.move_on_after(30):
+        with trio.move_on_after(60):
             while left != set(subjects):
                 left = {subject async for subject, _ in store.inbox._stream.subjects()}
         assert left == set(subjects)

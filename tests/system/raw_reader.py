@@ -17,7 +17,7 @@ async def read_all(js: JetStreamContext, stream: str) -> list[Any]:
     found: list[Any] = []
     subscription = await js.subscribe(">", stream=stream, ordered_consumer=True, deliver_policy=DeliverPolicy.ALL)
     while len(found) < count:
-        found.append(await subscription.next_msg(timeout=5))
+        found.append(await subscription.next_msg(timeout=60))
     await subscription.unsubscribe()
     return found
 

@@ -22,7 +22,7 @@ from tests.system.stopped_trips import Stop
 
 async def outcome(runtime: Runtime, id: str) -> object:
     """Return the outcome of a saga that another program starts."""
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while True:
             try:
                 return await (await runtime.get(BookTrip, id)).outcome()
@@ -36,10 +36,10 @@ async def test_p10_a_saga_is_started_and_cancelled_by_messages(server: Server, n
     async with open_runtime(server.url, sagas=[saga := BookTrip(stop)], namespace=namespace) as runtime:
         start = '{"kind": "start", "input": {"city": "Oslo"}}'
         await send(server, f"{subject}.one", "m1", start, f"{subject}.one", "m2", start)
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             await stop.reached.wait()
         await send(server, f"{subject}.one", "m3", '{"kind": "cancel", "reason": "by message", "by": "ann"}')
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             while not (await runtime.load(BookTrip, "one")).inbound:  # noqa: ASYNC110  # what is waited for sets no event
                 await trio.sleep(0.05)
         stop.go_on.set()

@@ -51,7 +51,7 @@ TOLD = Completed("taken None, asked for None, at last None")
 async def test_the_result_of_a_child_without_output_is_none(where: str, server: Server, namespace: str) -> None:
     url = server.url if where == "server" else where
     async with open_runtime(url, sagas=[Parent(), Kid()], namespace=namespace) as runtime:
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             handle = await runtime.start(Parent, "1", 1)
             assert await handle.outcome() == TOLD
             assert bytes((await record_of(handle)).steps["kid"].result) == b"null", "readable by callers"
@@ -89,7 +89,7 @@ async def test_a_message_without_a_payload_means_null_or_is_refused(server: Serv
     subject, operator = f"{namespace}.sagain.Waits.1", f"{namespace}.sagaop.Waits.1"
     async with open_runtime(server.url, sagas=[Waits()], namespace=namespace) as runtime:
         handle = await runtime.start(Waits, "1", 1)
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             while {(await record_of(handle)).steps[name].state for name in ("ring", "ask")} != {"asked"}:  # noqa: ASYNC110
                 await trio.sleep(0.05)
             await send(

@@ -329,9 +329,9 @@ async def test_a_caller_is_told_on_a_real_server(server: Server, namespace: str)
         await old.start(OldJob, "a", "books")
     async with sagakit.open_runtime(server.url, sagas=[NewJob()], namespace=namespace) as new:
         handle = await new.get(NewJob, "a")
-        with trio.fail_after(30), pytest.raises(NoWorker, match=MIGRATE):
+        with trio.fail_after(60), pytest.raises(NoWorker, match=MIGRATE):
             await settled(handle)
-        with trio.fail_after(30), pytest.raises(NoWorker, match=MIGRATE):
+        with trio.fail_after(60), pytest.raises(NoWorker, match=MIGRATE):
             await handle.retry("again")
 
 

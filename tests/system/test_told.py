@@ -97,7 +97,7 @@ class NoOutput(Saga[int, int]):
 )
 def test_run_raises_the_reason_of_a_stuck_saga(saga: Saga[int, Any], says: str) -> None:
     async def bounded() -> None:
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             await trio.to_thread.run_sync(lambda: sagakit.run(saga, "one", 0, url="memory:"), abandon_on_cancel=True)
 
     with pytest.raises(SagaStuck, match=says) as raised:

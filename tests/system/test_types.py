@@ -71,7 +71,7 @@ async def test_p11_a_start_whose_type_raises_is_refused_and_harms_no_other(
     await send(server, *messages, f"{subject}.good", "good", good)
     for _ in range(2):  # an input that kills the first worker would meet the next one, too
         async with open_runtime(server.url, sagas=[Pay()], namespace=namespace) as runtime:
-            with trio.fail_after(30):
+            with trio.fail_after(60):
                 while len(_dropped(caplog)) < 12 or len(await runtime.list_active()) < 1:  # noqa: ASYNC110  # no event tells
                     await trio.sleep(0.05)
             assert await runtime.list_active() == ["Pay.good"]
@@ -179,7 +179,7 @@ async def test_a_step_whose_arguments_cannot_be_read_is_not_called(
         handle = await runtime.start(saga, "1", EUR)
         SAYS[:] = [RAISED[0]]
         await runtime.signal(saga, "1", saga.go, "now")
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             record = await settled(handle)
     log = record.steps["pay"]
     assert (record.epoch, record.recoveries) == (1, 0), "no worker was lost"

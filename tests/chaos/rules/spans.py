@@ -18,9 +18,9 @@ def alike(history: History) -> Iterator[Violation]:
     by_id: dict[str, Span] = {}
     by_attempt: dict[tuple[Any, ...], Span] = {}
     for span in history.spans:
-        for known in (by_id.setdefault(span.id, span), by_attempt.setdefault(_attempt(span), span)):
-            if known != span:
-                yield Violation("spans", _saga(span), f"two spans of {span.name} differ: {known}, {span}")
+        same = (by_id.setdefault(span.id, span), by_attempt.setdefault(_attempt(span), span))
+        if (other := next((known for known in same if known != span), None)) is not None:
+            yield Violation("spans", _saga(span), f"two spans of {span.name} differ: {other}, {span}")
 
 
 def joined(history: History) -> Iterator[Violation]:
