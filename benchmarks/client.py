@@ -120,9 +120,10 @@ async def _waits(client: Client, waiting: int, ended: int) -> Figures:
 
     async def drive() -> None:
         await _until(lambda: len(rested) >= waiting, client)
-        figures["wait_seconds"] = time.perf_counter() - began
+        waited = time.perf_counter() - began
         gc.collect()
-        figures.update(waiting=float(waiting), rss_bytes_per_wait=(me.memory_info().rss - before) / waiting)
+        grown = me.memory_info().rss - before
+        figures.update(waiting=float(waiting), wait_seconds=waited, rss_bytes_per_wait=grown / waiting)
         cpu, now = sum(me.cpu_times()[:2]), time.perf_counter()
         await wire.sleep(2.0)
         figures["idle_cpu_percent"] = 100 * (sum(me.cpu_times()[:2]) - cpu) / (time.perf_counter() - now)
