@@ -15,6 +15,7 @@ from sagakit.engine.carried import payload_of
 from sagakit.engine.codec import decode_known, encode
 from sagakit.engine.events import make_event
 from sagakit.engine.record import PersistedSagaState, SagaOutcome, StepLog
+from sagakit.engine.table import StepState
 from sagakit.repository import SagaRepository
 from sagakit.repository.retelling import Retelling
 from sagakit.repository.verifying import Difference, StoredSaga, difference
@@ -123,6 +124,10 @@ def another_result(kept: Kept) -> Kept:
     )
 
 
+def another_state(kept: Kept) -> Kept:
+    return with_archived(kept, steps={"hotel": StepLog(state="not_done"), "flight": StepLog(state="done", result=ONE)})
+
+
 def lost_step(kept: Kept) -> Kept:
     return with_archived(kept, steps={"hotel": StepLog(state="done", result=ONE)})
 
@@ -140,6 +145,7 @@ PLANTED: list[tuple[Callable[[Kept], Kept], int, str, bool]] = [
     (unfinished_in_the_archive, 4, "the archive has it as running", False),
     (another_input, 1, "the record has another input", True),
     (another_result, 2, "hotel: the record has another result", True),
+    (another_state, 2, "hotel is not_done by its record, and done by its events", True),
     (lost_step, 3, "flight: the record does not tell of it", True),
 ]
 
@@ -156,6 +162,12 @@ def test_a_planted_difference_is_found(plant: Callable[[Kept], Kept], sequence: 
 @pytest.mark.parametrize("kept", [running(), ended()], ids=["running", "ended"])
 def test_a_saga_in_order_differs_in_nothing(kept: Kept) -> None:
     assert judged(kept) is None
+
+
+@pytest.mark.parametrize("state", ["undoing", "undo_sent", "undo_waiting", "undone"])
+def test_a_done_step_whose_undo_has_begun_without_an_event_differs_in_nothing(state: StepState) -> None:
+    steps = {"hotel": StepLog(state=state), "flight": StepLog(state="done", result=ONE)}
+    assert judged(with_archived(ended(), steps=steps)) is None
 
 
 def test_an_unpublished_event_is_not_missed_and_another_one_in_its_place_is_found() -> None:

@@ -154,28 +154,30 @@ async def test_a_version_of_another_worker_that_migrates_takes_the_saga_over(aut
             assert (await settled(handle)).definition_version == 3
 
 
+async def refused(start: Start, server: MemoryServer, saga: Saga[Any, Any], text: str) -> None:
+    """Wait for `a` on a worker that has only this saga: NoWorker has to say soon what is wrong."""
+    heir = await start(server, saga)
+    handle = await heir.runtime.get(type(saga), "a")
+    with within(5, "the caller is told"), pytest.raises(NoWorker, match=text):
+        await settled(handle)
+
+
 async def test_a_migrate_that_refuses_the_saga_is_named(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with killable() as start:
         await left_behind(start, server, OldJob())
-        heir = await start(server, Refuser())
-        handle = await heir.runtime.get(Refuser, "a")
         text = r"migrate\(\) of version 2 cannot take it over: migrate: ValueError\('no way'\) at \S+:\d+ in migrate\. "
-        with within(5, "the caller is told"), pytest.raises(NoWorker, match=text):
-            await settled(handle)
+        await refused(start, server, Refuser(), text)
 
 
 async def test_older_code_does_not_take_over_a_saga_of_newer_code(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with killable() as start:
         await left_behind(start, server, NewJob())
-        heir = await start(server, OldJob())
-        handle = await heir.runtime.get(OldJob, "a")
         text = (
             "started under version 2, .* the workers have version 1.* run a worker of version 2, too, until its sagas"
         )
-        with within(5, "the caller is told"), pytest.raises(NoWorker, match=text):
-            await settled(handle)
+        await refused(start, server, OldJob(), text)
 
 
 async def test_another_plan_of_the_same_version_is_named(autojump_clock: Clock) -> None:
@@ -188,11 +190,8 @@ async def test_another_plan_of_the_same_version_is_named(autojump_clock: Clock) 
         meta = server.bucket("SAGA_META")
         for entry in meta.entries("plan"):  # for example, restored from an older backup
             meta.purge(entry.key)
-        heir = await start(server, Changed())
-        handle = await heir.runtime.get(Changed, "a")
-        text = r"it was started under another plan than version 1 has now: take that change back"
-        with within(5, "the caller is told"), pytest.raises(NoWorker, match=text):
-            await settled(handle)
+        text = "it was started under another plan than version 1 has now: take that change back"
+        await refused(start, server, Changed(), text)
 
 
 async def test_a_type_that_no_worker_has_is_reported_after_half_a_minute(autojump_clock: Clock) -> None:

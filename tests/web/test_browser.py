@@ -165,7 +165,7 @@ def test_an_operator_watches_one_saga_finds_the_stuck_and_mends_their_group(brow
         visit.go(url("watched"))
         expect(main).to_contain_text("approved waits for its signal.")
         node = page.locator("#diagram svg .node")
-        expect(node).to_contain_text(["reserve", "waits for its message", "charge"])
+        expect(node).to_contain_text(["reserve", "waits for its signal", "charge"])
         page.evaluate("window.kept = true")
         answer = httpx.post(f"{site}/api/sagas/Buy/watched/signals/approved", json={"payload": "ann"}, timeout=60)
         assert answer.status_code == 200, answer.text

@@ -22,7 +22,7 @@ from sagakit_actors import ActorDied
 from sagakit.binding.registry import Registry
 from sagakit.binding.saga_binding import SagaBinding
 from sagakit.engine import ENDS, Loaded, decode
-from sagakit.errors import CannotMigrate, Conflict, Fenced, RuntimeClosed, StoreError, Undecodable, ValueLost
+from sagakit.errors import CannotMigrate, Conflict, Fenced, RuntimeClosed, StoreError, Undecodable
 from sagakit.ration import Ration
 from sagakit.store.ports import Entry
 from sagakit.system.active_sagas import ActiveSagas
@@ -92,33 +92,12 @@ class Adoption:
         If this is cancelled, the record may or may not have been adopted.
         """
         try:
-            loaded = decode(entry.key, entry.value)
-        except Undecodable as error:
-            self._reports.left_alone(entry.key, str(error))
-            return "left alone"
-        if not isinstance(loaded, Loaded):
-            return "left alone"
-        try:
-            values = await self._large_values.load(entry.key, loaded.record)
-        except ValueLost as error:
-            self._reports.left_alone(entry.key, str(error))
-            return "left alone"
-        except StoreError as error:
-            self._ration.say(WARNING, "%s: not adopted yet: %s", entry.key, error, kind=type(error).__name__)
-            return "again"
-        runnable = self._runnable(entry.key, loaded, values)
-        if runnable is None:
-            return "left alone"
-        binding, migrated = runnable
-        try:
-            # the write expects the revision that the scan has read: if anybody has written since, it fails, so a stale
-            # entry does no harm
-            if await self._sagas.begin(entry.key, binding, TakeOver(migrated, entry.revision, values)) is not None:
-                self.adopted += 1
+            return await self._take_over(entry)
         except (Fenced, Conflict):
             _log.debug("%s: another worker was faster, or the id has ended as another run", entry.key)
-        except Undecodable as error:  # from the archive, which confirms a record that was written only once
-            self._reports.left_alone(entry.key, f"{error}: not run")
+            return "taken"
+        except Undecodable as error:  # it may also come from the archive: that confirms what was written only once
+            self._reports.left_alone(entry.key, str(error))
             return "left alone"
         except RuntimeClosed:
             # a drain has begun: another worker has to adopt the saga. "again" counts the owner as still named, so that
@@ -127,6 +106,20 @@ class Adoption:
         except (StoreError, ActorDied) as error:
             self._ration.say(WARNING, "%s: not adopted yet: %s", entry.key, error, kind=type(error).__name__)
             return "again"
+
+    async def _take_over(self, entry: Entry) -> Fate:
+        loaded = decode(entry.key, entry.value)
+        if not isinstance(loaded, Loaded):
+            return "left alone"
+        values = await self._large_values.load(entry.key, loaded.record)
+        runnable = self._runnable(entry.key, loaded, values)
+        if runnable is None:
+            return "left alone"
+        binding, migrated = runnable
+        # the write expects the revision that the scan has read: if anybody has written since, it fails, so a stale
+        # entry does no harm
+        if await self._sagas.begin(entry.key, binding, TakeOver(migrated, entry.revision, values)) is not None:
+            self.adopted += 1
         return "taken"
 
     def _runnable(self, key: str, loaded: Loaded, values: SagaValues | None) -> tuple[SagaBinding, Loaded] | None:

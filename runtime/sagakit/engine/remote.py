@@ -179,34 +179,44 @@ def endpoint_of(node: NodePlan, log: StepLog) -> str:
 
 
 def _changes(record: Record, about: Answered, message: Inbound) -> bool:
+    """Return True if a message of a participant would change the record: else it comes too late, or once again."""
     log = record.steps[about.node.name]
     last = log.state == _OUT_AS[about.kind] and log.calls == message.attempt
     if message.kind == "heartbeat":
         begins = about.node.heartbeat is not None and not log.alive
         return last and (begins or message.payload is not NOTHING)
     if about.kind == "undo":
-        if about.group != log.undo_group:
-            return False
-        return last or (message.answer in ("done", "gone") and log.state in _UNDOABLE)
+        ends = last or (message.answer in ("done", "gone") and log.state in _UNDOABLE)
+        return ends and about.group == log.undo_group
     if message.answer == "done":
-        if about.group < log.group:
-            return not log.late
-        if log.state in _GIVEN_UP:  # without doubt it was done, and is undone: this is the reply that has told so
-            return not log.late and (log.unsure or log.state == "not_done")
-        return log.state in _IN_DOUBT and log.code != UNREADABLE
-    if about.group != log.group:
-        return False
+        return _success_counts(log, about.group)
     if message.answer == "rejected" and about.kind == "do":
-        match log.state:
-            case "sent":
-                return True
-            case "waiting":  # else a person has said `retry`: the next attempt goes out at once, and is refused, too
-                return about.node.on_unknown == "retry"
-            case "check_sent":
-                return log.code is None
-            case state:
-                return state == "asked" and log.calls == 1
-    return last
+        return about.group == log.group and _refusal_counts(log, about.node)
+    return about.group == log.group and last
+
+
+def _success_counts(log: StepLog, group: int) -> bool:
+    """Return True if it is news that an action under the key of a group has happened, however late."""
+    if group < log.group:
+        return not log.late
+    if log.state in _GIVEN_UP:  # without doubt it was done, and is undone: this is the reply that has told so
+        return not log.late and (log.unsure or log.state == "not_done")
+    return log.state in _IN_DOUBT and log.code != UNREADABLE
+
+
+def _refusal_counts(log: StepLog, node: NodePlan) -> bool:
+    """Return True if it is news that an action is refused under the present key."""
+    match log.state:
+        case "sent":
+            return True
+        case "waiting":  # else a person has said `retry`: the next attempt goes out at once, and is refused, too
+            return node.on_unknown == "retry"
+        case "check_sent":
+            return log.code is None
+        case "asked":
+            return log.calls == 1
+        case _:
+            return False
 
 
 def _done(turn: Turn, node: NodePlan, message: Inbound) -> VerdictText:

@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
-from operator import attrgetter
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 import msgspec
@@ -256,8 +255,8 @@ def _reader(field: str) -> Callable[[Record], Iterable[Value]]:
 
 
 _OF_KEY: Mapping[str, Callable[[SagaKey], str]] = {
-    "type": attrgetter("saga_type"),
-    "id": attrgetter("saga_id"),
+    "type": operator.attrgetter("saga_type"),
+    "id": operator.attrgetter("saga_id"),
     "key": str,
 }
 """The fields that the key has, too."""

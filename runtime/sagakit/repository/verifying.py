@@ -15,7 +15,7 @@ import msgspec
 
 from sagakit.engine import ENDS, EndMarker, Loaded, Record, decode
 from sagakit.engine.carried import payload_of
-from sagakit.engine.record import NOTHING
+from sagakit.engine.record import NOTHING, StepLog
 from sagakit.engine.table import StepState
 from sagakit.errors import Undecodable
 from sagakit.repository.retelling import ToldSaga, retold
@@ -149,18 +149,24 @@ def _in_values(record: Record, told: ToldSaga) -> Iterator[tuple[int, str]]:
     if record.input != other.input:
         yield 1, "the record has another input"
     for name in {*record.steps, *other.steps}:
-        log, tale = record.steps.get(name), other.steps.get(name)
-        number = told.told_at.get(name, told.last)
-        if log is None or tale is None:
-            if (log or tale).state in ALWAYS_TOLD:  # type: ignore[union-attr]  # one of them is there
-                yield number, f"{name}: {'the record' if log is None else 'the log'} does not tell of it"
-        elif (log.state in ALWAYS_TOLD or tale.state in ALWAYS_TOLD) and log.state != tale.state:
-            if not _goes_on(log.state, tale.state):
-                yield number, f"{name} is {log.state} by its record, and {tale.state} by its events"
-        elif log.state == "done" and not log.items and log.result is not NOTHING and log.result != tale.result:
-            yield number, f"{name}: the record has another result"
+        if what := _in_step(name, record.steps.get(name), other.steps.get(name)):
+            yield told.told_at.get(name, told.last), what
     if record.outcome is not None and other.outcome is not None and record.outcome.output != other.outcome.output:
         yield told.last, "the record has another output"
+
+
+def _in_step(name: str, log: StepLog | None, tale: StepLog | None) -> str:
+    """Return how a step of the record differs from what events tell of it; empty if it does not."""
+    if log is None:
+        return f"{name}: the record does not tell of it" if tale is not None and tale.state in ALWAYS_TOLD else ""
+    if tale is None:
+        return f"{name}: the log does not tell of it" if log.state in ALWAYS_TOLD else ""
+    if log.state != tale.state and not {log.state, tale.state}.isdisjoint(ALWAYS_TOLD):
+        agrees = _goes_on(log.state, tale.state)
+        return "" if agrees else f"{name} is {log.state} by its record, and {tale.state} by its events"
+    if log.state == "done" and not log.items and log.result is not NOTHING and log.result != tale.result:
+        return f"{name}: the record has another result"
+    return ""
 
 
 def _goes_on(state: StepState, told: StepState) -> bool:

@@ -1,6 +1,6 @@
-"""The signs of life of participants: when each attempt that is minded was last heard of. In memory only.
+"""The signs of life of participants: the time of the last heartbeat of each attempt that is minded.
 
-A heartbeat that is noted here costs no write, and wakes no saga. The times are lost with the
+The times are in memory only, so a heartbeat that is noted here costs no write and wakes no saga. They are lost with the
 worker: the next owner counts the silence of an attempt from the adoption on.
 """
 
@@ -15,11 +15,11 @@ from sagakit.engine import Inbound, MindSilence, Unanswered
 from sagakit.engine.record import NOTHING
 
 GRAIN = 0.001
-"""Seconds of silence that are not waited for: less than this is lost in times that are seconds since the epoch."""
+"""Seconds by which a silence may end early: timers are set in seconds since the epoch, whose rounding is below this."""
 
 
 class _Sign:
-    """The last sign of life under one key. `heard` is in trio's time; `minded` is false once the attempt is over."""
+    """The last sign of life of one attempt. `heard` is its trio time. `minded` is False once the attempt is over."""
 
     __slots__ = ("heard", "minded", "run", "watch")
 
@@ -33,9 +33,9 @@ class _Sign:
 class SignsOfLife:
     """The signs of life in the attempts of this worker's sagas, active or passivated. For tasks of the trio thread.
 
-    `steady_since` returns the moment, in trio's time, since which heartbeats have been able to come without a break:
-    silence in an outage is not the participant's. It is infinite while they may not come. `is_ours_since` returns False
-    if another worker may have adopted a saga since the given moment, in trio's time.
+    `steady_since` returns the trio time since which heartbeats could come without a break, and infinity while they
+    cannot come: in an outage a participant is not silent by its own fault. `is_ours_since` takes a trio time, and
+    returns False if another worker may have adopted a saga since then.
     """
 
     def __init__(self, steady_since: Callable[[], float], is_ours_since: Callable[[float], bool]) -> None:
@@ -46,7 +46,7 @@ class SignsOfLife:
         self._signs: dict[str, dict[str, _Sign]] = {}
 
     def mind(self, key: str, run: str, asked: Sequence[MindSilence], *, seen_at: float) -> None:
-        """Mind these attempts of the saga under `key`, and no other ones. The time of those that are new begins now.
+        """Mind the attempts `asked` of the saga under `key`, and no others. The silence of a new one begins now.
 
         `seen_at` is the trio time at which the saga was last seen to be this worker's.
         """
@@ -66,15 +66,16 @@ class SignsOfLife:
                 known.watch, known.minded = watch, True
 
     def seen(self, key: str, at: float) -> None:
-        """Note that a saga was seen to be this worker's at `at`, in trio's time."""
+        """Note that a saga was seen to be this worker's at the trio time `at`."""
         if key in self._signs:
             self._seen_at[key] = at
 
     def heard(self, key: str, message: Inbound) -> bool:
-        """Note a heartbeat. Return True if no more needs to be done: the record would not change by it.
+        """Note a heartbeat. Return True if the saga need not hear of it, since its record would not change.
 
-        False is for the first one of an attempt, one that says how far the work has come, and one of which nothing is
-        known here; and for all of a saga that another worker may have by now, which then has to hear of them.
+        The saga has to hear of the first heartbeat of an attempt, of one that says how far the work has come, and of
+        one whose attempt is not known here. If another worker may have adopted the saga, that worker has to hear of
+        each.
         """
         sign = self._signs.get(key, {}).get(message.key)
         if sign is None or sign.run != message.run or message.attempt > sign.watch.attempt:
@@ -86,9 +87,9 @@ class SignsOfLife:
         return is_known and self._is_ours_since(self._seen_at[key])
 
     def left(self, key: str) -> float:
-        """Return the seconds until an attempt of a saga has been silent for too long; 0 or less once one has.
+        """Return the seconds until an attempt of a saga has been silent for too long.
 
-        Infinite if none is minded.
+        They are 0 or less once one has, and infinite if no attempt is minded.
         """
         signs = self._signs.get(key)
         if signs is None:

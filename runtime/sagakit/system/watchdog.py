@@ -157,9 +157,8 @@ def watching(other: asyncio.AbstractEventLoop | None) -> Iterator[Watchdog]:
     """Watch the running trio loop, and an asyncio loop in another thread if there is one, while the context is open."""
     loops = [_WatchedLoop("trio", trio.lowlevel.current_trio_token().run_sync_soon, threading.get_ident())]
     if other is not None:
-        loops.append(
-            _WatchedLoop("asyncio", other.call_soon_threadsafe, None)
-        )  # its first sign of life tells its thread
+        # no thread yet: the first sign of life says which one runs this loop
+        loops.append(_WatchedLoop("asyncio", other.call_soon_threadsafe, None))
     for loop in loops:
         loop.look(time.monotonic())
     watchdog = Watchdog(loops)

@@ -1,9 +1,15 @@
-"""`explore`: every schedule with a single fault, on every way that the saga may take.
+"""`explore`: runs every schedule with a single fault, on every way that the saga may take.
 
-The ways are the straight one, one for each step on which that step refuses, one for each remote step on which its check
-is asked, and one that is canceled as late as possible. A first run of each way shows its points: every write, every
-call and every command. Then each fault is planned at each point, and must be reached. A schedule that breaks something
-is tried again without its way, so that the reported one is as small as possible.
+The ways are:
+
+- the straight one;
+- for each step, one on which that step refuses;
+- for each remote step with a check, one on which its check is asked;
+- one that is canceled as late as possible.
+
+A first run of each way shows its points: every write, every call and every command. Then each fault is planned at each
+point, and must be reached. A schedule that breaks something is tried again without its way, so that the reported one is
+as small as possible.
 """
 
 from __future__ import annotations
@@ -113,13 +119,13 @@ def explore(
 ) -> Report:
     """Run every single-fault schedule of a saga, and return a report.
 
-    `make` returns a fresh saga with fresh test doubles for each run. `send`, `also`, `after` and
-    `payload_codec` are those of `simulate`. `services(saga)` returns the services that do the remote steps, fresh for
-    each run, too. `invariant(saga, trace)` raises AssertionError when the user's own books do not balance. `progress`
-    gets the number of schedules that have run. Must not be called from within trio.
+    `make` returns a fresh saga with fresh test doubles for each run. `services(saga)` returns the services that do the
+    remote steps of that saga, fresh for each run, too. `send`, `also`, `after` and `payload_codec` are those of
+    `simulate`. `invariant(saga, trace)` raises AssertionError if the user's own books do not balance. `progress` gets
+    the number of schedules that have run. Must not be called from within trio.
 
-    Raises BrokenPromise for the first schedule that breaks a promise or the invariant, and when a planned fault was
-    never reached, which means that the saga does not do the same thing each time.
+    Raises BrokenPromise for the first schedule that breaks a promise or the invariant, and for a planned fault that a
+    run does not reach: then the saga does not do the same thing each time.
     """
     return _Explorer(
         make,
@@ -171,7 +177,7 @@ class _Explorer:
         self._progress = progress
         self._plan: Plan = compiled(type(make())).plan
         self._last: Saga[Any, Any] | None = None
-        self._seen: dict[Faults, bool] = {}
+        self._seen = set[Faults]()
         self._ends = {"completed": 0, "failed": 0, "stuck": 0, "waiting": 0}
 
     def explore(self) -> Report:
@@ -180,8 +186,8 @@ class _Explorer:
         for way, base in ways:
             for fault in self._faults(way, base):
                 planned += 1
-                schedule = fault if way == fault else fault + way
-                reached += self._reaches(schedule)
+                self._reach(fault if way == fault else fault + way)
+                reached += 1
         return Report(self._plan.saga_type, len(ways), len(self._seen), planned, reached, **self._ends)
 
     def _ways(self) -> list[tuple[Faults, Trace]]:
@@ -228,15 +234,14 @@ class _Explorer:
             node = self._plan.node(step)
             yield from _of_remote(node, kind) if node.kind == "remote" else _of_call(step, kind)
 
-    def _reaches(self, schedule: Faults) -> bool:
+    def _reach(self, schedule: Faults) -> None:
+        """Run a schedule. Raises BrokenPromise if its first fault, the planned one, does not strike."""
         trace = self._run(schedule)
-        missed = [fault for index, fault in enumerate(schedule.faults) if index not in trace.reached]
-        if missed and schedule.faults[0] in missed:
+        if 0 not in trace.reached:
             raise BrokenPromise(
-                f"a planned fault was never reached: {missed[0]}; does the saga do the same thing each time?\n"
+                f"a planned fault was never reached: {schedule.faults[0]}; does the saga do the same thing each time?\n"
                 f"schedule: {schedule}\nreplay with: {schedule!r}"
             )
-        return True
 
     def _run(self, schedule: Faults, *, judged: bool = True) -> Trace:
         saga = self._fresh()
@@ -250,9 +255,8 @@ class _Explorer:
             after=self._after,
             payload_codec=self._payload_codec,
         )
-        new = schedule not in self._seen
-        self._seen[schedule] = True
-        if new:
+        if schedule not in self._seen:
+            self._seen.add(schedule)
             self._count(trace)
             self._progress(len(self._seen))
         if judged:

@@ -110,25 +110,35 @@ class Judge:
         """Judge the run as a whole: every effect must be accounted for, and every event must be there."""
         self._events(record, events)
         self.remote.over(record, self._trace.events, kept)
-        if record.status not in ENDS and record.status != "stuck" and not self._trace.waits:
-            self.broke(f"P8: it neither ends nor is stuck: {record.status}")
         if record.status in ENDS and self._running:
             self.broke(f"P2: it has ended while {', '.join(one.name for one in self._running.values())} still runs")
-        pivot = self._plan.pivot
-        passed = pivot is not None and _is(record, pivot.name, "done", "skipped")
-        if cancelled and record.status == "completed" and not passed:
+        match record.status:
+            case "completed":
+                self._completed(record, cancelled=cancelled)
+            case "failed":
+                self._failed(record)
+            case "stuck":
+                self._stuck(record)
+            case _ if not self._trace.waits:
+                self.broke(f"P8: it neither ends nor is stuck: {record.status}")
+
+    def _passed(self, record: Record) -> bool:
+        """Return True if the saga is past its pivot."""
+        return self._plan.pivot is not None and _is(record, self._plan.pivot.name, "done", "skipped")
+
+    def _completed(self, record: Record, *, cancelled: bool) -> None:
+        if cancelled and not self._passed(record):
             self.broke("P6: it was cancelled, and completed")
-        if record.status == "completed":
-            for step in self._never_happened(record):
-                self.broke(f"P3: {step} counts as done, and never happened")
-        if record.status == "failed":
-            for step in self._effects_left():
-                if self._plan.node(step).undo is not None:
-                    self.broke(f"P4: it failed, and the effect of {step} is left")
-            if pivot is not None and pivot.name in self._effects_left() and not passed:
-                self.broke("P5: it failed, and the pivot has happened")
-        if record.status == "stuck":
-            self._stuck(record)
+        for step in self._never_happened(record):
+            self.broke(f"P3: {step} counts as done, and never happened")
+
+    def _failed(self, record: Record) -> None:
+        left = self._effects_left()
+        for step in left:
+            if self._plan.node(step).undo is not None:
+                self.broke(f"P4: it failed, and the effect of {step} is left")
+        if self._plan.pivot is not None and self._plan.pivot.name in left and not self._passed(record):
+            self.broke("P5: it failed, and the pivot has happened")
 
     def _never_happened(self, record: Record) -> list[str]:
         """Return the steps that are done though none of their calls has run the user's function."""

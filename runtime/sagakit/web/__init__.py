@@ -34,6 +34,7 @@ list_page      the page of sagas by filter
 saga_columns   the columns that a visitor has chosen for it
 replay_page    the page of a saga as it was after one of its events
 saga_view      what these two have in common
+waits          the words for what a step waits for
 time_axis      the attempts of a saga on an axis of time
 drawn_nodes    the nodes of the diagrams of sagas and definitions
 many_acts      acts on many sagas: the preview, then a job

@@ -10,16 +10,10 @@ from typing import NamedTuple
 from sagakit.client.description import StepView
 from sagakit.definition import Plan
 from sagakit.definition.plan import ITEM, NodePlan
-from sagakit.web.time_zones import clock
+from sagakit.engine.table import HELD
+from sagakit.web.waits import timing
 
-BY_A_PERSON = frozenset({"asked", "blocked", "undo_failed"})
-"""States that an operator has to end."""
 ENDED = frozenset({"done", "undone", "skipped", "not_done"})
-OUT: Mapping[str, str] = {
-    "sent": "waits for a reply", "check_sent": "asked whether it is done", "undo_sent": "waits for a reply to undo",
-}  # fmt: skip
-"""States in which a participant has a command, each with what is awaited from it."""
-AWAITED: Mapping[str, str] = {"signal": "waits for its message", "timer": "waits", "child": "waits for its child"}
 
 
 class DrawnNode(NamedTuple):
@@ -51,7 +45,7 @@ def _drawn(node: NodePlan, views: Mapping[str, StepView], zone: tzinfo) -> Drawn
     if view is None:
         return _node(node, "pending", "")
     items = [views[name] for name in views if _is_item(name, node)]
-    return _node(node, view.state, note_of(node.kind, view, items, zone))
+    return _node(node, view.state, note_of(view, items, zone))
 
 
 def drawn_definition(plan: Plan | None) -> Sequence[DrawnNode]:
@@ -76,17 +70,11 @@ def _is_item(name: str, node: NodePlan) -> bool:
     return name.startswith(node.name + ITEM)
 
 
-def note_of(kind: str, view: StepView, items: Sequence[StepView], zone: tzinfo = UTC) -> str:
+def note_of(view: StepView, items: Sequence[StepView], zone: tzinfo = UTC) -> str:
     """Return why a node does not go on, until when, and who has to act; empty if it has ended or not begun."""
-    if view.state in BY_A_PERSON or any(item.state in BY_A_PERSON for item in items):
+    if view.state in HELD or any(item.state in HELD for item in items):
         return "an operator has to act"
     if items and view.state not in ENDED:
         numbers = Counter(item.state in ENDED for item in items)
         return f"{numbers[True]:,} of {len(items):,} ended"
-    if view.state == "awaiting":
-        return AWAITED.get(kind, "waits") + ("" if view.due is None else f" until {clock(view.due, zone, 'seconds')}")
-    if view.state in OUT:
-        return OUT[view.state] + ("" if view.until is None else f" until {clock(view.until, zone, 'seconds')}")
-    if view.due is not None:
-        return f"tries again {clock(view.due, zone, 'seconds')}"
-    return "" if view.until is None else f"ends by {clock(view.until, zone, 'seconds')}"
+    return timing(view, zone)

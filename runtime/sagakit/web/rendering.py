@@ -25,6 +25,7 @@ from sagakit.web.assets import asset_path, styles
 from sagakit.web.problems import Problem
 from sagakit.web.terminal import command_for
 from sagakit.web.time_zones import clock, zone_of
+from sagakit.web.waits import timing
 
 SHAPES: Mapping[str, str] = {
     "running": "◐", "compensating": "↶", "stuck": "▲", "completed": "✓", "failed": "✕", "delayed": "◷",
@@ -130,8 +131,9 @@ def _environment() -> Environment:
     )
     found.filters.update(
         visible=visible, breaks=breaks, visible_lines=visible_lines, json=as_text, clock=clock, ago=ago, since=since,
-        lasted=lasted, token=encode_id, group_filter=group_filter, tone=lambda state: TONES.get(state, ""),
-        shape=lambda state: SHAPES.get(TONES.get(state, ""), "·"), attribute=attribute_of, asset=asset_path,
+        lasted=lasted, timing=timing, token=encode_id, group_filter=group_filter, attribute=attribute_of,
+        tone=lambda state: TONES.get(state, ""), shape=lambda state: SHAPES.get(TONES.get(state, ""), "·"),
+        asset=asset_path,
     )  # fmt: skip
     found.globals["shapes"] = SHAPES
     found.globals["styles"] = Markup(styles())

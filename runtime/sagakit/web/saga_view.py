@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, tzinfo
+from collections.abc import Sequence
+from datetime import UTC, tzinfo
 from typing import Any
 
 from sagakit.client.description import Description, StepView
 from sagakit.definition.plan import ITEM
 from sagakit.engine.events import CloudEvent
-from sagakit.web.drawn_nodes import ENDED, OUT
+from sagakit.web.drawn_nodes import ENDED
 from sagakit.web.time_zones import clock
+from sagakit.web.waits import awaited
 
 ITEMS, REASONS = 100, 20
 """Items of an each, and reasons, that a page shows."""
-
-AWAITED: Mapping[str, str] = {
-    "signal": "waits for its signal",
-    "timer": "waits for its time",
-    "child": "waits for its child",
-}
-"""The words for a node that waits, by its kind."""
 
 
 def shown_event(event: CloudEvent) -> dict[str, Any]:
@@ -56,15 +50,8 @@ def reasons_of(saga: Description, zone: tzinfo = UTC) -> list[tuple[str, bool]]:
     for step in saga.steps:
         if step.state in ("waiting", "check_waiting", "undo_waiting"):
             found.append((f"{step.name} waits for its next attempt; the last error: {step.error or 'none'}", False))
-        elif step.state in OUT:
-            seen = None if step.progress_at is None else clock(step.progress_at, zone, "seconds")
-            lives = "" if seen is None else f"; it last told its progress at {seen}"
-            text = f"{step.name} waits for the reply of another service{_until(step.until, zone)}{lives}."
-            found.append((text, False))
-        elif step.state == "awaiting":
-            found.append((f"{step.name} {AWAITED.get(step.kind, 'waits')}{_until(step.due, zone)}.", False))
+        elif wait := awaited(step, zone):
+            if step.progress_at is not None:
+                wait += f"; it last told its progress at {clock(step.progress_at, zone, 'seconds')}"
+            found.append((f"{step.name} {wait}.", False))
     return found if len(found) <= REASONS else [*found[:REASONS], (f"And {len(found) - REASONS:,} more.", False)]
-
-
-def _until(time: datetime | None, zone: tzinfo) -> str:
-    return "" if time is None else f" until {clock(time, zone, 'seconds')}"

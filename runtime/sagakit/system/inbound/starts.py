@@ -46,6 +46,18 @@ class Begun(NamedTuple):
     known: Record | EndMarker | None
 
 
+class _Asked(NamedTuple):
+    """A start that is asked for. `plain` is the input as JSON, `value` the input as it is stored."""
+
+    binding: SagaBinding
+    address: SagaKey
+    key: str
+    plain: bytes
+    value: bytes
+    context: StartContext
+    terms: StartTerms
+
+
 class Starts:
     """Creates the sagas of one worker. For tasks of its trio thread."""
 
@@ -88,46 +100,56 @@ class Starts:
         fit), InputTooLarge, AlreadyStarted, Deleted, StoreFull (the room that is left in the bucket is kept for running
         sagas), RuntimeClosed.
         """
-        address = SagaKey(binding.plan.saga_type, new_id() if saga_id is None else saga_id)
-        place, foreign = input_place(address, context.parent), context.parent is not None
-        plain, value = value, binding.payloads.sealed(value, *place, foreign=foreign)
-        limit = LARGEST if self.large_values.on else input_limit(self._store.max_payload)
-        if len(value) > limit:
-            raise InputTooLarge(len(value), limit)
-        if terms is not PLAIN:
-            terms = self._checked(terms)
-        key = str(address)
-        made_up = saga_id is None
+        asked = self._asked(binding, saga_id, value, context, terms)
+        key, is_child, made_up = asked.key, context.parent is not None, saga_id is None
         while True:
             before = trio.current_time()  # the age of the look counts from before it
             known = None if made_up else await self._known(key)
             if known is not None:
-                if is_started_by(known, terms.message_id):
-                    return Begun(address, None)
-                if not isinstance(known, EndMarker) and known.input_digest != digest(value):
-                    known = await self.large_values.filled(key, known)  # equal values may differ as JSON
-                place = known_input_place(address, known, context.parent)
-                _check_same(key, binding, known, plain, place, terms.id_conflict)
-                return Begun(address, known)
-            if terms.signal is not None:
-                terms = structs.replace(terms, signal=self._taken_signal(binding, terms.signal, key))
+                return Begun(asked.address, await self._existing(asked, known))
             # a create that is acknowledged soon after the look needs no other one: no run can have come and gone in
             # between, with an end marker that has expired as well. An id that was just made needs no look at all
-            not_after = inf if made_up else before + LATE
-            run = new_id()
-            values = self.large_values.of_new(run)
-            kept = msgspec.Raw(value) if values is None else values.claim(msgspec.Raw(value))
-            create = self._creator(binding, address, run, kept, "" if values is None else digest(value), context, terms)
-            origin = Fresh(create, not_after, values)
+            fresh, size = self._fresh(asked, not_after=inf if made_up else before + LATE)
             try:
-                with await self._room.reserve(key, len(memoryview(kept)), child=context.parent is not None):
-                    begun = await self._sagas.begin(key, binding, origin, in_line=in_line)
+                with await self._room.reserve(key, size, child=is_child):
+                    begun = await self._sagas.begin(key, binding, fresh, in_line=in_line)
                 if begun is not None:
-                    return Begun(address, None)
+                    return Begun(asked.address, None)
                 self._sagas.reach(key)  # if it is passivated and its record is gone, its actor finds out
             except (Conflict, ActorDied):
                 _log.debug("%s: looking again before it is created", key)
                 made_up = False  # a made id that is known may be this very start, created before its actor died
+
+    def _asked(
+        self, binding: SagaBinding, saga_id: str | None, plain: bytes, context: StartContext, terms: StartTerms
+    ) -> _Asked:
+        """Return what is asked for, checked. Raises InvalidId, InputTooLarge, InvalidInput."""
+        address = SagaKey(binding.plan.saga_type, new_id() if saga_id is None else saga_id)
+        place = input_place(address, context.parent)
+        value = binding.payloads.sealed(plain, *place, foreign=context.parent is not None)
+        limit = LARGEST if self.large_values.on else input_limit(self._store.max_payload)
+        if len(value) > limit:
+            raise InputTooLarge(len(value), limit)
+        terms = terms if terms is PLAIN else self._checked(terms)
+        return _Asked(binding, address, str(address), plain, value, context, terms)
+
+    async def _existing(self, asked: _Asked, known: Record | EndMarker) -> Record | EndMarker | None:
+        """Return the saga that has the id already; None if this start has made it. Raises AlreadyStarted."""
+        if is_started_by(known, asked.terms.message_id):
+            return None
+        if not isinstance(known, EndMarker) and known.input_digest != digest(asked.value):
+            known = await self.large_values.filled(asked.key, known)  # equal values may differ as JSON
+        place = known_input_place(asked.address, known, asked.context.parent)
+        _check_same(asked.key, asked.binding, known, asked.plain, place, asked.terms.id_conflict)
+        return known
+
+    def _fresh(self, asked: _Asked, *, not_after: float) -> tuple[Fresh, int]:
+        """Return a new saga, and the bytes of its input in the record. Raises InvalidInput for its signal."""
+        run, value = new_id(), msgspec.Raw(asked.value)
+        values = self.large_values.of_new(run)
+        kept = value if values is None else values.claim(value)
+        creator = self._creator(asked, run, kept, "" if values is None else digest(asked.value))
+        return Fresh(creator, not_after, values), len(memoryview(kept))
 
     def _checked(self, terms: StartTerms) -> StartTerms:
         """Return the terms as they hold now. Raises InvalidInput for a time beyond the calendar."""
@@ -156,20 +178,12 @@ class Starts:
         """Return the time so long after the server stored a message, in seconds since the epoch."""
         return self._now() + seconds - self._store.inbox.age(message)
 
-    def _creator(
-        self,
-        binding: SagaBinding,
-        address: SagaKey,
-        run: str,
-        value: msgspec.Raw,
-        input_digest: str,
-        context: StartContext,
-        terms: StartTerms,
-    ) -> CreateRecord:
+    def _creator(self, asked: _Asked, run: str, value: msgspec.Raw, input_digest: str) -> CreateRecord:
+        binding, context, terms = asked.binding, asked.context, asked.terms
         plain = partial(
             create,
             binding.plan,
-            saga_id=address.saga_id,
+            saga_id=asked.address.saga_id,
             run=run,
             input=value,
             input_digest=input_digest,
@@ -184,7 +198,8 @@ class Starts:
         )
         if terms is PLAIN:
             return plain
-        return partial(plain, start_id=terms.message_id, starts_at=terms.starts_at, signal=terms.signal)
+        signal = None if terms.signal is None else self._taken_signal(binding, terms.signal, asked.key)
+        return partial(plain, start_id=terms.message_id, starts_at=terms.starts_at, signal=signal)
 
     async def _known(self, key: str) -> Record | EndMarker | None:
         """Return the record or end marker of a known id, active, archived or just ended; None if it was not started."""
