@@ -2,11 +2,54 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import logging.config
-from typing import Any, Literal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Literal, TextIO
 
 TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+PATIENCE = 2.0
+"""Seconds that a line waits at most for that of another process: one that was stopped holds up no other for long."""
+LOOK = 0.001
+"""Seconds between looks whether another process has written its line."""
+
+
+class SharedLog(logging.StreamHandler[TextIO]):
+    """A handler for a stream that other processes write to, too: each line stays whole.
+
+    A pipe takes a line above 4 KB, such as one with a traceback, in parts once it is nearly full.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, while no other process that does so writes one."""
+        with _alone_on(self.stream):
+            super().emit(record)
+
+
+@contextmanager
+def _alone_on(stream: TextIO) -> Iterator[None]:
+    """Lock the stream, if the system locks streams of its kind. The lock of a process that is killed goes with it."""
+    with suppress(OSError, ValueError):  # a stream that is closed or no file: writing tells what is wrong
+        _lock(stream.fileno())
+    try:
+        yield
+    finally:
+        with suppress(OSError, ValueError):
+            fcntl.lockf(stream.fileno(), fcntl.LOCK_UN)
+
+
+def _lock(number: int) -> None:
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        try:
+            fcntl.lockf(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            time.sleep(LOOK)
+        else:
+            return
 
 
 def set_up(format: Literal["text", "json"], level: str, *, process: int | None = None) -> None:
@@ -22,7 +65,7 @@ def set_up(format: Literal["text", "json"], level: str, *, process: int | None =
             "version": 1,
             "disable_existing_loggers": False,
             "formatters": {"it": _json(process) if format == "json" else {"format": text}},
-            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "it"}},
+            "handlers": {"stderr": {"()": SharedLog, "formatter": "it"}},
             "root": {"level": level.upper(), "handlers": ["stderr"]},
             "loggers": {"hypercorn": {"level": "WARNING"}, "asyncio": {"level": "WARNING"}},
         }
