@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import trio
@@ -162,6 +163,18 @@ async def test_a_process_answers_its_parent_and_drains_at_its_order(
         with trio.fail_after(5):
             assert await parent.ask("ready", patience=60) is None, "it has ended"
         assert (parent.listens, parent.has_listened) == (False, True)
+
+
+async def test_a_question_ends_with_its_process_even_if_another_one_holds_the_channel_open(
+    ends: tuple[socket.socket, socket.socket], autojump_clock: object
+) -> None:
+    """A step may have forked a process, which outlives the worker."""
+    parent, began = ParentEnd(ends[0]), trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(parent.ask, "ready", patience=60))
+        with trio.move_on_after(1):
+            await parent.take_answers()
+    assert trio.current_time() - began < 2
 
 
 async def _closed_once_it_is_asked(end: socket.socket) -> None:

@@ -58,13 +58,15 @@ class ParentEnd:
 
     async def take_answers(self) -> None:
         """Hand each answer to its question, until the process has ended."""
-        with suppress(trio.BrokenResourceError):
-            async for line in _lines(self._stream):
-                self.listens = self.has_listened = True
-                answer = msgspec.json.decode(line, type=HealthAnswer)
-                if answer.number in self._waiting:
-                    self._waiting[answer.number].send_nowait(answer)
-        self._ended()
+        try:
+            with suppress(trio.BrokenResourceError):
+                async for line in _lines(self._stream):
+                    self.listens = self.has_listened = True
+                    answer = msgspec.json.decode(line, type=HealthAnswer)
+                    if answer.number in self._waiting:
+                        self._waiting[answer.number].send_nowait(answer)
+        finally:  # also cancelled: a process that a step has forked may hold the other end open
+            self._ended()
 
     async def ask(self, about: Literal["ready", "metrics"], *, patience: float) -> HealthAnswer | None:
         """Return the answer; None if the process gives none within `patience` seconds, or has ended."""
