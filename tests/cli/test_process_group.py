@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from functools import partial
 
@@ -183,6 +185,19 @@ async def test_a_signal_to_a_process_that_still_starts_drains_it(
             process._process.send_signal(number)
     assert codes == [DRAINED]
     assert "Traceback" not in capfd.readouterr().err
+
+
+async def test_a_process_that_cannot_be_started_is_one_that_has_crashed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A machine that is out of memory for a moment would end the processes that run well."""
+
+    def no_room(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", no_room)
+    assert await KeptProcess(call().job(3)).run() is CRASH
+    assert "process 3 cannot be started: [Errno 11] Resource temporarily unavailable" in caplog.text
 
 
 async def test_a_question_ends_with_its_process_even_if_another_one_holds_the_channel_open(

@@ -37,11 +37,16 @@ class KeptProcess:
         self._channel: ParentEnd | None = None
 
     async def run(self) -> CommandExit:
-        """Run the process until it ends, and return its exit code. Cancelled, tell it to end, and wait for that."""
-        ours, theirs = socket.socketpair()
+        """Run the process until it ends, and return its exit code. Cancelled, tell it to end, and wait for that.
+
+        A process that the machine has no room for counts as one that has crashed.
+        """
+        try:
+            process, ours = _start(self._job)
+        except OSError as error:
+            _log.error("process %d cannot be started: %s", self.number, error)
+            return CommandExit.CRASH
         with ours:
-            with theirs:
-                process = _start(msgspec.structs.replace(self._job, channel=theirs.fileno()))
             _log.info("process %d is pid %d", self.number, process.pid, extra={"pid": process.pid})
             self._process, self._channel = process, ParentEnd(ours)
             try:
@@ -86,7 +91,18 @@ class KeptProcess:
         return answer, answer is None and channel.listens
 
 
-def _start(job: ProcessJob) -> subprocess.Popen[bytes]:
+def _start(job: ProcessJob) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Start a process, and return it with the parent's end of the channel to it. Raises OSError."""
+    ours, theirs = socket.socketpair()
+    try:
+        with theirs:
+            return _forked(msgspec.structs.replace(job, channel=theirs.fileno())), ours
+    except BaseException:  # passed on
+        ours.close()
+        raise
+
+
+def _forked(job: ProcessJob) -> subprocess.Popen[bytes]:
     """Start a process that dies with this one: trio's thread forks it. It takes signals once it can handle them."""
     command, die = [sys.executable, "-m", "sagakit.cli.worker_process"], die_with(os.getpid())
     with held_back():
