@@ -115,7 +115,7 @@ class Model(RuleBasedStateMachine):
     def answer_batch(self, fate: str) -> None:
         if self.batch is not None:
             (writes, done), self.batch = self.batch, None
-            stored = [self._store(write) for write in writes] if fate == "stored" else [0]
+            stored = [self._store(write) for write in writes] if fate == "stored" else []
             if fate == "half":
                 self._store(writes[0])
             failed: dict[str, BatchRefused | StoreError] = {
@@ -123,7 +123,7 @@ class Model(RuleBasedStateMachine):
                 "ambiguous": Ambiguous("?"),
                 "half": StoreError("disk"),
             }
-            done(stored[-1] or failed.get(fate) or Unavailable("?"))
+            done(stored or failed.get(fate) or Unavailable("?"))
 
     @rule()
     def refuse_all_batches(self) -> None:
