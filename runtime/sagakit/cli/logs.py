@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import logging
 import logging.config
+import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -31,14 +33,26 @@ class SharedLog(logging.StreamHandler[TextIO]):
 
 @contextmanager
 def _alone_on(stream: TextIO) -> Iterator[None]:
-    """Lock the stream, if the system locks streams of its kind. The lock of a process that is killed goes with it."""
-    with suppress(OSError, ValueError):  # a stream that is closed or no file: writing tells what is wrong
-        _lock(stream.fileno())
+    """Lock the stream, if it is a pipe or a socket. The lock of a process that is killed goes with it."""
+    number = _pipe_of(stream)
+    if number is None:
+        yield
+        return
+    _lock(number)
     try:
         yield
     finally:
-        with suppress(OSError, ValueError):
-            fcntl.lockf(stream.fileno(), fcntl.LOCK_UN)
+        with suppress(OSError):
+            fcntl.lockf(number, fcntl.LOCK_UN)
+
+
+def _pipe_of(stream: TextIO) -> int | None:
+    """Return the descriptor of a pipe or a socket; None for others: a file takes each line whole."""
+    try:
+        mode = os.fstat(number := stream.fileno()).st_mode
+    except (OSError, ValueError):  # it is closed, or not of the system: writing tells what is wrong
+        return None
+    return number if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else None
 
 
 def _lock(number: int) -> None:
@@ -48,6 +62,8 @@ def _lock(number: int) -> None:
             fcntl.lockf(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
             time.sleep(LOOK)
+        except OSError:  # a system that locks only files
+            return
         else:
             return
 
