@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 from sagakit.cli import dev_process
-from sagakit.cli.dev_process import python_files
+from sagakit.cli.dev_process import DevCall, python_files
 from sagakit.cli.exits import CommandExit
 
 from tests.cli.processes import SAGAKIT, said
@@ -133,3 +133,12 @@ def test_files_of_environments_and_hidden_folders_are_not_watched(tmp_path: Path
         path.touch()
     (tmp_path / "shop" / "circle").symlink_to(tmp_path)
     assert sorted(path.name for path in python_files(tmp_path)) == ["a.py", "c.py"]
+
+
+def test_ctrl_c_while_the_worker_starts_is_a_stop_in_good_order(capfd: pytest.CaptureFixture[str]) -> None:
+    """A terminal sends it to both processes, and the worker starts after each change of a file."""
+    call = DevCall(sagas="tests.cli.jobs:sagas", folder=Path(), listen="127.0.0.1:0")
+    worker = dev_process._start_worker(call, "memory:")
+    worker.send_signal(signal.SIGINT)
+    assert worker.wait(90) == CommandExit.DRAINED
+    assert "Traceback" not in capfd.readouterr().err

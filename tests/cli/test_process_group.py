@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import trio
@@ -18,7 +21,7 @@ from sagakit.cli.joined_metrics import joined
 from sagakit.cli.kept_process import KeptProcess
 from sagakit.cli.process_channel import DrainOrder, ParentEnd, answering_parent
 from sagakit.cli.processes_command import MAX_RESTARTS, RESTART_PERIOD, ProcessesCall, ProcessGroup, processes_of
-from sagakit.cli.stop import Stop, stop_signals
+from sagakit.cli.stop import SIGNALS, Stop, stop_signals
 from sagakit.cli.worker_command import WorkerCall
 from sagakit_actors import Backoff
 
@@ -161,7 +164,52 @@ async def test_a_process_answers_its_parent_and_drains_at_its_order(
         nursery.start_soon(_closed_once_it_is_asked, ends[1])
         with trio.fail_after(5):
             assert await parent.ask("ready", patience=60) is None, "it has ended"
-        assert (parent.listens, parent.has_listened) == (False, True)
+        assert not parent.listens
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+async def test_a_signal_to_a_process_that_still_starts_drains_it(
+    number: signal.Signals, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C in a terminal reaches all processes at once."""
+    process, codes = KeptProcess(call(url="memory:").job(1)), list[CommandExit]()
+
+    async def run() -> None:
+        codes.append(await process.run())
+
+    with trio.fail_after(90):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run)
+            await trio.testing.wait_all_tasks_blocked()
+            assert process._process is not None
+            process._process.send_signal(number)
+    assert codes == [DRAINED]
+    assert "Traceback" not in capfd.readouterr().err
+
+
+async def test_a_process_that_cannot_be_started_is_one_that_has_crashed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A machine that is out of memory for a moment would end the processes that run well."""
+
+    def no_room(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", no_room)
+    assert await KeptProcess(call().job(3)).run() is CRASH
+    assert "process 3 cannot be started: [Errno 11] Resource temporarily unavailable" in caplog.text
+
+
+async def test_a_question_ends_with_its_process_even_if_another_one_holds_the_channel_open(
+    ends: tuple[socket.socket, socket.socket], autojump_clock: object
+) -> None:
+    """A step may have forked a process, which outlives the worker."""
+    parent, began = ParentEnd(ends[0]), trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(parent.ask, "ready", patience=60))
+        with trio.move_on_after(1):
+            await parent.take_answers()
+    assert trio.current_time() - began < 2
 
 
 async def _closed_once_it_is_asked(end: socket.socket) -> None:

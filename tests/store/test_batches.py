@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import trio
 from sagakit.errors import Ambiguous, Conflict, StoreError
-from sagakit.jetstream.batches import FOR_GOOD, REFUSED, Batches, outcome
+from sagakit.jetstream.batches import FOR_GOOD, REFUSED, Batches, batches_on, outcome
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.layout import StreamOptions
+from sagakit.jetstream.link import Link
 from sagakit.jetstream.store import JetStreamStore, open_jetstream
 from sagakit.jetstream.wire import Message
 from sagakit.store import gathering
-from sagakit.store.gathering import BatchDone, BatchRefused
+from sagakit.store.gathering import BatchDone, BatchRefused, Carrier
 from sagakit.store.names import Names
 from sagakit.store.permissions import batched_streams
 from sagakit.store.ports import EventMessage, Write
@@ -145,6 +147,18 @@ async def test_writes_go_singly(reason: str, server: Server, namespace: str, siz
         found = await Results().of(store, writes)
         assert all(isinstance(result, int) for result in found.values())
         assert len(sizes) == (reason == "not allowed any more"), "it is tried once"
+
+
+def test_a_stream_of_several_copies_gathers_nothing() -> None:
+    """The log of its servers shares an fsync between messages, and a batch would only cost."""
+    configs: dict[str, dict[str, Any]] = {
+        "KV_A": {"allow_atomic": True, "num_replicas": 3},
+        "KV_B": {"allow_atomic": True},
+        "KV_C": {},
+    }
+    batches = batches_on(cast(Link, None), configs)
+    carrier = cast(Carrier[Write], None)
+    assert {name for name in configs if batches.gathering(name, carrier) is not None} == {"KV_B"}
 
 
 async def _forbid(server: Server, names: Names) -> None:

@@ -18,7 +18,7 @@ from sagakit.cli import loading
 from sagakit.cli.console_process import client_options, everyone
 from sagakit.cli.exits import CommandExit, exit_of_process, failed
 from sagakit.cli.listening import answering, listen
-from sagakit.cli.stop import Stop, stop_signals
+from sagakit.cli.stop import Stop, held_back, stop_signals
 from sagakit.client.bare_errors import bare_errors
 from sagakit.client.client_opening import ClientOptions, open_client
 from sagakit.errors import LayoutMissing, StreamMissing
@@ -140,7 +140,8 @@ def _start_worker(call: DevCall, url: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "sagakit", "worker", call.sagas, "--nats", url, "--drain-timeout", DRAIN]
     if call.payload_codec is not None:
         command += ["--payload-codec", call.payload_codec]
-    return subprocess.Popen(command, preexec_fn=die_with(os.getpid()))  # forked by trio's thread, and dies with it
+    with held_back():  # Ctrl-C in a terminal reaches the worker, too
+        return subprocess.Popen(command, preexec_fn=die_with(os.getpid()))  # forked by trio's thread, and dies with it
 
 
 async def _changed(before: Mapping[Path, int]) -> str:

@@ -15,7 +15,7 @@ import trio
 
 from sagakit.cli.exits import CommandExit, exit_of_process
 from sagakit.cli.process_channel import DrainOrder, HealthAnswer, ParentEnd
-from sagakit.cli.stop import SIGNALS
+from sagakit.cli.stop import held_back
 from sagakit.cli.worker_process import ProcessJob
 from sagakit.jetstream.server_process import die_with, ended, stop
 
@@ -35,32 +35,33 @@ class KeptProcess:
         self._job = job
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: ParentEnd | None = None
-        self._is_drained = False
 
     async def run(self) -> CommandExit:
-        """Run the process until it ends, and return its exit code. Cancelled, tell it to end, and wait for that."""
-        ours, theirs = socket.socketpair()
+        """Run the process until it ends, and return its exit code. Cancelled, tell it to end, and wait for that.
+
+        A process that the machine has no room for counts as one that has crashed.
+        """
+        try:
+            process, ours = _start(self._job)
+        except OSError as error:
+            _log.error("process %d cannot be started: %s", self.number, error)
+            return CommandExit.CRASH
         with ours:
-            with theirs:
-                process = _start(msgspec.structs.replace(self._job, channel=theirs.fileno()))
             _log.info("process %d is pid %d", self.number, process.pid, extra={"pid": process.pid})
-            self._process, self._channel = process, (channel := ParentEnd(ours))
+            self._process, self._channel = process, ParentEnd(ours)
             try:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(channel.take_answers)
+                    nursery.start_soon(self._channel.take_answers)
                     await ended(process)
                     nursery.cancel_scope.cancel()
             finally:
                 with trio.CancelScope(shield=True):
                     await stop(process)
                 self._process = self._channel = None
-        if self._is_drained and not channel.has_listened and process.returncode in [-number for number in SIGNALS]:
-            return CommandExit.DRAINED  # the service manager's signal came before it could handle any
         return exit_of_process(process.returncode)
 
     def drain(self, why: str) -> None:
         """Order the process to drain; nothing happens if it does not run."""
-        self._is_drained = True
         if self._process is not None and self._channel is not None and not self._channel.send(DrainOrder(why)):
             self._process.terminate()
 
@@ -90,10 +91,22 @@ class KeptProcess:
         return answer, answer is None and channel.listens
 
 
-def _start(job: ProcessJob) -> subprocess.Popen[bytes]:
-    """Start a process that dies with this one: trio's thread forks it."""
-    command = [sys.executable, "-m", "sagakit.cli.worker_process"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[job.channel], preexec_fn=die_with(os.getpid()))
+def _start(job: ProcessJob) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Start a process, and return it with the parent's end of the channel to it. Raises OSError."""
+    ours, theirs = socket.socketpair()
+    try:
+        with theirs:
+            return _forked(msgspec.structs.replace(job, channel=theirs.fileno())), ours
+    except BaseException:  # passed on
+        ours.close()
+        raise
+
+
+def _forked(job: ProcessJob) -> subprocess.Popen[bytes]:
+    """Start a process that dies with this one: trio's thread forks it. It takes signals once it can handle them."""
+    command, die = [sys.executable, "-m", "sagakit.cli.worker_process"], die_with(os.getpid())
+    with held_back():
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[job.channel], preexec_fn=die)
     assert process.stdin is not None
     with suppress(BrokenPipeError), process.stdin as pipe:  # it may have ended; its exit code tells
         pipe.write(msgspec.json.encode(job))

@@ -2,11 +2,70 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import logging.config
-from typing import Any, Literal
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Literal, TextIO
 
 TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+PATIENCE = 2.0
+"""Seconds that a line waits at most for that of another process: one that was stopped holds up no other for long."""
+LOOK = 0.001
+"""Seconds between looks whether another process has written its line."""
+
+
+class SharedLog(logging.StreamHandler[TextIO]):
+    """A handler for a stream that other processes write to, too: each line stays whole.
+
+    A pipe takes a line above 4 KB, such as one with a traceback, in parts once it is nearly full.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, while no other process that does so writes one."""
+        with _alone_on(self.stream):
+            super().emit(record)
+
+
+@contextmanager
+def _alone_on(stream: TextIO) -> Iterator[None]:
+    """Lock the stream, if it is a pipe or a socket. The lock of a process that is killed goes with it."""
+    number = _pipe_of(stream)
+    if number is None:
+        yield
+        return
+    _lock(number)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            fcntl.lockf(number, fcntl.LOCK_UN)
+
+
+def _pipe_of(stream: TextIO) -> int | None:
+    """Return the descriptor of a pipe or a socket; None for others: a file takes each line whole."""
+    try:
+        mode = os.fstat(number := stream.fileno()).st_mode
+    except (OSError, ValueError):  # it is closed, or not of the system: writing tells what is wrong
+        return None
+    return number if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else None
+
+
+def _lock(number: int) -> None:
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        try:
+            fcntl.lockf(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            time.sleep(LOOK)
+        except OSError:  # a system that locks only files
+            return
+        else:
+            return
 
 
 def set_up(format: Literal["text", "json"], level: str, *, process: int | None = None) -> None:
@@ -22,7 +81,7 @@ def set_up(format: Literal["text", "json"], level: str, *, process: int | None =
             "version": 1,
             "disable_existing_loggers": False,
             "formatters": {"it": _json(process) if format == "json" else {"format": text}},
-            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "it"}},
+            "handlers": {"stderr": {"()": SharedLog, "formatter": "it"}},
             "root": {"level": level.upper(), "handlers": ["stderr"]},
             "loggers": {"hypercorn": {"level": "WARNING"}, "asyncio": {"level": "WARNING"}},
         }

@@ -53,18 +53,18 @@ class ParentEnd:
         self._waiting: dict[int, trio.MemorySendChannel[HealthAnswer]] = {}
         self.listens: bool = False
         """True while the process listens: not while it still imports modules, and not once it has ended."""
-        self.has_listened: bool = False
-        """True once the process listens, even if it has ended."""
 
     async def take_answers(self) -> None:
         """Hand each answer to its question, until the process has ended."""
-        with suppress(trio.BrokenResourceError):
-            async for line in _lines(self._stream):
-                self.listens = self.has_listened = True
-                answer = msgspec.json.decode(line, type=HealthAnswer)
-                if answer.number in self._waiting:
-                    self._waiting[answer.number].send_nowait(answer)
-        self._ended()
+        try:
+            with suppress(trio.BrokenResourceError):
+                async for line in _lines(self._stream):
+                    self.listens = True
+                    answer = msgspec.json.decode(line, type=HealthAnswer)
+                    if answer.number in self._waiting:
+                        self._waiting[answer.number].send_nowait(answer)
+        finally:  # also cancelled: a process that a step has forked may hold the other end open
+            self._ended()
 
     async def ask(self, about: Literal["ready", "metrics"], *, patience: float) -> HealthAnswer | None:
         """Return the answer; None if the process gives none within `patience` seconds, or has ended."""

@@ -53,8 +53,23 @@ def stop_signals() -> Iterator[Stop]:
     """Handle the signals while the context is open. For the main thread: Python allows handlers only there."""
     stop = Stop()
     before = {number: signal.signal(number, stop.on_signal) for number in SIGNALS}
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # what a parent has `held_back` until now
     try:
         yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Let the signals wait while the context is open, and in a process that is forked meanwhile until it handles them.
+
+    A service manager, and a terminal at Ctrl-C, may send a signal to all processes at once. One that is just being
+    started would end with a traceback.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
