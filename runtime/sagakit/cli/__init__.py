@@ -58,6 +58,7 @@ accounts_command  `sagakit permissions` and `sagakit setup`
 loading           finds the sagas that `module:name` names
 exits             exit codes
 standard_input    the standard input, which may be closed
+standard_output   the standard output and error, which may be full, unread or closed
 leaving           the end of the process, without freeing each object
 stop              signals
 logs              the log of the worker
@@ -96,9 +97,12 @@ def main() -> None:
 
 def run() -> None:
     """Be the command `sagakit`: do what `main` does, in a process that does nothing else and ends at once after it."""
+    from sagakit.cli.standard_output import told_if_lost
+
     gc.set_threshold(YOUNGEST, *gc.get_threshold()[1:])
     try:
-        main()
+        with told_if_lost():
+            main()
     except SystemExit as end:
         from sagakit.cli.leaving import leave
 
