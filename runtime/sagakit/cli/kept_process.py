@@ -15,7 +15,6 @@ import trio
 
 from sagakit.cli.exits import CommandExit, exit_of_process
 from sagakit.cli.process_channel import DrainOrder, HealthAnswer, ParentEnd
-from sagakit.cli.stop import SIGNALS
 from sagakit.cli.worker_process import ProcessJob
 from sagakit.jetstream.server_process import die_with, ended, stop
 
@@ -35,7 +34,7 @@ class KeptProcess:
         self._job = job
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: ParentEnd | None = None
-        self._is_drained = False
+        self._is_spared = False
 
     async def run(self) -> CommandExit:
         """Run the process until it ends, and return its exit code. Cancelled, tell it to end, and wait for that."""
@@ -54,13 +53,16 @@ class KeptProcess:
                 with trio.CancelScope(shield=True):
                     await stop(process)
                 self._process = self._channel = None
-        if self._is_drained and not channel.has_listened and process.returncode in [-number for number in SIGNALS]:
-            return CommandExit.DRAINED  # the service manager's signal came before it could handle any
-        return exit_of_process(process.returncode)
+        return CommandExit.DRAINED if self._is_spared else exit_of_process(process.returncode)
 
     def drain(self, why: str) -> None:
-        """Order the process to drain; nothing happens if it does not run."""
-        self._is_drained = True
+        """Order the process to drain; nothing happens if it does not run.
+
+        It may have crashed a moment ago, or still be importing modules, and then crash or be ended by the service
+        manager's signal. Either way it has nothing to drain and nobody needs it: its exit code is of no interest.
+        """
+        ends = self._process is None or self._process.poll() is not None
+        self._is_spared = ends or self._channel is None or not self._channel.has_listened
         if self._process is not None and self._channel is not None and not self._channel.send(DrainOrder(why)):
             self._process.terminate()
 
