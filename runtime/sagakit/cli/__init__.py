@@ -31,6 +31,7 @@ listening         HTTP servers of commands, on trio
 contract_commands  contract show, contract diff
 contract_modules  the sagas and commands of a module
 writing_commands  init, diagram, schema, explore, demo
+explaining        explain: cause and cure of errors
 scaffold          the project that `sagakit init` makes, of the templates in the folder `project`
 changing          a change of many sagas: plan, question, verdicts
 jobs_at_work      verbs for many sagas, as jobs: written, sent, shown, resumed
