@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from argparse import ArgumentParser
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -249,6 +250,7 @@ def schemas() -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    ArgumentParser(description=__doc__).parse_args()
     for name, text in schemas().items():
         (DOCS / name).write_text(text)
     for name, page in PAGES.items():
