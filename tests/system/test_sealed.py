@@ -222,7 +222,9 @@ async def test_a_program_without_the_codec_is_told_that_it_cannot_compare_inputs
         await running.runtime.start(Everything, "1", SECRET)
         for other in (None, codec("k2")):
             async with member(server, Everything(), Part(), payload_codec=other) as without:
-                with pytest.raises(AlreadyStarted, match=r"cannot be compared with this one .*sealed with 'aes-gcm/k1'"):
+                with pytest.raises(
+                    AlreadyStarted, match=r"cannot be compared with this one .*sealed with 'aes-gcm/k1'"
+                ):
                     await without.runtime.start(Everything, "1", SECRET)
 
 
