@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -31,12 +30,10 @@ from sagakit import (
     signal,
     step,
 )
-from sagakit.client.messenger import may_return
 from sagakit.client.saga_type import SagaType
 from sagakit.definition.payloads import Compressed, PayloadPlace, Payloads, Sealed, is_sealed
 from sagakit.encryption import Encrypted
-from sagakit.engine import EndMarker, child_id
-from sagakit.engine.codec import encode_marker
+from sagakit.engine import child_id
 from sagakit.naming import SagaKey
 from sagakit.store.memory_server import MemoryBucket, MemoryServer
 
@@ -47,7 +44,6 @@ Clock = trio.testing.MockClock
 SECRET = "rosebud"
 K1, K2 = b"1" * 32, b"2" * 32
 ONCE = RetryPolicy(max_attempts=1)
-KEY = SagaKey("Everything", "1")
 
 
 def codec(*keys: str, current: str = "") -> Encrypted:
@@ -214,30 +210,6 @@ async def test_the_same_start_is_the_same_saga_although_no_two_encryptions_are_a
         await running.runtime.start(Everything, "1", SECRET)
         with pytest.raises(AlreadyStarted):
             await running.runtime.start(Everything, "1", "another")
-
-
-async def test_a_program_without_the_codec_is_told_that_it_cannot_compare_inputs(autojump_clock: Clock) -> None:
-    server = MemoryServer()
-    async with member(server, Everything(), Part(), payload_codec=codec("k1")) as running:
-        await running.runtime.start(Everything, "1", SECRET)
-        for other in (None, codec("k2")):
-            async with member(server, Everything(), Part(), payload_codec=other) as without:
-                with pytest.raises(
-                    AlreadyStarted, match=r"cannot be compared with this one .*sealed with 'aes-gcm/k1'"
-                ):
-                    await without.runtime.start(Everything, "1", SECRET)
-
-
-@pytest.mark.parametrize("given", [SECRET, "another"])
-async def test_an_end_marker_may_be_of_a_program_with_another_codec(given: str, autojump_clock: Clock) -> None:
-    known = EndMarker(0.0, "completed", Payloads(codec("k1")).digests(b'"rosebud"', KEY, "input")[0], "run")
-    server, of = MemoryServer(), SagaType.of(Everything)
-    async with member(server, Everything(), Part()) as running:
-        await running.store.state.create(str(KEY), encode_marker(known))
-        with pytest.raises(AlreadyStarted, match="a different input, or by a program with another payload codec or k"):
-            await running.runtime.start(Everything, "1", given)
-    with pytest.raises(AlreadyStarted, match="another message, or by a program with another payload codec or key"):
-        may_return(str(KEY), known, partial(of.same_input, of.encode_input(given), "1"))
 
 
 async def test_a_childs_input_has_the_digest_of_its_parents_place(autojump_clock: Clock) -> None:
