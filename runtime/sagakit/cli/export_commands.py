@@ -191,6 +191,7 @@ def _target(to: str | None) -> Iterator[BinaryIO]:
     """Open the file under another name, which it keeps until it is complete; or standard output."""
     if to is None:
         yield sys.stdout.buffer
+        sys.stdout.flush()  # nobody is told of rows that a full disk has not taken
         return
     part = f"{to}.part"
     try:

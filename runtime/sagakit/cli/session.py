@@ -71,7 +71,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             check_output(self.output)
             with logged_to(_handler(self.output)):
                 code = self._done(prepared())
-            sys.stdout.flush()
+            if sys.stdout is not None:  # closed, or watched and unread
+                sys.stdout.flush()
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
         except (SagakitError, UsageError, OutputError) as error:
