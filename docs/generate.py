@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import json
-from collections.abc import Iterator, Mapping
-from functools import cache
+from argparse import ArgumentParser
+from collections.abc import Mapping
 from importlib import import_module
-from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import sagakit.errors
 from reference import cli_page, http_page
 from sagakit import Config
+from sagakit.cli.explaining import explanations
 from sagakit.client.metrics import METRICS
 from sagakit.engine.table import SAGA_TABLE, STEP_TABLE
-from sagakit.errors import ERROR_CODES, SagakitError
-from sagakit.projection import ProjectionGap
+from sagakit.errors import SagakitError
 from sagakit.prometheus import PREFIX
 from sagakit.store.names import Names
 from sagakit.store.permissions import ROLES, permissions_of
@@ -122,37 +119,12 @@ def metrics_page() -> str:
 def errors_page() -> str:
     """Return the page that says of each error what causes it and what cures it."""
     lines = [NOTE, *ERRORS_HEAD.splitlines(), ""]
-    for error in _tree(SagakitError):
-        base = error.__bases__[0]
-        codes = next(row for row in ERROR_CODES if issubclass(error, row.errors))
-        under = f"Base: [`{base.__name__}`](#{base.__name__.lower()}). " if base is not Exception else ""
-        lines += [f"### {error.__name__}", "", inspect.getdoc(error) or "", ""]
-        lines += [f"- `.{name}`: {text}" for name, text in _fields(error)]
-        lines += [f"- {under}Exit code {codes.exit}, HTTP status {codes.status}.", ""]
+    for one in explanations():
+        under = f"Base: [`{one.base}`](#{one.base.lower()}). " if one.base else ""
+        lines += [f"### {one.name}", "", one.text, ""]
+        lines += [f"- `.{name}`: {text}" for name, text in one.fields]
+        lines += [f"- {under}Exit code {one.exit}, HTTP status {one.status}.", ""]
     return "\n".join(lines)
-
-
-def public_errors() -> set[type[SagakitError]]:
-    """Return the errors that a program can import."""
-    found = {error for error in vars(sagakit.errors).values() if isinstance(error, type)}
-    return {error for error in found if issubclass(error, SagakitError)} | {ProjectionGap}
-
-
-def _tree(error: type[SagakitError]) -> Iterator[type[SagakitError]]:
-    """Yield an error and those below it, by their names."""
-    yield error
-    for child in sorted(public_errors(), key=lambda one: one.__name__):
-        if child.__bases__[0] is error:
-            yield from _tree(child)
-
-
-def _fields(error: type[SagakitError]) -> Iterator[tuple[str, str]]:
-    """Yield the names of an error's own fields, each with its docstring."""
-    for node in ast.walk(_sources()[error.__name__]):
-        parts = getattr(node, "body", [])
-        for field, text in pairwise(parts if isinstance(parts, list) else []):
-            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
-                yield ast.unparse(field.target).removeprefix("self."), inspect.cleandoc(str(text.value.value))
 
 
 def api_page() -> str:
@@ -190,21 +162,14 @@ actors. On the site each name below is shown with its docstring.
 """
 
 
-@cache
-def _sources() -> dict[str, ast.ClassDef]:
-    """Return the source of each class of error by its name."""
-    package = Path(sagakit.errors.__file__).parent
-    trees = [ast.parse(path.read_text()) for path in [*package.glob("*.py"), package.parent / "projection.py"]]
-    return {node.name: node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)}
-
-
 ERRORS_HEAD = """\
 # Errors: cause and cure
 
 ## How do I find an error here?
 
-By its name. The command `sagakit` and the console print the place of each error on this page, and a program has it as
-`error.docs_page`. With `-o json` a command prints the name as `error`; the HTTP API sends it as `code`.
+By its name. `sagakit explain StoreFull` prints what this page says of an error, and `sagakit explain` lists all of
+them. The command `sagakit` and the console name that command with each error, and a program has the place on this page
+as `error.docs_page`. With `-o json` a command prints the name as `error`; the HTTP API sends it as `code`.
 
 Errors form one tree, ordered by who has to act. `except SagakitError` catches them all.
 
@@ -285,6 +250,7 @@ def schemas() -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    ArgumentParser(description=__doc__).parse_args()
     for name, text in schemas().items():
         (DOCS / name).write_text(text)
     for name, page in PAGES.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import random
+from argparse import ArgumentParser
 
 from examples.orders.orders_file import COLUMNS, OWN_FILE
 
@@ -35,4 +36,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    ArgumentParser(description=__doc__).parse_args()
     main()

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from sagakit.cli.app import app
 from sagakit.cli.choosing import Choice, choice_of, choice_to_change, choice_to_look, key_of
 from sagakit.cli.exits import UsageError
+from sagakit.cli.json_arguments import json_of
+from sagakit.cli.letter_editing import payload_in
+from typer.testing import CliRunner
 
 from tests.repository.test_filters import NOW, record_with
 
@@ -33,6 +39,51 @@ def test_keys_from_standard_input_are_lines_or_json(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("sys.stdin", io.StringIO('{"id":"2"}\n'))
     with pytest.raises(UsageError, match="neither a key nor JSON with a field `key`"):
         choice_of(["-"], None)
+
+
+class Endless(io.StringIO):
+    """Repeats its text for ever; a reader that takes far too much of it fails."""
+
+    def __init__(self, text: str, most: int) -> None:
+        super().__init__()
+        self._text, self._left = text, most
+
+    def readline(self, size: int | None = -1, /) -> str:  # type: ignore[override]
+        assert self._left >= 0, "read without bound"
+        line = self._text if self._text.endswith("\n") else self._text * (size or 0)
+        assert line, "read without bound"
+        self._left -= len(line)
+        return line
+
+
+def test_a_line_of_standard_input_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", Endless("\0", 2**28))
+    with pytest.raises(UsageError, match="standard input, line 1: has more than 64 MiB; end each row or key with a li"):
+        choice_to_change(["-"], None)
+
+
+def test_a_line_that_is_not_a_key_is_refused_before_the_next_one_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `yes | sagakit cancel -`."""
+    monkeypatch.setattr("sys.stdin", Endless("y\n", 100))
+    with pytest.raises(UsageError, match="'y' is not the key of a saga"):
+        choice_to_change(["-"], None)
+
+
+def test_standard_input_that_is_not_text_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"A.1\n\xff\n"), encoding="utf-8"))
+    with pytest.raises(UsageError, match="standard input is not text in utf-8"):
+        choice_to_change(["-"], None)
+
+
+@pytest.mark.parametrize("read", [payload_in, lambda file: json_of(f"@{file}")], ids=["payload_in", "json_of"])
+def test_a_file_without_end_is_refused(read: Callable[[str], object]) -> None:
+    with pytest.raises(UsageError, match="/dev/zero has more than 64 MiB: NATS carries no larger message"):
+        read("/dev/zero")
+
+
+def test_a_row_to_import_that_has_no_end_is_refused(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["import", "/dev/zero", "--nats", f"embedded:{tmp_path}"])
+    assert (done.exit_code, done.stderr.partition(";")[0]) == (2, "/dev/zero, line 1: has more than 64 MiB")
 
 
 def test_nothing_on_standard_input_chooses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

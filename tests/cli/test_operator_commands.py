@@ -267,7 +267,8 @@ def test_a_wrong_command_line_is_refused_before_anything_is_connected(name: str)
 
 def test_a_wrong_filter_points_at_the_column() -> None:
     said = Operator("nats://127.0.0.1:1", Path()).says("list", "--where", "status = stuk")
-    assert said.err.splitlines()[1:] == ["  status = stuk", "           ^", "see docs/errors.md#invalidfilter"]
+    place = ["  status = stuk", "           ^"]
+    assert said.err.splitlines()[1:] == [*place, "cause and cure: sagakit explain InvalidFilter"]
 
 
 def test_errors_are_json_if_the_output_is() -> None:

@@ -6,6 +6,7 @@ import errno
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 
@@ -13,7 +14,7 @@ import pytest
 import trio
 import trio.testing
 from prometheus_client.parser import text_string_to_metric_families
-from sagakit.cli import processes_command
+from sagakit.cli import kept_process, processes_command
 from sagakit.cli.exits import CommandExit, UsageError, exit_of_process, worst_exit
 from sagakit.cli.group_health import GroupHealth
 from sagakit.cli.health import Health
@@ -23,6 +24,7 @@ from sagakit.cli.process_channel import DrainOrder, ParentEnd, answering_parent
 from sagakit.cli.processes_command import MAX_RESTARTS, RESTART_PERIOD, ProcessesCall, ProcessGroup, processes_of
 from sagakit.cli.stop import SIGNALS, Stop, stop_signals
 from sagakit.cli.worker_command import WorkerCall
+from sagakit.cli.worker_process import ProcessJob
 from sagakit_actors import Backoff
 
 DRAINED, UNAVAILABLE, CRASH = CommandExit.DRAINED, CommandExit.UNAVAILABLE, CommandExit.CRASH
@@ -251,6 +253,46 @@ async def test_a_process_whose_loop_is_blocked_does_not_answer(
         assert [await process.why_not_live(), await process.why_not_ready()] == ["does not answer"] * 2
         assert await process.metrics() is None
         nursery.cancel_scope.cancel()
+
+
+CRASHES = """
+import os
+
+os.write({channel}, b'{{"number":0}}\\n')
+os.read(0, 1)
+os._exit(70)
+"""
+
+
+@pytest.mark.parametrize(("is_before", "code"), [(True, DRAINED), (False, CRASH)], ids=["before", "after"])
+async def test_a_crash_a_moment_before_the_stop_needs_no_drain(
+    monkeypatch: pytest.MonkeyPatch, is_before: bool, code: CommandExit
+) -> None:
+    """The parent has not seen it yet. One that it has seen is no error either: the process would have started again."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(job: ProcessJob) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", CRASHES.format(channel=job.channel)]
+        started.append(subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[job.channel]))
+        return started[0]
+
+    def crash() -> None:
+        started[0].communicate(b"x", timeout=60)
+
+    monkeypatch.setattr(kept_process, "_forked", start)
+    process, codes = KeptProcess(call().job(1)), list[CommandExit]()
+
+    async def run() -> None:
+        codes.append(await process.run())
+
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run)
+            while process._channel is None or not process._channel.listens:  # noqa: ASYNC110  # another process
+                await trio.sleep(0.02)
+            for act in (crash, lambda: process.drain("SIGTERM"))[:: 1 if is_before else -1]:
+                act()
+    assert codes == [code]
 
 
 class Told(KeptProcess):

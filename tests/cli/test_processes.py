@@ -7,6 +7,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pytest
 import trio
 from sagakit.cli.exits import CommandExit
 from sagakit.jetstream.server_process import read
@@ -51,6 +52,14 @@ async def ended_saga(health: str) -> None:
 def parent_of(pid: int) -> int:
     """Return the process id of a process's parent."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def has_ended(pid: int) -> bool:
+    """Return True if a process has ended, even if nobody has asked for its exit code."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def draining(parent: Process) -> set[int]:
@@ -112,3 +121,62 @@ async def test_a_module_that_is_not_there_ends_the_parent_with_the_exit_code(tmp
         assert any("it has lists of sagas as sagas" in line["message"] and "process" in line for line in parent.lines)
         (told,) = (line for line in parent.lines if "which another start would not change" in line["message"])
         assert told["exit"] == CommandExit.USAGE
+
+
+CRASHES_AFTER = """
+import os, pathlib, signal, time
+
+os.kill(os.{target}(), signal.SIGTERM)
+log = pathlib.Path({log!r})
+while {said!r} not in log.read_text():
+    time.sleep(0.02)
+raise RuntimeError("the module is broken")
+"""
+
+
+@pytest.mark.parametrize("processes", [(), ("--processes", "1")], ids=["alone", "processes"])
+async def test_a_stop_while_a_process_crashes_at_import_is_an_orderly_one(
+    tmp_path: Path, processes: tuple[str, ...]
+) -> None:
+    """The process had nothing to drain, and nobody needs it any more."""
+    target, said = ("getppid", "draining 1 processes") if processes else ("getpid", "")
+    log = str(tmp_path / "one" / "log")
+    (tmp_path / "broken.py").write_text(CRASHES_AFTER.format(target=target, said=said, log=log))
+    given = ["--nats", "nats://127.0.0.1:1", *processes]
+    with worker(tmp_path / "one", "broken:sagas", *given, PYTHONPATH=str(tmp_path)) as process:
+        assert await process.ended() == CommandExit.DRAINED, process.lines
+        assert any("the module is broken" in str(line) for line in process.lines), "it says why it was not up"
+
+
+DEAF = """
+import signal
+
+from tests.cli.jobs import sagas as sagas
+
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, signal.SIG_IGN)
+"""
+
+
+async def test_a_process_that_ignores_signals_drains_and_a_second_signal_ends_it_with_its_parent(
+    tmp_path: Path, server: Server, namespace: str
+) -> None:
+    (tmp_path / "deaf.py").write_text(DEAF)
+    gate = tmp_path / "gate"
+    given = ["--nats", server.url, "--namespace", namespace, "--drain-timeout", "60", "--processes", "1"]
+    with worker(tmp_path / "one", "deaf:sagas", *given, PYTHONPATH=str(tmp_path)) as parent:
+        await is_up(parent, 1)
+        parent.signal(signal.SIGTERM)
+        assert await parent.ended() == CommandExit.DRAINED
+    with worker(tmp_path / "two", "deaf:sagas", *given, PYTHONPATH=str(tmp_path)) as parent:
+        await is_up(parent, 1)
+        pid = (await parent.said("process 1 is pid"))["pid"]
+        await start(server.url, namespace, "Wait", "w", gate=str(gate))
+        await parent.noted("called")
+        parent.signal(signal.SIGINT)
+        await parent.said("SIGINT: draining, for up to 60 s")
+        parent.signal(signal.SIGINT)
+        assert await parent.ended() == -signal.SIGINT
+        with trio.fail_after(60):
+            while not has_ended(pid):  # noqa: ASYNC110  # another process
+                await trio.sleep(0.02)

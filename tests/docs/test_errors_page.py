@@ -7,9 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 import sagakit.projection  # noqa: F401  # its error is in the tree, too
+from sagakit.cli.app import app
 from sagakit.cli.exits import UsageError
+from sagakit.cli.explaining import explanations
 from sagakit.cli.printing import OutputFormat, print_error
 from sagakit.errors import SagakitError, StoreFull
+from typer.testing import CliRunner
 
 from tests.docs.blocks import ROOT
 
@@ -37,10 +40,29 @@ def test_each_error_has_its_place_on_the_page() -> None:
 
 @pytest.mark.parametrize(
     ("error", "shown"),
-    [(StoreFull("full"), "full\nsee docs/errors.md#storefull\n"), (UsageError("no such flag"), "no such flag\n")],
+    [
+        (StoreFull("full"), "full\ncause and cure: sagakit explain StoreFull\n"),
+        (UsageError("no such flag"), "no such flag\n"),
+    ],
 )
-def test_a_command_prints_the_place_of_an_error(
+def test_a_command_prints_the_command_that_explains_an_error(
     error: Exception, shown: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     print_error(error, 1, OutputFormat.table)
     assert capsys.readouterr().err == shown
+
+
+def test_an_installed_user_gets_what_the_page_says_of_each_error() -> None:
+    page = (ROOT / "docs" / "errors.md").read_text()
+    for one in explanations():
+        done = CliRunner().invoke(app, ["explain", one.name.lower()])
+        assert done.exit_code == 0, done.stderr
+        section = page.partition(f"### {one.name}\n")[2].partition("\n### ")[0]
+        words = re.sub(r"[`\[\]-]|\(#\w+\)", "", section).replace("Base:", "A kind of").split()
+        assert re.sub(r"[`\[\]-]", "", done.stdout).split() == [one.name, *words]
+
+
+def test_an_error_that_is_not_known_is_answered_by_the_one_that_was_meant() -> None:
+    done = CliRunner().invoke(app, ["explain", "StorFull"], env={"COLUMNS": "200"})
+    assert (done.exit_code, "did you mean StoreFull? `sagakit explain` lists all" in done.stderr) == (2, True)
+    assert "StoreFull" in CliRunner().invoke(app, ["explain"]).stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 import os
+from argparse import ArgumentParser
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -86,4 +87,5 @@ def taken(page: Page, picture: Picture) -> bytes:
 
 
 if __name__ == "__main__":
+    ArgumentParser(description=__doc__).parse_args()
     main()

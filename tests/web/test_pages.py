@@ -198,7 +198,7 @@ def test_a_page_is_the_same_under_a_prefix_and_says_when_nothing_has_changed(ser
             assert again.status_code == 200
             missing = await read(http, f"/shop/sagas{url('two')}", 404)
             assert "no saga is stored under Buy.two" in missing.text
-            assert "docs/errors.md#unknownsaga" in missing.text
+            assert "sagakit explain UnknownSaga" in missing.text
 
     with worker(server, namespace):
         CLIENTS["asyncio"](server.url, main, namespace=namespace)

@@ -31,6 +31,7 @@ listening         HTTP servers of commands, on trio
 contract_commands  contract show, contract diff
 contract_modules  the sagas and commands of a module
 writing_commands  init, diagram, schema, explore, demo
+explaining        explain: cause and cure of errors
 scaffold          the project that `sagakit init` makes, of the templates in the folder `project`
 changing          a change of many sagas: plan, question, verdicts
 jobs_at_work      verbs for many sagas, as jobs: written, sent, shown, resumed
@@ -59,6 +60,7 @@ accounts_command  `sagakit permissions` and `sagakit setup`
 loading           finds the sagas that `module:name` names
 exits             exit codes
 standard_input    the standard input, which may be closed
+standard_output   the standard output and error, which may be full, unread or closed
 leaving           the end of the process, without freeing each object
 stop              signals
 logs              the log of the worker
@@ -97,9 +99,12 @@ def main() -> None:
 
 def run() -> None:
     """Be the command `sagakit`: do what `main` does, in a process that does nothing else and ends at once after it."""
+    from sagakit.cli.standard_output import told_if_lost
+
     gc.set_threshold(YOUNGEST, *gc.get_threshold()[1:])
     try:
-        main()
+        with told_if_lost():
+            main()
     except SystemExit as end:
         from sagakit.cli.leaving import leave
 

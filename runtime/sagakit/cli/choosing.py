@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -69,10 +69,14 @@ def choice_of(words: Sequence[str] | None, where: str | None) -> Choice:
     named = [word for word in words or () if not GLOB & set(word)]
     if named and where is not None:
         raise UsageError(f"--where looks for sagas, and {named[0]!r} names some: give keys, or globs and --where")
-    given = [word for word in _with_input(words or ()) if word]
-    keys = [key_of(word) for word in given if not GLOB & set(word)]
-    globs = [word for word in given if GLOB & set(word)]
-    return Choice(tuple(dict.fromkeys(keys)), tuple(globs), where)
+    keys: dict[str, None] = {}
+    globs: list[str] = []
+    for word in _with_input(words or ()):  # each is checked before the next one is read: the input may have no end
+        if GLOB & set(word):
+            globs.append(word)
+        elif word:
+            keys[key_of(word)] = None
+    return Choice(tuple(keys), tuple(globs), where)
 
 
 def choice_to_look(words: Sequence[str] | None, where: str | None) -> Choice:
@@ -163,12 +167,13 @@ def key_of_record(record: Record) -> str:
     return str(SagaKey(record.saga_type, record.saga_id))
 
 
-def _with_input(words: Sequence[str]) -> list[str]:
-    """Return the words, with the keys from standard input in place of `-`: one a line, or JSON lines with a `key`."""
-    given: list[str] = []
+def _with_input(words: Sequence[str]) -> Iterator[str]:
+    """Yield the words, with the keys from standard input in place of `-`: one a line, or JSON lines with a `key`."""
     for word in words:
-        given += [_key_in(line.strip()) for line in lines_of_input()] if word == "-" else [word]
-    return given
+        if word == "-":
+            yield from (_key_in(line.strip()) for line in lines_of_input())
+        else:
+            yield word
 
 
 def _key_in(line: str) -> str:

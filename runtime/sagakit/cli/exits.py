@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from enum import IntEnum
 from logging import Logger
 
+from sagakit.cli.standard_output import OutputError
 from sagakit.errors import codes_of
 
 
@@ -41,6 +42,7 @@ class CommandExit(IntEnum):
     UNKNOWN_SAGA = 66, "an operator command names a saga that is not stored; never from a worker", True
     UNAVAILABLE = 69, "no NATS server answers, or the store is away", True
     CRASH = 70, "anything else: a bug, in a saga's module or in sagakit; the log has the traceback", True
+    OUTPUT = 74, "the output of an operator command cannot be written, as on a full disk; never from a worker", True
     SERVER = 76, "the server answers and cannot be used: too old, no JetStream, a bucket missing or made wrong", False
     NOT_PERMITTED = 77, "the server refuses the credentials, or the account a subject", False
     CONFIG = (
@@ -54,6 +56,8 @@ def exit_of(error: BaseException) -> CommandExit:
     """Return the exit code of an operator command for an error. A group of several errors is a crash."""
     if isinstance(error, UsageError):
         return CommandExit.USAGE
+    if isinstance(error, OutputError):
+        return CommandExit.OUTPUT
     codes = codes_of(error)
     return CommandExit.CRASH if codes is None else next(one for one in CommandExit if one == codes.exit)
 
@@ -75,7 +79,7 @@ def worker_exit_of(error: BaseException) -> CommandExit:
 
 def exit_of_process(returncode: int) -> CommandExit:
     """Return the exit code that tells how a worker process ended; a signal or a code of Python's own is a crash."""
-    of_workers = set(CommandExit) - {CommandExit.NOT_APPLIED, CommandExit.UNKNOWN_SAGA}
+    of_workers = set(CommandExit) - {CommandExit.NOT_APPLIED, CommandExit.UNKNOWN_SAGA, CommandExit.OUTPUT}
     return next((code for code in of_workers if code == returncode), CommandExit.CRASH)
 
 

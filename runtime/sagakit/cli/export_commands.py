@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
@@ -22,6 +23,7 @@ from sagakit.cli.export_files import Duck, FileFormat, needed, writer_of
 from sagakit.cli.export_rows import TABLES, EventRow, TableRow, event_row, holds_sealed, saga_row, step_rows
 from sagakit.cli.printing import Columns, note, print_lines, utc
 from sagakit.cli.session import Session, Work, in_session
+from sagakit.cli.standard_output import OutputError, OutputFile
 from sagakit.client.by_key import PlainAccess
 from sagakit.client.shown_values import ShownValues
 from sagakit.definition.payloads import PLAIN_PAYLOADS, Payloads
@@ -193,12 +195,16 @@ def _target(to: str | None) -> Iterator[BinaryIO]:
     """Open the file under another name, which it keeps until it is complete; or standard output."""
     if to is None:
         yield sys.stdout.buffer
+        sys.stdout.flush()  # nobody is told of rows that a full disk has not taken
         return
     part = f"{to}.part"
     try:
-        with open(part, "wb") as file:
+        with OutputFile(part, f"--to {to}") as raw, io.BufferedWriter(raw) as file:
             yield file
         os.replace(part, to)
+    except OutputError:  # a full disk gets back what is of no use
+        os.unlink(part)
+        raise
     except OSError as error:
         raise UsageError(f"--to {to}: {error.strerror}") from None
 

@@ -31,6 +31,7 @@ def import_(
     def prepared() -> Work:
         from sagakit.cli.changing import name_of
         from sagakit.cli.import_rows import ExportedRows
+        from sagakit.cli.standard_input import lines_within
 
         if scheme_of(session.url) not in OWN:
             raise UsageError("import copies sagas into an embedded server: --nats embedded:FOLDER")
@@ -38,7 +39,7 @@ def import_(
         for name in files:
             try:
                 with open(name, "rb") as file:
-                    rows.read(name, file)
+                    rows.read(name, lines_within(file, name))
             except OSError as error:
                 raise UsageError(f"{name}: {error.strerror}") from None
 

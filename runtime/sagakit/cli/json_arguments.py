@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
 
 from sagakit.cli.exits import UsageError
+from sagakit.cli.standard_input import bytes_within
 
 
 def json_of(text: str) -> msgspec.Raw:
     """Return an argument that is JSON, or `@` and the name of a file with JSON. Raises UsageError."""
     try:
-        data = Path(text[1:]).read_bytes() if text.startswith("@") else text.encode()
+        data = _content(text[1:]) if text.startswith("@") else text.encode()
     except OSError as error:
         raise UsageError(f"{text}: {error.strerror}") from None
     try:
@@ -20,3 +19,8 @@ def json_of(text: str) -> msgspec.Raw:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{text[:60]!r} is not JSON: {error}; a text has quotes: '\"{text[:20]}\"'") from None
     return msgspec.Raw(data)
+
+
+def _content(name: str) -> bytes:
+    with open(name, "rb") as file:
+        return bytes_within(file, name)

@@ -35,6 +35,7 @@ class KeptProcess:
         self._job = job
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: ParentEnd | None = None
+        self._is_spared = False
 
     async def run(self) -> CommandExit:
         """Run the process until it ends, and return its exit code. Cancelled, tell it to end, and wait for that.
@@ -58,10 +59,16 @@ class KeptProcess:
                 with trio.CancelScope(shield=True):
                     await stop(process)
                 self._process = self._channel = None
-        return exit_of_process(process.returncode)
+        return CommandExit.DRAINED if self._is_spared else exit_of_process(process.returncode)
 
     def drain(self, why: str) -> None:
-        """Order the process to drain; nothing happens if it does not run."""
+        """Order the process to drain; nothing happens if it does not run.
+
+        It may have crashed a moment ago, or still be importing modules, and then crash or be ended by the service
+        manager's signal. Either way it has nothing to drain and nobody needs it: its exit code is of no interest.
+        """
+        ends = self._process is None or self._process.poll() is not None
+        self._is_spared = ends or self._channel is None or not self._channel.listens
         if self._process is not None and self._channel is not None and not self._channel.send(DrainOrder(why)):
             self._process.terminate()
 

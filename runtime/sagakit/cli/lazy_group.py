@@ -57,6 +57,7 @@ OTHERS: Mapping[str, tuple[str, str]] = {
     "contract": ("contract_commands", "Print what sagas exchange with others, and what a change breaks."),
     "explore": ("writing_commands", "Run a saga with every single fault."),
     "conformance": ("conformance_command", "Try a participant against the contract, over NATS."),
+    "explain": ("explaining", "Say what causes an error, and what cures it."),
     "demo": ("writing_commands", "Fulfill orders as sagas, then audit the books."),
 }
 """The other commands: the module of each, and its line in the list of commands."""

@@ -10,14 +10,17 @@ from pathlib import Path
 import trio
 
 from sagakit.cli.exits import UsageError
-from sagakit.cli.standard_input import bytes_of_input
+from sagakit.cli.standard_input import bytes_of_input, bytes_within
 from sagakit.client.letters import Letter, pretty
 
 
 def payload_in(file: str) -> bytes:
     """Return the content of a file; `-` is standard input. Raises UsageError."""
     try:
-        return bytes_of_input() if file == "-" else Path(file).read_bytes()
+        if file == "-":
+            return bytes_of_input()
+        with open(file, "rb") as opened:
+            return bytes_within(opened, f"--file {file}")
     except OSError as error:
         raise UsageError(f"--file {file}: {error.strerror}") from None
 

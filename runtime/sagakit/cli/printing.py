@@ -102,7 +102,7 @@ def print_error(error: BaseException, code: int, output: OutputFormat) -> None:
     else:
         typer.echo(str(error) or type(error).__name__, err=True)
         if isinstance(error, SagakitError):
-            typer.echo(f"see {error.docs_page}", err=True)
+            typer.echo(f"cause and cure: sagakit explain {type(error).__name__}", err=True)
 
 
 def note(text: str) -> None:

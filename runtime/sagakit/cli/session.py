@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
@@ -15,6 +16,7 @@ from sagakit.cli.command_options import CONNECTION, ConfigFile, Nats, PayloadCod
 from sagakit.cli.exits import UsageError, exit_of
 from sagakit.cli.own_log import logged_to
 from sagakit.cli.printing import Output, OutputFormat, check_output, print_error
+from sagakit.cli.standard_output import OutputError
 from sagakit.errors import SagakitError
 from sagakit.jetstream.address import SCHEMES, scheme_of
 from sagakit.system.config import Config
@@ -76,9 +78,11 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             check_output(self.output)
             with logged_to(_handler(self.output)):
                 code = self._done(prepared())
+            if sys.stdout is not None:  # closed, or watched and unread
+                sys.stdout.flush()
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
-        except (SagakitError, UsageError) as error:
+        except (SagakitError, UsageError, OutputError) as error:
             found = exit_of(error)
             print_error(error, found, self.output)
             raise typer.Exit(found) from None

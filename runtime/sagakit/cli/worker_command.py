@@ -57,14 +57,17 @@ def run(job: WorkerCall, parent: socket.socket | None = None) -> CommandExit:
 
     `parent` is this end of the channel to the parent of several worker processes, which it answers.
     """
+    state = health.Health()
     with stop_signals() as stop:
         try:
             with bare_errors():
                 config = Config.load(job.config, **job.options)
                 listening = None if job.health is None else listen(job.health, option="health")
-                trio.run(_work, job, config, _named(job), listening, parent, stop)
+                trio.run(_work, job, config, _named(job), listening, parent, stop, state)
         except BaseException as error:  # every error becomes an exit code and a line in the log
-            return failed(error)
+            if stop.asked is None or state.runtime is not None:
+                return failed(error)
+            _log.warning("%s came before the worker was up, and this error after it", stop.asked, exc_info=error)
     _log.info("ended in good order", extra={"exit": int(CommandExit.DRAINED)})
     return CommandExit.DRAINED
 
@@ -93,8 +96,8 @@ async def _work(
     listening: socket.socket | None,
     parent: socket.socket | None,
     stop: Stop,
+    state: health.Health,
 ) -> None:
-    state = health.Health()
     with trio.CancelScope() as opening:
         stop.then(opening.cancel)
         async with AsyncExitStack() as stack:

@@ -146,9 +146,11 @@ def may_return(key: str, known: Record | EndMarker, judge: StartedBy) -> bool:
     """Return True if a start may return a known saga, False if only a worker can tell. Raises AlreadyStarted."""
     found = judge(known)
     if found is False:
+        # the digest of an end marker may be keyed, which cannot be seen; a sealed record is left to a worker
+        codec = ", or by a program with another payload codec or key" if isinstance(known, EndMarker) else ""
         raise AlreadyStarted(
-            f"{key} was started before, with a different input or by another message: use another id, or get() the one "
-            "there is"
+            f"{key} was started before, with a different input or by another message{codec}: use another id, or get() "
+            "the one there is"
         )
     return found is True
 

@@ -151,7 +151,8 @@ class NotRegistered(CallerError):
 class AlreadyStarted(CallerError):
     """The id was started before with another input (P10). The saga that exists is not affected.
 
-    Raised by `start`. Use another id, or the same input to get a handle of the saga that exists.
+    Raised by `start`. Use another id, or the same input to get a handle of the saga that exists. Inputs that are sealed
+    cannot be compared by a program without their payload codec or key: the text then says so.
     """
 
 

@@ -127,8 +127,8 @@ def as_page(request: Request, error: Problem | SagakitError) -> Response:
     """Return the page for an error."""
     answer = as_answer(error)
     told = msgspec.json.decode(answer.body)
-    place = error.docs_page if isinstance(error, SagakitError) else ""
-    shown = {"title": told["title"], "detail": told["detail"], "docs_page": place}
+    name = type(error).__name__ if isinstance(error, SagakitError) else ""
+    shown = {"title": told["title"], "detail": told["detail"], "error": name}
     made = page(request, "problem", page="", status=answer.status_code, **shown)
     made.headers.update({name: value for name, value in answer.headers.items() if not name.startswith("content-")})
     return made

@@ -231,19 +231,21 @@ def _check_same(
         raise AlreadyStarted(
             f'{key} was started before: use another id, get() the saga that exists, or say id_conflict="return"'
         )
-    if not _is_input_of(binding, known, value, place):
-        raise AlreadyStarted(
-            f"{key} was started before with a different input: use another id, or get() the saga that exists"
-        )
+    difference = _difference(binding, known, value, place)
+    if difference is not None:
+        raise AlreadyStarted(f"{key} was started before {difference}: use another id, or get() the saga that exists")
 
 
-def _is_input_of(binding: SagaBinding, known: Record | EndMarker, value: bytes, place: tuple[InSaga, str]) -> bool:
-    """Return True if a saga was started with this input. Equal values may differ as JSON: a set's order, 5 for 5.0."""
+def _difference(binding: SagaBinding, known: Record | EndMarker, value: bytes, place: tuple[InSaga, str]) -> str | None:
+    """Return words about the input of a saga if it differs from this one, or cannot be compared with it; else None.
+
+    Equal values may differ as JSON: a set's order, 5 for 5.0.
+    """
     if known.input_digest in binding.payloads.digests(value, *place):
-        return True
-    if isinstance(known, EndMarker):
-        return False
+        return None
+    if isinstance(known, EndMarker):  # its digest may be keyed, which cannot be seen
+        return "with a different input, or by a program with another payload codec or key"
     try:
-        return binding.definition.input.same(binding.values.input(known), value)
-    except UnreadableValue:  # as this version has the type
-        return False
+        return None if binding.definition.input.same(binding.values.input(known), value) else "with a different input"
+    except UnreadableValue as error:  # it is sealed, or this version has another type
+        return f"with an input that cannot be compared with this one ({error})"

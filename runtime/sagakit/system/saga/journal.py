@@ -147,6 +147,10 @@ class Journal:
                 raise OutOfDate(f"{self._key}: {text}")
         raise Fenced(self._key, f"another writer has it: {text}")
 
+    def may_be_lost(self, run: str) -> bool:
+        """Return True if the saga may be another worker's, or removed from outside: somebody knows another `run`."""
+        return run not in ("", self.record.run) or not self._environment.is_ours_since(self._slot.seen_at)
+
     def is_behind(self, revision: int, at: float) -> bool:
         """Return True if the stored record, as a scan that began at `at` (trio time) saw it, is newer than this one.
 

@@ -162,10 +162,12 @@ class SagaActor(Reactor[SagaMessage]):
                 self._waiters.for_end(message)
             case AskStarted() | Peek():
                 self._waiters.for_record(message.reply)
+                if self._phase.now == "running" and isinstance(message, AskStarted):
+                    self._look()  # the record may have been removed from outside: then the id is free
             case Ask():
                 self._waiters.for_verdict(message)
                 self._writes.events.append(self._binding.taken(message.message, self._key))
-                if self._phase.now == "running" and not self._environment.is_ours_since(self._slot.seen_at):
+                if self._phase.now == "running" and self._journal.may_be_lost(message.message.run):
                     self._look()  # else a message that changes nothing would be lost on the saga's next owner
             case Wake():
                 self._reminders.woken(message, self._environment.now())
