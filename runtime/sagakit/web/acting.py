@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -14,7 +15,7 @@ from sagakit.client.json_shapes import VerdictLine
 from sagakit.client.refusals import check_taken
 from sagakit.client.verbs import message_id_of
 from sagakit.definition import SagaSchema
-from sagakit.engine import InboundKind
+from sagakit.engine import InboundKind, Record
 from sagakit.engine.record import NOTHING
 from sagakit.errors import InvalidInput, NotAllowed, UnknownSaga
 from sagakit.messages.validation import check_id
@@ -85,15 +86,46 @@ async def schema_of(client: Client, saga_type: str) -> SagaSchema:
 
 
 async def signal_saga(request: Request, client: Client) -> Response:
-    """Send a signal to a saga."""
-    address, name = address_of(request), request.path_params["name"]
+    """Send a signal to a saga, audited if it says `why` or `by`."""
     body = await json_body(request, SignalBody)
-    payload = body.payload
-    record = await client.record(str(address))
-    schema = (await client.schemas()).get(address.saga_type, {})
-    if schema.get("version") == record.definition_version and name in schema["signals"]:
-        check_fits(payload, schema["signals"][name], what=f"the payload of {name}", path="$.payload")
-    return await act(client, address, "signal", step=name, payload=payload, id=message_id_of(name, body.message_id))
+    record = await client.record(str(address_of(request)))
+    audited = bool(body.why.strip()) or body.by is not None
+    by = name_of(request.scope["sagakit.visitor"], body.by) if audited else ""
+    return await send_signal(client, record, request.path_params["name"], body, by=by)
+
+
+async def send_signal(client: Client, record: Record, name: str, body: SignalBody, *, by: str) -> Response:
+    """Send a signal to a saga, and return its verdict. Raises Problem for a payload that does not fit, and as `act`."""
+    address = SagaKey(record.saga_type, record.saga_id)
+    check_run(address, record, body.run, "signal")
+    schema = payload_schema(await client.schemas(), record, name)
+    if schema is not None:
+        check_fits(body.payload, schema, what=f"the payload of {name}", path="$.payload")
+    id = message_id_of(name, body.message_id)
+    return await act(client, address, "signal", step=name, payload=body.payload, id=id, reason=body.why, by=by)
+
+
+def payload_schema(schemas: Mapping[str, SagaSchema], record: Record, name: str) -> dict[str, Any] | None:
+    """Return the schema of the payload of a saga's signal; None if only its owner knows it, as for older versions.
+
+    Raises Problem for a signal that the saga does not have.
+    """
+    signals = signal_schemas(schemas, record)
+    if signals is None:
+        return None
+    if name not in signals:
+        hint = nearest(name, signals) or f"; its signals are {', '.join(signals) or 'none'}"
+        raise Problem(404, "UnknownSignal", f"{record.saga_type} has no signal {name[:80]!r}{hint}")
+    return signals[name]
+
+
+def signal_schemas(schemas: Mapping[str, SagaSchema], record: Record) -> Mapping[str, dict[str, Any]] | None:
+    """Return the schemas of a saga's signals by their names; None if those of its version are not kept."""
+    schema = schemas.get(record.saga_type)
+    if schema is None or schema["version"] != record.definition_version:
+        return None
+    found: dict[str, dict[str, Any]] = schema["signals"]
+    return found
 
 
 async def send_command(request: Request, client: Client) -> Response:
@@ -126,13 +158,24 @@ async def _audited(
 ) -> Response:
     address = address_of(request)
     kind: InboundKind = request.scope["path"].rstrip("/").rpartition("/")[2]
-    if not body.why.strip():
-        raise InvalidInput(f"why: say why you {kind} this saga; its events keep it")
+    check_why(body.why, kind)
     by = name_of(request.scope["sagakit.visitor"], body.by)
-    if body.run is not None and (await client.record(str(address))).run != body.run:
-        raise NotAllowed(f"{address}: another saga has this id now: look at it before you {kind} it")
+    if body.run is not None:
+        check_run(address, await client.record(str(address)), body.run, kind)
     id = message_id_of(step, body.message_id)
     return await act(client, address, kind, step=step, payload=payload, id=id, reason=body.why, by=by)
+
+
+def check_why(why: str, verb: str) -> None:
+    """Raise InvalidInput for a blank reason."""
+    if not why.strip():
+        raise InvalidInput(f"why: say why you {verb} this saga; its events keep it")
+
+
+def check_run(address: SagaKey, record: Record, run: str | None, verb: str) -> None:
+    """Raise NotAllowed unless a record is of the run that a visitor has looked at; None is the present one."""
+    if run not in (None, record.run):
+        raise NotAllowed(f"{address}: another saga has this id now: look at it before you {verb} it")
 
 
 def name_of(visitor: Visitor, by: str | None) -> str:
