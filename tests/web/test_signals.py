@@ -36,7 +36,7 @@ class Lend(Saga[int]):
     """Wait for a decision, then for a go, then pay; somebody may stop it before."""
 
     decided = signal(Decision)
-    go = signal(None, after=[decided])
+    go = signal(type(None), after=[decided])
 
     @step(go, compensate=None)
     async def pay(self, amount: int, gone: None, ctx: Context) -> int:
@@ -126,7 +126,7 @@ def test_the_form_has_the_fields_of_the_payload_and_says_what_does_not_fit(serve
         assert "field.payload" not in (await read(http, f"{LEND}/signals/go")).fields, "null needs no field"
         go = await form_of(http, LEND, why="now")
         assert (await http.post(f"{LEND}/signals/go", data=go)).status_code == 303
-        assert await (await client.get(Lend, "one")).result() is None
+        assert await (await client.get(Lend, "one")).wait() == "completed"
         await read(http, f"{LEND}/signals/go", 409)
 
     visit("asyncio", server, namespace, body, Lend())
