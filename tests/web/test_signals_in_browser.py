@@ -115,7 +115,13 @@ def test_a_form_that_somebody_has_begun_to_fill_in_stays_while_the_page_renews_i
         page.locator("h1").click()  # nobody writes any more
         token = page.locator("input[name=token]").first.input_value()
         run = page.locator("input[name=run]").first.input_value()
-        sent = {"token": token, "run": run, "field.granted": "true", "field.limit": "7", "why": "by a colleague"}
+        sent: dict[str, str | float | bool] = {
+            "token": token,
+            "run": run,
+            "field.granted": "true",
+            "field.limit": "7",
+            "why": "by a colleague",
+        }
         answer = page.request.post(f"{site}/sagas/Lend/filled/signals/decided", form=sent)
         assert answer.ok, answer.text()
         expect(main).to_contain_text("decided has come already, and is taken once")

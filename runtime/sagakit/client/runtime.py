@@ -292,9 +292,13 @@ class Runtime:
         signal: Signal[W, Any],
         payload: W,
         *,
+        reason: str = "",
+        by: str = "",
         message_id: str | None = None,
     ) -> None:
         """Send a signal to a saga. It is durable when this returns, even if the saga does not await it yet.
+
+        Audited with `by` and `reason` if it says one of them, as where a person sends it: programs need not.
 
         A sender that may have to send again, because an answer was lost, passes a `message_id`: a signal with the same
         id is applied once and gets the same verdict each time. None makes one up. Cancelled, the signal may or may not
@@ -303,7 +307,8 @@ class Runtime:
         of this name); NoWorker as `Handle.outcome`.
         """
         key = self._key(saga, id)
-        await send_signal(self, saga, key, self._binding(saga).definition, signal, payload, message_id)
+        definition = self._binding(saga).definition
+        await send_signal(self, saga, key, definition, signal, payload, message_id, reason=reason, by=by)
 
     async def apply(
         self,

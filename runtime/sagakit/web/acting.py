@@ -91,10 +91,10 @@ async def signal_saga(request: Request, client: Client) -> Response:
     record = await client.record(str(address_of(request)))
     audited = bool(body.why.strip()) or body.by is not None
     by = name_of(request.scope["sagakit.visitor"], body.by) if audited else ""
-    return await send_signal(client, record, request.path_params["name"], body, by=by)
+    return await give_signal(client, record, request.path_params["name"], body, by=by)
 
 
-async def send_signal(client: Client, record: Record, name: str, body: SignalBody, *, by: str) -> Response:
+async def give_signal(client: Client, record: Record, name: str, body: SignalBody, *, by: str) -> Response:
     """Send a signal to a saga, and return its verdict. Raises Problem for a payload that does not fit, and as `act`."""
     address = SagaKey(record.saga_type, record.saga_id)
     check_run(address, record, body.run, "signal")

@@ -83,7 +83,7 @@ async def show_saga(request: Request, client: Client) -> Response:
         diagram=drawn_saga(plan, saga.steps, zone_of(request)), steps=shown_steps(saga.steps),
         axis=time_axis(saga, datetime.fromtimestamp(now, UTC)),
         acts=acts_on(record, plan, visitor, now, read_only=request.scope["sagakit.read_only"]),
-        signals=await signal_forms(request, client, record, plan, now),
+        signals=[] if record.status in ENDS else await signal_forms(request, client, record, plan, now),
         token=form_token(request), done=done if done in {*VERBS, *STEP_VERBS, "signal"} else "",
         record=msgspec.json.format(msgspec.json.encode(shown), indent=2).decode(),
     )  # fmt: skip

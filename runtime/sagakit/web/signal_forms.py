@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from sagakit.client.refusals import refusal
 from sagakit.definition import Plan
-from sagakit.engine import ENDS, Record
+from sagakit.engine import Record
 from sagakit.errors import InvalidInput
-from sagakit.web.acting import check_why, payload_schema, send_signal, signal_schemas
+from sagakit.web.acting import check_why, give_signal, payload_schema, signal_schemas
 from sagakit.web.bodies import SignalBody
 from sagakit.web.forms import read_form
 from sagakit.web.looking import address_of
@@ -41,15 +40,15 @@ class SignalForm(NamedTuple):
         """The words for what becomes of it now."""
         if self.awaited:
             return "the saga waits for it"
-        return "" if self.why_not else "the saga has not reached it: it waits in the record"
+        return "" if self.why_not else "the saga has not reached it, and keeps it until then"
 
 
 async def signal_forms(
     request: Request, client: Client, record: Record, plan: Plan | None, now: float
 ) -> Sequence[SignalForm]:
-    """Return the forms for all signals of a saga, those that it waits for first: none once it has ended."""
+    """Return the forms for all signals of a saga, those that it waits for first."""
     names = None if plan is None else [node.name for node in plan.nodes if node.kind == "signal"]
-    if record.status in ENDS or names == []:
+    if names == []:
         return []
     schemas = signal_schemas(await client.schemas(), record) or {}
     forbidden = why_not_here(request, "operator")
@@ -84,7 +83,7 @@ async def take_signal(request: Request, client: Client) -> Response:
     try:
         check_why(form.get("why", ""), "signal")
         body = SignalBody(payload=value.value_of(form), why=form["why"], run=form.get("run", ""))
-        await send_signal(client, record, name, body, by=request.scope["sagakit.visitor"].name)
+        await give_signal(client, record, name, body, by=request.scope["sagakit.visitor"].name)
     except InvalidInput as error:
         return await _form(request, client, record, form, str(error))
     except Problem as error:
@@ -99,8 +98,6 @@ async def _form(request: Request, client: Client, record: Record, given: Mapping
     forms = await signal_forms(request, client, record, plan, await client.now())
     one = next((form for form in forms if form.name == name), None)
     address = address_of(request)
-    if record.status in ENDS:
-        raise refusal(str(address), "signal", name, "ended", record)
     if one is None:
         raise Problem(404, "UnknownSignal", f"{address} has no signal {name[:80]!r}")
     return page(
