@@ -87,18 +87,20 @@ async def schema_of(client: Client, saga_type: str) -> SagaSchema:
 
 async def signal_saga(request: Request, client: Client) -> Response:
     """Send a signal to a saga, audited if it says `why` or `by`."""
-    body = await json_body(request, SignalBody)
+    body, name = await json_body(request, SignalBody), request.path_params["name"]
     record = await client.record(str(address_of(request)))
+    schema = payload_schema(await client.schemas(), record, name)
     audited = bool(body.why.strip()) or body.by is not None
     by = name_of(request.scope["sagakit.visitor"], body.by) if audited else ""
-    return await give_signal(client, record, request.path_params["name"], body, by=by)
+    return await give_signal(client, record, name, body, schema=schema, by=by)
 
 
-async def give_signal(client: Client, record: Record, name: str, body: SignalBody, *, by: str) -> Response:
+async def give_signal(
+    client: Client, record: Record, name: str, body: SignalBody, *, schema: dict[str, Any] | None, by: str
+) -> Response:
     """Send a signal to a saga, and return its verdict. Raises Problem for a payload that does not fit, and as `act`."""
     address = SagaKey(record.saga_type, record.saga_id)
     check_run(address, record, body.run, "signal")
-    schema = payload_schema(await client.schemas(), record, name)
     if schema is not None:
         check_fits(body.payload, schema, what=f"the payload of {name}", path="$.payload")
     id = message_id_of(name, body.message_id)

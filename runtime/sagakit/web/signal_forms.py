@@ -79,11 +79,12 @@ async def take_signal(request: Request, client: Client) -> Response:
     address, name, form = address_of(request), request.path_params["name"], await read_form(request)
     check_form_token(request, form.get("token", ""))
     record = await client.record(str(address))
-    value = _value(payload_schema(await client.schemas(), record, name))
+    schema = payload_schema(await client.schemas(), record, name)
+    value = _value(schema)
     try:
         check_why(form.get("why", ""), "signal")
         body = SignalBody(payload=value.value_of(form), why=form["why"], run=form.get("run", ""))
-        await give_signal(client, record, name, body, by=request.scope["sagakit.visitor"].name)
+        await give_signal(client, record, name, body, schema=schema, by=request.scope["sagakit.visitor"].name)
     except InvalidInput as error:
         return await _form(request, client, record, form, str(error))
     except Problem as error:
