@@ -14,7 +14,7 @@ from benchmarks.console import Load as Console
 from benchmarks.modes import ENOUGH, ENOUGH_FSYNC
 from benchmarks.open_pages import Beside
 from benchmarks.peers import bench as peers_bench
-from benchmarks.plans import PLANS, Plan, Syncs, console_plan, load_plan, visibility_plan
+from benchmarks.plans import PLANS, Plan, Syncs, console_plan, latency_plan, load_plan, visibility_plan
 from benchmarks.report import console, markdown, plain, show, surroundings, title_of
 from benchmarks.result import Figures, Labels, Result, take
 from benchmarks.stored import Sizes
@@ -95,6 +95,19 @@ def throughput(
     _finish(_take(load_plan(load, SYNCS[sync]), runs, here), json, plot)
 
 
+@app.command(help=PLANS["latency"][0])
+def latency(
+    rate: Annotated[float, typer.Option(min=0.0, help="Sagas a second; 0: 10, 50 and 80 % of the capacity.")] = 0.0,
+    scale: Scale = 1.0,
+    runs: Runs = 3,
+    sync: Sync = "all",
+    json: Json = None,
+    plot: Plot = None,
+    here: Here = False,
+) -> None:
+    _finish(_take(latency_plan(scale, SYNCS[sync], rate), runs, here), json, plot)
+
+
 @app.command(help=PLANS["visibility"][0])
 def visibility(
     live: Annotated[int, typer.Option(min=1, help="Live sagas.")] = FULL.live,
@@ -148,7 +161,7 @@ def _command(make: Callable[[float, Syncs], Plan]) -> Callable[..., None]:
 
 
 for name, (about, make) in PLANS.items():
-    if name not in ("throughput", "visibility", "console"):
+    if name not in ("throughput", "latency", "visibility", "console"):
         app.command(name, help=about)(_command(make))
 
 
@@ -168,7 +181,7 @@ def peers(
 
 def _take_peers(runs: int, syncs: Syncs, scale: float, here: bool, only: list[str] | None = None) -> Result:
     for line in peers_bench.absent():
-        console.print(line, style="yellow", highlight=False)
+        console.print(line, style="yellow", highlight=False, markup=False)
     chosen = [peer for peer in peers_bench.available() if only is None or peer.name.startswith(tuple(only))]
     plan = Plan(peers_bench.BENCH, peers_bench.cases(scale, syncs, peers=chosen), "the same work with others")
     found = _take(plan, runs, here)

@@ -49,21 +49,29 @@ BENCH = Bench(
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """Options. `sagas` measure the capacity; each load lasts `seconds`; `percent` of the capacity."""
+    """Options. `sagas` measure the capacity; each load lasts `seconds`, at `rate` sagas a second.
+
+    With a rate of 0 it is `percent` of the capacity.
+    """
 
     sagas: int = 5_000
     seconds: float = SECONDS
     percent: int = 50
+    rate: float = 0.0
     sync: Mode = "relaxed"
 
 
 def cases(load: Load, syncs: tuple[Mode, ...]) -> list[Case]:
-    """Return a case for each durability and load."""
+    """Return a case for each durability and load. A rate is the only load."""
     found = []
     for sync in syncs:
+        sagas = load.sagas if sync == "relaxed" else load.sagas // 3
+        own = msgspec.structs.replace(load, sync=sync, sagas=max(1, sagas))
+        if load.rate:
+            found.append(Case({"sync": sync, "rate": f"{load.rate:g}/s"}, partial(measure, own)))
+            continue
         for percent in LOADS:
-            sagas = load.sagas if sync == "relaxed" else load.sagas // 3
-            one = msgspec.structs.replace(load, sync=sync, percent=percent, sagas=max(1, sagas))
+            one = msgspec.structs.replace(own, percent=percent)
             found.append(Case({"sync": sync, "load_percent": percent}, partial(measure, one)))
     return found
 
@@ -82,7 +90,7 @@ async def measure(load: Load) -> Figures:
             capacity = load.sagas / (time.perf_counter() - began)
             await retired(runtime)
             stamps.clear()
-            loop = OpenLoop(runtime, saga, capacity * load.percent / 100, load.seconds)
+            loop = OpenLoop(runtime, saga, load.rate or capacity * load.percent / 100, load.seconds)
             began, cpu = time.perf_counter(), time.process_time()
             await loop.run()
             seconds, cpu = time.perf_counter() - began, time.process_time() - cpu

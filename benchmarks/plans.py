@@ -64,9 +64,12 @@ def _throughput(scale: float, syncs: Syncs) -> Plan:
     return load_plan(_load(scale, inflight=0), syncs)
 
 
-def _latency(scale: float, syncs: Syncs) -> Plan:
-    load = latency.Load(sagas=_size(scale, 5_000, least=30), seconds=latency.SECONDS * min(1.0, scale))
-    return Plan(latency.BENCH, latency.cases(load, syncs), "open loop at 10, 50 and 80 % of the worker's capacity")
+def latency_plan(scale: float, syncs: Syncs, rate: float = 0.0) -> Plan:
+    """Return a plan of `latency`, at one rate in sagas a second; 0 is parts of the worker's capacity."""
+    seconds = latency.SECONDS * min(1.0, scale)
+    load = latency.Load(sagas=_size(scale, 5_000, least=30), seconds=seconds, rate=rate)
+    loads = f"{rate:g} sagas/s" if rate else "10, 50 and 80 % of the worker's capacity"
+    return Plan(latency.BENCH, latency.cases(load, syncs), f"open loop at {loads}")
 
 
 def _single(scale: float, syncs: Syncs) -> Plan:
@@ -190,7 +193,7 @@ def _visibility(scale: float, _: Syncs) -> Plan:
 
 PLANS: dict[str, tuple[str, Callable[[float, Syncs], Plan]]] = {
     "throughput": ("Sagas a second, all durable.", _throughput),
-    "latency": ("From the intended start to the outcome, in an open loop.", _latency),
+    "latency": ("From the intended start to the outcome, in an open loop.", latency_plan),
     "single": ("One saga at a time, against four acknowledged writes of raw nats-py.", _single),
     "cost": ("Messages a saga that each stream stores, against single acknowledgments.", _cost),
     "loops": ("nats-py's loop in a thread, compared with trio-asyncio.", _loops),

@@ -107,19 +107,27 @@ def _measure(load: Load) -> Figures:
 
 
 def _loads(load: Load, running: Servers) -> tuple[list[Report], float]:
-    """Run all workers at once, from when the last one is warm; return their reports and the servers' CPU."""
     task = Task(
         url=running.url,
         kind=load.kind,
         steps=load.steps,
-        sagas=load.sagas // load.workers,
-        inflight=max(1, load.inflight // load.workers),
+        sagas=load.sagas,
+        inflight=load.inflight,
         shards=load.shards,
         live=load.live,
         grouped=load.groups or load.sync == "grouped",
     )
+    return shared(task, load.workers, running)
+
+
+def shared(task: Task, workers: int, running: Servers) -> tuple[list[Report], float]:
+    """Run a task whose sagas, in all and in flight, so many worker processes share.
+
+    Return their reports and the servers' CPU, in seconds, from when the last one is warm.
+    """
+    part = replace(task, sagas=task.sagas // workers, inflight=max(1, task.inflight // workers))
     with ExitStack() as stack:
-        crew = [stack.enter_context(worker(task)) for _ in range(load.workers)]
+        crew = [stack.enter_context(worker(part)) for _ in range(workers)]
         for one in crew:
             one.read()
         cpu = running.cpu()
@@ -133,9 +141,8 @@ def figures_of(reports: list[Report], server_cpu: float, floors: tuple[Floor, Fl
     """Return the figures of one run, as `FIGURES` describes them."""
     floor = max(one.messages_per_s for one in floors)
     floor_cpu = min(one.cpu_us_per_message for one in floors)
-    seconds = max(one.ended for one in reports) - min(one.began for one in reports)
-    times = sorted(time for one in reports for time in one.times)
-    sagas = len(times)
+    times = times_of(reports)
+    sagas, seconds = len(times), seconds_of(reports)
     messages = sum(one.messages for one in reports)
     cpu = sum(one.cpu for one in reports) / sagas * 1e6
     return {
@@ -151,3 +158,13 @@ def figures_of(reports: list[Report], server_cpu: float, floors: tuple[Floor, Fl
         "floor_messages_per_s": floor,
         "floor_cpu_us_per_message": floor_cpu,
     }
+
+
+def seconds_of(reports: Sequence[Report]) -> float:
+    """Return the seconds from the first worker's start to the last one's end."""
+    return max(one.ended for one in reports) - min(one.began for one in reports)
+
+
+def times_of(reports: Sequence[Report]) -> list[float]:
+    """Return the seconds of each saga of all workers, sorted."""
+    return sorted(time for one in reports for time in one.times)

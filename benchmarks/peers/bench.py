@@ -3,26 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from functools import partial
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import trio
+from msgspec.structs import replace
 
 from benchmarks.modes import Mode, sync_of
 from benchmarks.peers.catalogue import PEERS, Peer
 from benchmarks.peers.harness import FIGURES, Task, in_a_process
 from benchmarks.result import Bench, Case, Figures, Labels, Row, paired, quantile
-from benchmarks.servers import Servers, servers
-from benchmarks.worker import Report, worker
+from benchmarks.servers import servers
+from benchmarks.throughput import seconds_of, shared, times_of
 from benchmarks.worker import Task as Load
-from benchmarks.workload import Kind
 
 SINGLES = 100
-OWN = 6_000
-INFLIGHT = 500
-SETTINGS: tuple[tuple[Mode, int], ...] = (("relaxed", 1), ("always", 1), ("always", 8), ("grouped", 1))
-"""Durability and shards of our own rows."""
+
+
+class Own(NamedTuple):
+    """A row of our own. `sagas` a run at full scale: as many as take a few seconds."""
+
+    mode: Mode
+    sagas: int
+    shards: int = 1
+    workers: int = 1
+    inflight: int = 500
+
+    @property
+    def labels(self) -> Labels:
+        """Return what the row says."""
+        parts = [f"sagakit, {self.mode}"]
+        parts += [f"{self.shards} shards"] * (self.shards > 1)
+        parts += [f"{self.workers} worker processes"] * (self.workers > 1)
+        return {"peer": ", ".join(parts), "in flight": self.inflight}
+
+
+OWN = (
+    Own("relaxed", 6_000),
+    Own("always", 2_000),
+    Own("always", 2_000, shards=8),
+    Own("grouped", 6_000, inflight=1_000),
+    Own("grouped", 6_000, inflight=1_000, workers=2),
+)
+"""The rows of our own. With a shared fsync they have as many sagas in flight as Restate. Two worker processes fill both
+cores of a small machine, as Restate's server and its service do."""
 
 
 def _ratios(rows: Sequence[Row]) -> Figures:
@@ -43,7 +68,8 @@ def _ratios(rows: Sequence[Row]) -> Figures:
 BENCH = Bench(
     "peers",
     FIGURES,
-    "one machine with few cores shared by all parts of each, loopback, no-op steps, one process of user code each, "
+    "one machine with few cores shared by all parts of each, loopback, no-op steps, one process of user code each "
+    "unless the row says otherwise, "
     "nothing that fails but a refusal. Restate and PostgreSQL are servers that can grow to many workers and cores; "
     "Restate's client process takes CPU that is not in its figures, sagakit's and the others' callers are inside the "
     "worker; nothing is replicated. Each keeps different things: "
@@ -71,20 +97,11 @@ def settings() -> dict[str, str]:
 
 def cases(scale: float, syncs: tuple[Mode, ...], *, peers: Sequence[Peer] | None = None) -> list[Case]:
     """Return our own cases, then those of the peers."""
-    own = [
-        Case(_own_labels(sync, shards), partial(_measure_own, scale, sync, shards))
-        for sync, shards in SETTINGS
-        if sync in syncs
-    ]
+    own = [Case(one.labels, partial(_measure_own, scale, one)) for one in OWN if one.mode in syncs]
     return own + [
         Case({"peer": peer.name, "in flight": peer.inflight}, partial(_measure_peer, scale, peer.module, peer.store))
         for peer in (available() if peers is None else peers)
     ]
-
-
-def _own_labels(sync: Mode, shards: int) -> Labels:
-    some = f"sagakit, {sync}" + (f", {shards} shards" if shards > 1 else "")
-    return {"peer": some, "in flight": INFLIGHT}
 
 
 async def _measure_peer(scale: float, module: str, store: str) -> Figures:
@@ -104,36 +121,32 @@ async def _measure_peer(scale: float, module: str, store: str) -> Figures:
     return await trio.to_thread.run_sync(run)
 
 
-async def _measure_own(scale: float, sync: Mode, shards: int) -> Figures:
-    return await trio.to_thread.run_sync(_own, scale, sync, shards)
+async def _measure_own(scale: float, own: Own) -> Figures:
+    return await trio.to_thread.run_sync(_own, scale, own)
 
 
-def _own(scale: float, sync: Mode, shards: int) -> Figures:
-    """Run three loads on one server, one after the other, each in a separate worker process."""
-    sagas = max(20, int(OWN * scale) // (1 if sync == "relaxed" else 3))
-    with servers(sync=sync_of(sync)) as running:
-        single, _ = _load(running, "steps", max(5, int(SINGLES * scale)), 1, shards, sync)
-        steps, server_cpu = _load(running, "steps", sagas, INFLIGHT, shards, sync)
-        refused, _ = _load(running, "refused", sagas, INFLIGHT, shards, sync)
+def _own(scale: float, own: Own) -> Figures:
+    """Run three loads on one server, one after the other, each in separate worker processes."""
+    sagas = max(20, int(own.sagas * scale))
+    with servers(sync=sync_of(own.mode)) as running:
+        load = Load(
+            url=running.url,
+            sagas=sagas,
+            inflight=own.inflight,
+            shards=own.shards,
+            grouped=own.mode == "grouped",
+        )
+        single, _ = shared(replace(load, sagas=max(5, int(SINGLES * scale)), inflight=1), 1, running)
+        steps, server_cpu = shared(load, own.workers, running)
+        refused, _ = shared(replace(load, kind="refused"), own.workers, running)
+    times, singles = times_of(steps), times_of(single)
     return {
-        "sagas_per_s": sagas / (steps.ended - steps.began),
-        "refused_per_s": sagas / (refused.ended - refused.began),
-        "single_p50_ms": quantile(single.times, 0.5) * 1000,
-        "single_p99_ms": quantile(single.times, 0.99) * 1000,
-        "p50_ms": quantile(steps.times, 0.5) * 1000,
-        "cpu_us_per_saga": steps.cpu / sagas * 1e6,
-        "server_cpu_us_per_saga": server_cpu / sagas * 1e6,
+        "sagas_per_s": len(times) / seconds_of(steps),
+        "refused_per_s": len(times_of(refused)) / seconds_of(refused),
+        "single_p50_ms": quantile(singles, 0.5) * 1000,
+        "single_p99_ms": quantile(singles, 0.99) * 1000,
+        "p50_ms": quantile(times, 0.5) * 1000,
+        "cpu_us_per_saga": sum(one.cpu for one in steps) / len(times) * 1e6,
+        "server_cpu_us_per_saga": server_cpu / len(times) * 1e6,
         "wrong": 0.0,
     }
-
-
-def _load(running: Servers, kind: Kind, sagas: int, inflight: int, shards: int, sync: Mode) -> tuple[Report, float]:
-    with ExitStack() as stack:
-        task = Load(
-            url=running.url, kind=kind, sagas=sagas, inflight=inflight, shards=shards, grouped=sync == "grouped"
-        )
-        one = stack.enter_context(worker(task))
-        one.read()
-        cpu = running.cpu()
-        one.write("go")
-        return one.report(), running.cpu() - cpu

@@ -63,7 +63,7 @@ PEERS = (
         RESTATE,
         ("restate-sdk", "hypercorn"),
         4_000,
-        500,
+        1_000,
         restate_peer.find,
     ),
     Peer(

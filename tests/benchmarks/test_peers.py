@@ -50,23 +50,26 @@ def test_a_peer_that_fails_says_why(tmp_path: Path) -> None:
 
 def test_the_peers_that_are_installed_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(bench, "PEERS", (FAKE, ABSENT))
-    monkeypatch.setattr(bench, "SETTINGS", (("always", 1),))
+    two = bench.Own("grouped", 20_000, workers=2, inflight=4)
+    monkeypatch.setattr(bench, "OWN", (bench.Own("always", 20_000), two))
     file = tmp_path / "found.json"
     command = ["peers", "--runs", "1", "--here", "--scale", "0.001", "--json", str(file), "--plot", str(tmp_path)]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, f"{done.output}{done.exception!r}"
     assert "pip install no-such-package" in done.output
     result = msgspec.json.decode(file.read_bytes(), type=Result)
-    assert [row.labels["peer"] for row in result.rows] == ["sagakit, always", "Fake"]
+    names = ["sagakit, always", "sagakit, grouped, 2 worker processes", "Fake"]
+    assert [row.labels["peer"] for row in result.rows] == names
     assert all(list(row.median) == list(FIGURES) == documented("peers") for row in result.rows)
     assert result.surroundings["Fake"].endswith("nothing is kept")
-    own, fake = (row.median["sagas_per_s"] for row in result.rows)
-    assert result.summary["sagas_per_s: sagakit, always over Fake"] == pytest.approx(own / fake)
+    *own, fake = (row.median["sagas_per_s"] for row in result.rows)
+    for name, rate in zip(names, own, strict=False):
+        assert result.summary[f"sagas_per_s: {name} over Fake"] == pytest.approx(rate / fake)
 
 
 def test_all_writes_json_pictures_and_one_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(bench, "PEERS", (FAKE,))
-    monkeypatch.setattr(bench, "SETTINGS", ())
+    monkeypatch.setattr(bench, "OWN", ())
     for name in set(PLANS) - {"single", "actors"}:
         monkeypatch.delitem(PLANS, name)
     command = ["all", str(tmp_path), "--runs", "1", "--here", "--scale", "0.001", "--sync", "relaxed"]

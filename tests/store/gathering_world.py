@@ -134,7 +134,8 @@ class World:
             self.refusals += 1
             done(Ambiguous("no answer") if fate == "lost ack" else BatchRefused("wrong last sequence"))
         else:
-            done(Ambiguous("no answer") if fate == "lost ack" else len(self.stream))
+            count, last = len(writes), len(self.stream)
+            done(Ambiguous("no answer") if fate == "lost ack" else range(last - count + 1, last + 1))
 
     # ---------------------------------------------------------------- the run
 

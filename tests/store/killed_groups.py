@@ -28,6 +28,8 @@ from sagakit.store.ports import EventMessage, Write
 from tests.servers import Server, running_server
 
 WRITERS = 150
+BEHIND = 3
+"""Events that a saga hands in at once."""
 PATIENCE = 60.0
 
 
@@ -37,7 +39,22 @@ class Batch:
     def __init__(self, messages: Sequence[Message]) -> None:
         self.values = [message.payload for message in messages]
         self.is_event = messages[0].subject.startswith("saga.")
-        self.result: int | BatchRefused | StoreError | None = None
+        self.result: Sequence[int] | BatchRefused | StoreError | None = None
+
+
+class EventsOfSaga:
+    """The events of a saga that are not acknowledged yet."""
+
+    def __init__(self, load: Load, key: str, events: list[EventMessage]) -> None:
+        self._load = load
+        self.key = key
+        self.events = events
+
+    def ended(self, result: int | StoreError, count: int = 1) -> None:
+        self._load.published(self, result, count)
+
+    def refused(self, count: int) -> None:
+        raise AssertionError(f"a batch with {count} events of {self.key} was refused")
 
 
 class Load:
@@ -46,6 +63,8 @@ class Load:
     def __init__(self, store: JetStreamStore) -> None:
         self._store = store
         self.batches: list[Batch] = []
+        self.together: int = 0
+        """The most events of one saga that a batch took along."""
         self.acked: dict[str, tuple[int, bytes]] = {f"Kill.{number}": (0, b"") for number in range(WRITERS)}
         self.doubt: dict[str, bytes] = {}
         self.events: set[bytes] = set()
@@ -61,7 +80,7 @@ class Load:
         batch = Batch(messages)
         self.batches.append(batch)
 
-        def told(result: int | BatchRefused | StoreError) -> None:
+        def told(result: Sequence[int] | BatchRefused | StoreError) -> None:
             batch.result = result
             done(result)
 
@@ -115,19 +134,25 @@ class Load:
     def _publish(self, key: str) -> None:
         if not self._writing:
             return
-        value = self._value(key)
-
-        def done(result: int | StoreError) -> None:
-            self._open -= 1
-            if isinstance(result, int):
-                self.events.add(value)
-                self._publish(key)
-            else:
-                assert isinstance(result, Ambiguous | Unavailable), result
-
+        values = [self._value(key) for _ in range(BEHIND)]
+        events = [EventMessage(key, "saga.Kill.started", value.decode().rstrip("x"), value) for value in values]
         self._open += 1
-        id = value.decode().rstrip("x")
-        self._store.events.submit(EventMessage(key, "saga.Kill.started", id, value), done)
+        self._store.events.submit_first(events[0], EventsOfSaga(self, key, events))
+
+    def published(self, queue: EventsOfSaga, result: int | StoreError, count: int) -> None:
+        """Take the result of a saga's first events; publish the next ones."""
+        if isinstance(result, StoreError):
+            assert isinstance(result, Ambiguous | Unavailable), result
+        else:
+            self.events.update(event.payload for event in queue.events[:count])
+            del queue.events[:count]
+            self.together = max(self.together, count)
+            if queue.events:
+                self._store.events.submit_first(queue.events[0], queue)
+                return
+        self._open -= 1
+        if isinstance(result, int):
+            self._publish(queue.key)
 
     def check(self, found: dict[str, tuple[int, bytes]], log: set[bytes]) -> tuple[int, int]:
         """Compare with what the server has; return the batches in doubt that are there, and that are not."""
@@ -143,7 +168,7 @@ class Load:
             if isinstance(batch.result, Ambiguous):
                 assert present in (0, len(batch.values)), f"{present} of {len(batch.values)} are there"
                 there, gone = there + bool(present), gone + (not present)
-            elif not isinstance(batch.result, int):
+            elif batch.result is None or isinstance(batch.result, BatchRefused | StoreError):
                 assert present == 0, f"{batch.result!r}, and {present} are there"
         self.acked |= {key: found[key] for key in self.doubt if key in found}
         return there, gone
@@ -179,7 +204,8 @@ async def run(server: Server, rounds: int, seed: int, say: Callable[[str], objec
                 server.start()
                 found, log, load.read = await look(store, load.read)
                 there, gone = load.check(found, log)
-                say(f"round {number + 1}: {len(load.batches)} batches, in doubt {there} there and {gone} not")
+                together = f"up to {load.together} events of a saga together"
+                say(f"round {number + 1}: {len(load.batches)} batches, {together}, in doubt {there} there, {gone} not")
 
 
 async def look(store: JetStreamStore, after: int) -> tuple[dict[str, tuple[int, bytes]], set[bytes], int]:

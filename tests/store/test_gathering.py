@@ -47,7 +47,8 @@ ENDED = Gathering._batch_ended
 def refused_is_committed(group: Gathering[Any], members: Sequence[Any], result: Any) -> None:
     world = group._carrier
     assert isinstance(world, World)
-    ENDED(group, members, len(world.stream) if isinstance(result, BatchRefused) else result)
+    last = len(world.stream)
+    ENDED(group, members, range(last - len(members) + 1, last + 1) if isinstance(result, BatchRefused) else result)
 
 
 def one_key_for_all(group: Gathering[Any], members: Sequence[Any], result: Any) -> None:
@@ -55,7 +56,7 @@ def one_key_for_all(group: Gathering[Any], members: Sequence[Any], result: Any) 
     assert isinstance(world, World)
     revision, value = world.read(members[0].order)
     if isinstance(result, StoreError) and value == members[0].write.value:
-        result = revision + len(members) - 1
+        result = range(revision, revision + len(members))
     ENDED(group, members, result)
 
 

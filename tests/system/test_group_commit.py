@@ -16,11 +16,13 @@ import trio.testing
 from sagakit import Completed, Context, Failed
 from sagakit.errors import Fenced, StoreError
 from sagakit.store import gathering
+from sagakit.store.event_chains import EventChain
 from sagakit.store.faults import BatchFaultKind, FaultKind, StoreFault, Watched
 from sagakit.store.gathering import BatchRefused, Gathering
 from sagakit.store.memory_batches import Member as Write
 from sagakit.store.memory_connection import MemoryConnection
 from sagakit.store.memory_server import MemoryServer
+from sagakit.system.io import publisher
 
 from tests.sagas import BookTrip, Trip
 from tests.system.members import Member, change, killable, member, stands, suffixes, until_ended
@@ -41,11 +43,15 @@ class Seen:
         self.sizes: list[int] = []
         self.values: Counter[tuple[str, bytes]] = Counter()
         self.refused: int = 0
+        self.chain: int = 0
+        """The most events of one saga in a batch."""
         write = MemoryConnection.write_batch
 
         def seen(connection: MemoryConnection, members: Sequence[Write], done: Callable[[Any], None]) -> None:
             self.sizes.append(len(members))
             self.values.update((member.watched.where, member.watched.value) for member in members)
+            sagas = Counter(member.order.rsplit(".", 1)[0] for member in members if member.watched.where == "events")
+            self.chain = max(self.chain, *sagas.values(), 0)
 
             def told(result: Any) -> None:
                 self.refused += isinstance(result, BatchRefused)
@@ -145,6 +151,7 @@ async def test_without_faults_nothing_is_refused(seen: Seen, autojump_clock: Clo
     crowd.check()
     seen.check()
     assert seen.refused == 0
+    assert seen.chain > 1, "no event took another one of its saga along"
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -232,7 +239,7 @@ ENDED = Gathering._batch_ended
 
 
 def refused_is_committed(group: Gathering[Any], members: Sequence[Any], result: Any) -> None:
-    ENDED(group, members, 10**6 if isinstance(result, BatchRefused) else result)
+    ENDED(group, members, [10**6] * len(members) if isinstance(result, BatchRefused) else result)
 
 
 def one_key_for_all(group: Gathering[Any], members: Sequence[Any], result: Any) -> None:
@@ -242,7 +249,7 @@ def one_key_for_all(group: Gathering[Any], members: Sequence[Any], result: Any) 
     if isinstance(result, StoreError) and hasattr(bucket, "_bucket"):
         entry = bucket._bucket(first.order).read(first.order)
         if entry is not None and entry.value == first.write.value:
-            result = entry.revision + len(members) - 1
+            result = range(entry.revision, entry.revision + len(members))
     ENDED(group, members, result)
 
 
@@ -255,18 +262,38 @@ def shares_again(group: Gathering[Any], order: str, write: Any, size: int, done:
     SUBMIT(group, order, write, size, done, alone=False)
 
 
+TAKEN = EventChain.taken
+
+
+def forgets_those_behind(chain: EventChain, most: int, room: int) -> Sequence[Any]:
+    found = TAKEN(chain, most, room)
+    chain._count = 1
+    return found
+
+
+def turns_them_round(chain: EventChain, most: int, room: int) -> Sequence[Any]:
+    return TAKEN(chain, most, room)[::-1]
+
+
+def takes_them_along_again(queue: Any, count: int) -> None:
+    queue.alone_to = queue.events[0].seq
+
+
 @pytest.mark.parametrize(
-    ("name", "mutant", "said"),
+    ("of", "name", "mutant", "said"),
     [
-        ("_batch_ended", refused_is_committed, BELIEVED),
-        ("_batch_ended", one_key_for_all, BELIEVED),
-        ("submit", shares_again, "a write is in two batches"),
+        (Gathering, "_batch_ended", refused_is_committed, BELIEVED),
+        (Gathering, "_batch_ended", one_key_for_all, BELIEVED),
+        (Gathering, "submit", shares_again, "a write is in two batches"),
+        (EventChain, "taken", forgets_those_behind, "a write is in two batches"),
+        (EventChain, "taken", turns_them_round, "P9: the events come as"),
+        (publisher._Queue, "refused", takes_them_along_again, "a write is in two batches"),
     ],
 )
 async def test_a_planted_bug_is_found(
-    name: str, mutant: Any, said: str, seen: Seen, monkeypatch: pytest.MonkeyPatch, autojump_clock: Clock
+    of: type, name: str, mutant: Any, said: str, seen: Seen, monkeypatch: pytest.MonkeyPatch, autojump_clock: Clock
 ) -> None:
-    monkeypatch.setattr(Gathering, name, mutant)
+    monkeypatch.setattr(of, name, mutant)
     errors = (AssertionError, Fenced)
     with pytest.RaisesGroup(pytest.RaisesExc(errors, match=said), allow_unwrapped=True, flatten_subgroups=True):
         for seed in range(6):

@@ -77,8 +77,8 @@ def _take(name: str, size: int, done: BatchDone, answer: bytes | StoreError) -> 
     done(outcome(name, size, answer) if isinstance(answer, bytes) else answer)
 
 
-def outcome(name: str, size: int, answer: bytes) -> int | BatchRefused | StoreError:
-    """Return the sequence of a batch's last message, or what became of the batch."""
+def outcome(name: str, size: int, answer: bytes) -> Sequence[int] | BatchRefused | StoreError:
+    """Return the sequence of each message of a batch, or what became of the batch."""
     ack = _ack.decode(answer) if answer else BatchAck()
     if ack.error is not None:
         text = f"{ack.error.description} (err_code {ack.error.err_code})"
@@ -87,7 +87,7 @@ def outcome(name: str, size: int, answer: bytes) -> int | BatchRefused | StoreEr
         return Ambiguous(f"its batch ended in an error: {text}")
     if (ack.batch, ack.count) != (name, size):  # a server that knows no batches has stored the messages one by one
         return Ambiguous("its batch was answered like a single message")
-    return ack.seq
+    return range(ack.seq - size + 1, ack.seq + 1)
 
 
 def batches_on(link: Link, configs: Mapping[str, Mapping[str, Any]]) -> Batches:

@@ -9,9 +9,10 @@ from sagakit.jetstream.answers import take_ack
 from sagakit.jetstream.batches import Batches
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.wire import Message, header_block
+from sagakit.store.event_chains import EventChain, SingleEvent, put_together
 from sagakit.store.gathering import BatchDone
 from sagakit.store.names import Names
-from sagakit.store.ports import Done, EventMessage
+from sagakit.store.ports import AppendQueue, Done, EventMessage
 
 _MESSAGE_ID = header_block({"Nats-Msg-Id": "%b"})
 
@@ -28,6 +29,10 @@ class Events:
         take = partial(take_ack, message.key, None, done)
         self._link.send(message.subject, message.payload, take, _MESSAGE_ID % message.id.encode(), linger=True)
 
+    def submit_first(self, message: EventMessage, queue: AppendQueue) -> None:
+        """Queue an append of the first event of a queue."""
+        self.submit(message, queue.ended)
+
 
 class GatheringEvents(Events):
     """An event log whose appends may share atomic batches, shard by shard."""
@@ -39,17 +44,22 @@ class GatheringEvents(Events):
 
     def submit(self, message: EventMessage, done: Done) -> None:
         """Queue an append."""
+        self.submit_first(message, SingleEvent(message, done))
+
+    def submit_first(self, message: EventMessage, queue: AppendQueue) -> None:
+        """Queue an append of the first event of a queue."""
         gathering = self._gatherings[self._names.shard_of(message.key)]
         if gathering is None:
-            super().submit(message, done)
+            super().submit(message, queue.ended)
         else:
-            gathering.submit(message.id, message, len(message.payload), done, alone=message.alone)
+            chain = EventChain(message, queue)
+            gathering.submit(message.id, chain, len(message.payload), chain.ended, alone=message.alone)
 
-    def send_single(self, message: EventMessage, done: Done) -> None:
+    def send_single(self, chain: EventChain, done: Done) -> None:
         """Send an event by itself."""
-        super().submit(message, done)
+        super().submit(chain.single(), done)
 
-    def send_batch(self, messages: Sequence[EventMessage], done: BatchDone) -> None:
+    def send_batch(self, chains: Sequence[EventChain], done: BatchDone) -> None:
         """Send events to one shard as a batch."""
-        batch = [Message(one.subject, _MESSAGE_ID % one.id.encode(), one.payload) for one in messages]
-        self._batches.send(batch, done)
+        events, ended = put_together(chains, done)
+        self._batches.send([Message(one.subject, _MESSAGE_ID % one.id.encode(), one.payload) for one in events], ended)

@@ -12,6 +12,7 @@ memory_inbox       the inbox of the store in memory
 memory_commands    the commands of the store in memory
 memory_reading     windows of the store in memory, for the repository
 gathering          which writes go singly, and which share an atomic batch
+event_chains       the events of a saga that go together in a batch
 bucket             the part of a bucket that is the same for every store
 starting           telling starts from other messages
 faults             faults that a test injects into the store in memory

@@ -51,8 +51,8 @@ class BatchRefused(Exception):
         self.for_good: bool = for_good
 
 
-BatchDone = Callable[[int | BatchRefused | StoreError], None]
-"""A callback that gets, once, the sequence of a batch's last message, or what became of the batch."""
+BatchDone = Callable[[Sequence[int] | BatchRefused | StoreError], None]
+"""A callback that gets, once, the sequence of each write of a batch, or what became of the batch."""
 
 
 class Carrier(Protocol[T_contra]):
@@ -179,7 +179,9 @@ class Gathering(Generic[T]):
         self._waiting = later
         return members
 
-    def _batch_ended(self, members: Sequence[_GatheredWrite[T]], result: int | BatchRefused | StoreError) -> None:
+    def _batch_ended(
+        self, members: Sequence[_GatheredWrite[T]], result: Sequence[int] | BatchRefused | StoreError
+    ) -> None:
         self._under_way, self._pausing = False, True
         self._pause.ask(self._pause_over)
         for one in members:
@@ -189,13 +191,12 @@ class Gathering(Generic[T]):
                 self._send(one)
             if result.for_good:
                 self._gather_no_more()
-        elif isinstance(result, int):
-            first = result - len(members) + 1
-            for place, one in enumerate(members):
-                one.done(first + place)
-        else:
+        elif isinstance(result, StoreError):
             for one in members:
                 one.done(result if isinstance(result, Unavailable) else Ambiguous(f"{one.order}: {result}"))
+        else:
+            for one, sequence in zip(members, result, strict=True):
+                one.done(sequence)
 
     def _gather_no_more(self) -> None:
         self._enter, self._last, self._pausing = inf, 0, False

@@ -14,6 +14,7 @@ import trio
 
 from sagakit.errors import Ambiguous, NoResponders, StoreError, Unavailable
 from sagakit.store.bucket import BucketBase
+from sagakit.store.event_chains import EventChain, SingleEvent, put_together
 from sagakit.store.faults import Watched
 from sagakit.store.gathering import BatchDone, Gathering
 from sagakit.store.memory_batches import Member
@@ -23,7 +24,7 @@ from sagakit.store.memory_inbox import MemoryInbox
 from sagakit.store.memory_reading import MemoryReading
 from sagakit.store.memory_server import MemoryBucket, MemoryClock, MemoryServer
 from sagakit.store.names import Names, captures
-from sagakit.store.ports import BucketUsage, Cursor, Deletion, Done, Entry, EventMessage, Write
+from sagakit.store.ports import AppendQueue, BucketUsage, Cursor, Deletion, Done, Entry, EventMessage, Write
 
 
 class MemoryKeyValue(BucketBase):
@@ -157,27 +158,37 @@ class MemoryEvents:
         self._captured = [subject for shard in range(names.shards) for subject in names.event_subjects(shard)]
 
     def submit(self, message: EventMessage, done: Done) -> None:
-        """Queue an append. It ends in Unavailable for a subject that no stream captures, as with a real server."""
+        """Queue an append."""
+        self.submit_first(message, SingleEvent(message, done))
+
+    def submit_first(self, message: EventMessage, queue: AppendQueue) -> None:
+        """Queue an append of a queue's first event.
+
+        It ends in Unavailable for a subject that no stream captures, as with a real server.
+        """
         if not any(captures(subject, message.subject) for subject in self._captured):
-            done(Unavailable(f"{message.subject}: no stream captures it"))
+            queue.ended(Unavailable(f"{message.subject}: no stream captures it"))
             return
         gathering = self._gatherings[self._names.shard_of(message.key)]
+        chain = EventChain(message, queue)
         if gathering is None:
-            self.send_single(message, done)
+            self.send_single(chain, chain.ended)
         else:
-            gathering.submit(message.id, message, len(message.payload), done, alone=message.alone)
+            gathering.submit(message.id, chain, len(message.payload), chain.ended, alone=message.alone)
 
-    def send_batch(self, messages: Sequence[EventMessage], done: BatchDone) -> None:
+    def send_batch(self, chains: Sequence[EventChain], done: BatchDone) -> None:
         """Hand in events as an atomic batch."""
+        messages, ended = put_together(chains, done)
         members = [self._member(message) for message in messages]
-        self._connection.hand_in(partial(self._connection.write_batch, members, done))
+        self._connection.hand_in(partial(self._connection.write_batch, members, ended))
 
     def _member(self, message: EventMessage) -> Member:
         server, watched = self._connection.server, Watched("events", message.subject, message.payload)
         return Member(watched, message.id, partial(server.check_unknown, message), partial(server.append, message))
 
-    def send_single(self, message: EventMessage, done: Done) -> None:
+    def send_single(self, chain: EventChain, done: Done) -> None:
         """Hand in an event by itself."""
+        message = chain.single()
         apply = partial(self._connection.server.append, message)
         carry = partial(
             self._connection.write, apply, where="events", key=message.subject, value=message.payload, done=done

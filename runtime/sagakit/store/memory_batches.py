@@ -20,8 +20,8 @@ class Member(msgspec.Struct, frozen=True):
     apply: Callable[[], int]
 
 
-def commit(members: Sequence[Member], max_payload: int) -> int | BatchRefused | StoreError:
-    """Apply all members, and return the revision of the last one.
+def commit(members: Sequence[Member], max_payload: int) -> Sequence[int] | BatchRefused | StoreError:
+    """Apply all members, and return their revisions.
 
     As nats-server does: what is expected is checked for all of them before anything is applied, and a key that is there
     twice refuses the batch. A full bucket is found out in the middle: what was applied before stays, without an answer.
@@ -37,7 +37,7 @@ def commit(members: Sequence[Member], max_payload: int) -> int | BatchRefused | 
     except StoreError as error:
         return BatchRefused(str(error))
     try:
-        return [member.apply() for member in members][-1]
+        return [member.apply() for member in members]
     except StoreError as error:
         return Ambiguous(str(error))
 

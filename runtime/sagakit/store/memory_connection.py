@@ -103,12 +103,12 @@ class MemoryConnection:
         if faults.outage:
             done(Unavailable("disconnected"))
             return
-        attempt: Callable[[], int | BatchRefused | StoreError]
+        attempt: Callable[[], Sequence[int] | BatchRefused | StoreError]
         attempt = partial(commit, members, self.server.max_payload)
         fault = faults.next_for(*(member.watched.key for member in members), batch=True)
         if fault is None:
             outcome = attempt()
-            for member in members if isinstance(outcome, int) else ():
+            for member in () if isinstance(outcome, BatchRefused | StoreError) else members:
                 if faults.after_write is not None:
                     faults.after_write(member.watched)
             if not self.cut:

@@ -28,6 +28,7 @@ from sagakit.store.ports.bucket_port import Entry as Entry
 from sagakit.store.ports.bucket_port import KeyValue as KeyValue
 from sagakit.store.ports.bucket_port import Write as Write
 from sagakit.store.ports.command_port import CommandQueue as CommandQueue
+from sagakit.store.ports.event_port import AppendQueue as AppendQueue
 from sagakit.store.ports.event_port import EventLog as EventLog
 from sagakit.store.ports.event_port import EventMessage as EventMessage
 from sagakit.store.ports.inbox_port import ACK_WAIT as ACK_WAIT

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
 
+from sagakit.errors import StoreError
 from sagakit.store.ports.bucket_port import Done
 
 
@@ -22,12 +24,36 @@ class EventMessage(msgspec.Struct, frozen=True):
     alone: bool = False
 
 
+class AppendQueue(Protocol):
+    """The events of one saga that are not in the log yet, the oldest first. It grows at its end at any time."""
+
+    @property
+    def events(self) -> Sequence[EventMessage]:
+        """The events."""
+        ...
+
+    def ended(self, result: int | StoreError, count: int = 1, /) -> None:
+        """Take, once, the stream sequence of the first of `count` events, which follow each other; or their error."""
+        ...
+
+    def refused(self, count: int, /) -> None:
+        """Note that a batch with the first `count` events was refused. The first one is sent again by itself."""
+        ...
+
+
 class EventLog(Protocol):
     """The event log: one stream, or one for each shard."""
 
-    def submit(self, message: EventMessage, done: Done) -> None:
+    def submit(self, message: EventMessage, done: Done, /) -> None:
         """Queue an append, without blocking. `done` gets the stream sequence, or the error.
 
         For a duplicate that is the sequence of the first copy. The error is one of those of `KeyValue.submit`.
+        """
+        ...
+
+    def submit_first(self, message: EventMessage, queue: AppendQueue, /) -> None:
+        """Queue an append of the first event of a queue, without blocking.
+
+        An atomic batch may take along those behind it, in their order: all are appended, or none.
         """
         ...

@@ -1,4 +1,4 @@
-"""The publisher actor: publishes each saga's events in order, each one after the one before is acknowledged.
+"""The publisher actor: publishes each saga's events in order, each one after or with the one before.
 
 An event that the store refuses holds up only the events of its own saga. An event that is published twice has the same
 id and the same bytes (P9).
@@ -7,8 +7,7 @@ id and the same bytes (P9).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from logging import WARNING, getLogger
 
 import msgspec
@@ -44,8 +43,10 @@ class PublishEvents(msgspec.Struct, frozen=True):
 
 
 class _Queue(msgspec.Struct):
-    """The events of one run that are not in the log yet. The first one has been sent."""
+    """The events of one run that are not in the log yet. The first one has been sent, maybe with others behind it."""
 
+    sent: Callable[[_Queue, int | StoreError, int], None]
+    """The publisher's method that gets the results."""
     of: PublishEvents
     """The message that came last: it names the saga, and has the receipt that is read."""
     last: int
@@ -65,6 +66,16 @@ class _Queue(msgspec.Struct):
         if message.alone:
             self.alone_to = self.last
 
+    def ended(self, result: int | StoreError, count: int = 1) -> None:
+        """Take the result of the first events. After an error they may arrive late: a batch would be refused then."""
+        if isinstance(result, StoreError):
+            self.refused(count)
+        self.sent(self, result, count)
+
+    def refused(self, count: int) -> None:
+        """Note that the first events go alone from now on: one of them may be at fault."""
+        self.alone_to = max(self.alone_to, self.events[count - 1].seq)
+
 
 class Publisher(Actor[PublishEvents]):
     """Publishes all events of one worker."""
@@ -73,7 +84,7 @@ class Publisher(Actor[PublishEvents]):
 
     def __init__(self, store: Store, unpublished: Unpublished) -> None:
         self._store = store
-        self._submit = store.events.submit  # bound once: it is called for each event
+        self._submit = store.events.submit_first  # bound once: it is called for each event
         self._queues: dict[str, _Queue] = {}
         unpublished.queues = self._queues
         self._pause = Backoff(initial_interval=0.05, max_interval=10.0)
@@ -98,7 +109,7 @@ class Publisher(Actor[PublishEvents]):
     def _queue(self, message: PublishEvents) -> None:
         queue = self._queues.get(message.run)
         if queue is None:
-            queue = self._queues[message.run] = _Queue(message, message.receipt.confirmed, deque())
+            queue = self._queues[message.run] = _Queue(self._sent, message, message.receipt.confirmed, deque())
         idle = not queue.events
         queue.add(message)
         if idle and queue.events:
@@ -108,17 +119,18 @@ class Publisher(Actor[PublishEvents]):
         event = queue.events[0]
         if event.seq <= queue.alone_to:
             event = structs.replace(event, alone=True)
-        self._submit(event, partial(self._sent, queue))
+        self._submit(event, queue)
 
-    def _sent(self, queue: _Queue, result: int | StoreError) -> None:
+    def _sent(self, queue: _Queue, result: int | StoreError, count: int) -> None:
         if self._nursery is None:
             return  # this incarnation has ended; its events were handed in again to the next one
         if isinstance(result, StoreError):
             self._nursery.start_soon(self._again, queue, result)
             return
         queue.failures = 0
-        queue.of.receipt.confirm(queue.events.popleft().seq, result)
-        # the next one is sent only now. If both were under way, a lost first one would come after the second (P9)
+        for sequence in range(result, result + count):
+            queue.of.receipt.confirm(queue.events.popleft().seq, sequence)
+        # the next one is sent only now: singly, a lost first one would come after the second (P9)
         if queue.events:
             self._send_head(queue)
         else:
@@ -126,8 +138,6 @@ class Publisher(Actor[PublishEvents]):
 
     async def _again(self, queue: _Queue, error: StoreError) -> None:
         queue.failures += 1
-        # this try may arrive late: an atomic batch with the next one in it would then be refused
-        queue.alone_to = max(queue.alone_to, queue.events[0].seq)
         if not isinstance(error, Unavailable | Ambiguous) or queue.failures % LONG == 0:
             text, kind = "%s: event %d not published yet: %s", type(error).__name__
             self._ration.say(WARNING, text, queue.of.key, queue.events[0].seq, error, kind=kind)
