@@ -235,12 +235,14 @@ def test_signals_listings_and_histories_from_the_host(where: str, server: Server
         async with sagakit.asyncio.open_runtime(url, sagas=[Wait()], namespace=namespace) as runtime:
             handle = await runtime.start(Wait, "one", "x", attributes={"tenant": "a"})
             assert [info.saga_id for info in (await runtime.list(attributes={"tenant": "a"})).items] == ["one"]
-            await runtime.signal(Wait, "one", Wait.number, 21)
+            await runtime.signal(Wait, "one", Wait.number, 21, reason="they called", by="ann")
             assert await handle.outcome() == Completed(42)
             history = await runtime.history(Wait, "one")
             assert history.record.status == "completed"
             assert [event.sequence for event in history.events] == list(range(1, len(history.events) + 1))
             assert history.events[0].type == "saga.Wait.started"
+            (act,) = (event.data for event in history.events if event.type == "saga.Wait.operator.signal")
+            assert (act["by"], act["reason"]) == ("ann", "they called")
             await runtime.scan()
             assert await runtime.list_active() in ([], [handle.key])
 

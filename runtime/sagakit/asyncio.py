@@ -195,10 +195,14 @@ class AsyncioRuntime:
         signal: Signal[W, Any],
         payload: W,
         *,
+        reason: str = "",
+        by: str = "",
         message_id: str | None = None,
     ) -> None:
         """Send a signal to a saga; durable when this returns. See `Runtime.signal`."""
-        await self._thread.call(partial(self._inner.signal, saga, id, signal, payload, message_id=message_id))
+        inner = self._inner.signal
+        send = partial(inner, saga, id, signal, payload, reason=reason, by=by, message_id=message_id)
+        await self._thread.call(send)
 
     async def apply(
         self,

@@ -295,7 +295,7 @@ COMMANDS = """
 import sys
 from sagakit.cli import main
 
-for words in ("terminate Post.p-0 --why w", "retry Post.* --why w", "signal Post.p-1 told"):
+for words in ("terminate Post.p-0 --reason w", "retry Post.* --reason w", "signal Post.p-1 told"):
     sys.argv[1:-1] = [*words.split(), "--yes", "-o", "none", "--nats"]
     try:
         main()
@@ -312,5 +312,5 @@ def test_the_verbs_of_the_command_line_load_no_trio(tmp_path: Path) -> None:
             [sys.executable, "-c", COMMANDS, found.url], cwd=ROOT, capture_output=True, text=True, check=False
         )
         assert done.stdout.splitlines() == [
-            "terminate Post.p-0 --why w 0 []", "retry Post.* --why w 0 []", "signal Post.p-1 told 1 []"
+            "terminate Post.p-0 --reason w 0 []", "retry Post.* --reason w 0 []", "signal Post.p-1 told 1 []"
         ], done  # fmt: skip

@@ -101,6 +101,26 @@ def test_a_result_of_another_type_is_refused_by_the_owner(operator: Operator) ->
     assert "Expected `str`, got `int`" in said.json[0]["why"]
 
 
+@pytest.mark.parametrize(
+    ("id", "said", "told"),
+    [
+        ("program", (), []),
+        ("person", WHY, [("ann", WHY[WHY.index("--reason") + 1])]),
+        ("named", ("--by", "bob"), [("bob", "")]),
+    ],
+)
+def test_a_signal_is_audited_if_it_says_why_or_who(
+    operator: Operator, id: str, said: tuple[str, ...], told: list[tuple[str, str]]
+) -> None:
+    assert operator.says("start", "Approve", "--id", id, "--input", '"please"').code == 0
+    operator.awaits(f"Approve.{id}", "running")
+    assert operator.says("signal", f"Approve.{id}", "approved", "--payload", "true", *said, "--yes").code == 0
+    operator.awaits(f"Approve.{id}", "completed")
+    events = operator.says("history", f"Approve.{id}", "-o", "json").json
+    acts = [event["data"] for event in events if event["event"] == "operator.signal"]
+    assert [(data["by"], data["reason"]) for data in acts] == told
+
+
 def test_a_signal_reaches_a_saga_by_its_name(operator: Operator) -> None:
     assert operator.says("start", "Approve", "--id", "a1", "--input", '"please"').code == 0
     operator.awaits("Approve.a1", "running")

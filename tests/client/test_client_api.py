@@ -112,6 +112,19 @@ def test_a_signal_reaches_a_saga_once(on_api: OnApi) -> None:
     on_api(body)
 
 
+def test_a_signal_that_says_who_sends_it_is_audited(on_api: OnApi) -> None:
+    async def body(sagas: ClientApi) -> None:
+        handle = await sagas.start(Buy, "one", Order(7, asks=True))
+        await sagas.signal(Buy, "one", Buy.approved, "yes", reason="they called", by="ann")
+        await handle.outcome()
+        events = (await sagas.history(Buy, "one")).events
+        assert [event.data for event in events if event.type == "saga.Buy.operator.signal"] == [
+            {"by": "ann", "reason": "they called", "step": "approved"}
+        ]
+
+    on_api(body)
+
+
 def test_a_saga_is_started_with_a_signal_or_the_one_there_is_gets_it(on_api: OnApi) -> None:
     async def body(sagas: ClientApi) -> None:
         for _ in range(2):

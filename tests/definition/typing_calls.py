@@ -253,7 +253,7 @@ async def calls(sagas: F, order: Order) -> None:
     assert_type(page.items, Sequence[SagaInfo])
     assert_type(await sagas.history(Ship, "1"), History)
     assert_type(await sagas.describe(Ship, "1"), Description)
-    await sagas.signal(Ship, "1", Ship.paid, 7, message_id="m")
+    await sagas.signal(Ship, "1", Ship.paid, 7, reason="seen", by="ann", message_id="m")
     verdict = await sagas.apply("Ship.1", "cancel", reason="r", by="me", step="pack", payload=msgspec.Raw(b"1"), id="i")
     assert_type(verdict, str)
     await sagas.compensate(Ship, "1", "r")

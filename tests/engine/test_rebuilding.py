@@ -319,6 +319,23 @@ def test_a_signal_that_was_given_a_second_chance_is_awaited_again() -> None:
     assert apply(plan, back, [come], 9003.0).status == "completed"
 
 
+def test_an_audited_signal_is_taken_once_also_by_a_rebuilt_saga_whose_log_has_only_its_audit() -> None:
+    signal = NodePlan(name="said", kind="signal", position="after", after=("pay",))
+    plan = Plan(saga_type="Trip", nodes=(PAY, signal))
+    record = create(plan, saga_id="1", run="r", input=msgspec.Raw(b"7"), owner="w", now=1000.0)
+    come = Inbound(id="s", kind="signal", step="said", payload=msgspec.Raw(b"1"), by="ann", reason="they called")
+    after = apply(plan, record, [come], 1001.0)
+    _, events = lived(plan, after, FakeParticipants(), 0)
+    told = [event.type.split(".", 2)[-1] for event in events]
+    at = told.index("operator.signal")
+    assert told[at + 1] == "signalled.said"
+    assert events[at].data == {"by": "ann", "reason": "they called", "step": "said"}
+    whole, torn = told_after(events[: at + 2], plan), told_after(events[: at + 1], plan)
+    assert known_verdict(whole, come) == "accepted"
+    assert known_verdict(torn, come) is None, "it is not applied, so it can be sent again"
+    assert apply(plan, torn, [come], 9002.0).steps["said"].arrived
+
+
 def test_signals_that_a_migration_renames_in_a_circle_are_told_under_their_new_names() -> None:
     plan = Plan(saga_type="Trip", nodes=tuple(NodePlan(name=name, kind="signal") for name in "abcd"))
     record = create(plan, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=1.0)

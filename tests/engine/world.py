@@ -75,7 +75,7 @@ class World(Worker):
         if (kept.id, kept.kind) != (message.id, kind):
             raise Broken(f"P6: {kind} was taken for another message, {kept.kind} {kept.id}")
         told = [event["type"] for event in self.published[already:]]
-        if kind in OPERATOR and verdict == "accepted" and f"saga.T.operator.{kind}" not in told:
+        if kind in (*OPERATOR, "signal") and verdict == "accepted" and f"saga.T.operator.{kind}" not in told:
             raise Broken(f"{kind} is not audited")
         self.said.append((message, verdict))
         self._come_again()

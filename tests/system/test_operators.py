@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import trio
 import trio.testing
-from sagakit import Completed, Context, Failed, Limit, NotAllowed, Saga, step
+from sagakit import Completed, Context, Failed, Limit, NotAllowed, Saga, signal, step
 from sagakit.engine import Inbound
 from sagakit.errors import DefinitionError, InvalidInput, NotPermitted, UnknownSaga
 from sagakit.store.memory_reading import MemoryStream
@@ -62,6 +62,28 @@ async def test_a_cancel_is_audited_if_it_says_who_gave_it_and_programs_need_not(
             assert isinstance(await handle.outcome(), Failed)
     assert audit(server, "cancel") == [{"by": "ann", "reason": "the customer called"}]
     assert suffixes(server, "person")[-6:-3] == ["operator.cancel", "operator.retry", "compensating"]
+
+
+class Wait(Saga[int]):
+    """Wait for somebody to say a number."""
+
+    said = signal(int)
+
+
+async def test_a_signal_is_audited_if_it_says_who_sends_it_or_why_and_programs_need_not(
+    autojump_clock: Clock,
+) -> None:
+    server, saga = MemoryServer(), Wait()
+    async with member(server, saga) as running:
+        for id, said in (("program", ("", "")), ("person", ("ann", "they called")), ("why", ("", "x"))):
+            handle = await running.runtime.start(Wait, id, 1)
+            for _ in range(2):
+                await running.runtime.signal(Wait, id, Wait.said, 1, by=said[0], reason=said[1], message_id="once")
+            await handle.result()
+    told = [body["data"] for id in ("person", "why") for body in events_of(server, id)[1:2]]
+    assert told == [{"by": "ann", "reason": "they called", "step": "said"}, {"by": "", "reason": "x", "step": "said"}]
+    assert suffixes(server, "person")[:3] == ["started", "operator.signal", "signalled.said"]
+    assert suffixes(server, "program")[:2] == ["started", "signalled.said"]
 
 
 async def test_a_step_is_completed_by_hand(autojump_clock: Clock) -> None:

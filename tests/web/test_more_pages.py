@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from typing import Any, Literal
 
@@ -13,10 +14,9 @@ import pytest
 from sagakit import Client, Context, Saga, remote
 from sagakit.errors import InvalidInput
 from sagakit.web.fleet_pages import PARTS, schema_parts
-from sagakit.web.input_form import PREFIX, fields_of, input_of
 from sagakit.web.problems import JsonFault, Problem
 from sagakit.web.rendering import page
-from sagakit.web.start_page import _faults_of
+from sagakit.web.value_form import MOST, PREFIX, FormField, ValueForm
 from sagakit.web.visitors import Everyone, Visitor
 from starlette.requests import Request
 
@@ -165,7 +165,11 @@ SCHEMA: dict[str, Any] = {
 
 
 def filled(schema: dict[str, Any], **values: str) -> str:
-    return bytes(input_of(schema, {PREFIX + name: value for name, value in values.items()})).decode()
+    return bytes(ValueForm("input", schema).value_of({PREFIX + name: value for name, value in values.items()})).decode()
+
+
+def fields_of(schema: dict[str, Any]) -> Sequence[FormField]:
+    return ValueForm("input", schema).fields
 
 
 def test_the_form_of_a_schema_has_a_field_for_each_property() -> None:
@@ -174,7 +178,44 @@ def test_the_form_of_a_schema_has_a_field_for_each_property() -> None:
         "name": ("text", True), "count": ("number", True), "size": ("choice", True), "lines": ("json", True),
         "gift": ("flag", False), "note": ("text", False), "line": ("json", False), "any": ("json", False),
     }  # fmt: skip
-    assert [field.kind for field in fields_of({"type": "integer"})] == ["json"]
+    assert fields_of({"type": "object", "properties": {}}) == []
+    assert filled({"type": "object", "properties": {}}) == "{}"
+
+
+def test_a_wide_object_has_one_field_since_a_form_is_bounded() -> None:
+    wide = {"type": "object", "properties": {f"p{number}": {"type": "string"} for number in range(MOST + 1)}}
+    assert [(field.name, field.kind) for field in fields_of(wide)] == [("input", "json")]
+    assert filled(wide, input='{"p1": "x"}') == '{"p1": "x"}'
+
+
+WHOLES: dict[str, tuple[dict[str, Any], str, dict[str, str]]] = {
+    "text": ({"type": "string"}, "text", {"": '""', "ann": '"ann"', '"x"': '"\\"x\\""'}),
+    "number": ({"type": "integer"}, "number", {"7": "7", "1.50": "1.50"}),
+    "flag": ({"type": "boolean"}, "flag", {"true": "true", "": "false"}),
+    "choice": ({"$ref": "#/$defs/S", "$defs": {"S": {"enum": ["S", "M"]}}}, "choice", {"M": '"M"', "": "null"}),
+    "maybe text": ({"anyOf": [{"type": "string"}, {"type": "null"}]}, "text", {"": "null", "ann": '"ann"'}),
+    "maybe flag": ({"anyOf": [{"type": "boolean"}, {"type": "null"}]}, "json", {"": "null", "false": "false"}),
+    "list": ({"type": "array"}, "json", {"[1]": "[1]"}),
+    "any": ({}, "json", {"null": "null", '"x"': '"x"'}),
+}
+
+
+@pytest.mark.parametrize("name", WHOLES)
+def test_a_value_that_is_no_object_has_a_field_of_its_own_kind(name: str) -> None:
+    schema, kind, values = WHOLES[name]
+    assert [(field.name, field.kind) for field in fields_of(schema)] == [("input", kind)]
+    assert {text: filled(schema, input=text) for text in values} == values
+
+
+def test_a_value_that_can_only_be_null_needs_no_field() -> None:
+    assert fields_of({"type": "null"}) == []
+    assert filled({"type": "null"}, input="7") == "null"
+
+
+@pytest.mark.parametrize("schema", [{"type": "integer"}, {"type": "array"}, {}])
+def test_an_only_field_that_is_empty_is_refused_unless_it_may_be_null(schema: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput, match="input: write "):
+        filled(schema, input="")
 
 
 def test_what_is_filled_in_becomes_json_whose_numbers_keep_their_digits() -> None:
@@ -256,7 +297,7 @@ def shown(schema: dict[str, Any]) -> str:
 def test_a_form_that_nobody_touched_sends_the_defaults() -> None:
     schema = msgspec.json.schema(Defaults)
     sent = AsSent(shown(schema)).fields
-    assert msgspec.json.decode(input_of(schema, sent), type=Defaults) == Defaults()
+    assert msgspec.json.decode(ValueForm("input", schema).value_of(sent), type=Defaults) == Defaults()
 
 
 def test_a_box_is_shown_only_where_ticked_and_not_ticked_are_all_that_may_be_sent() -> None:
@@ -280,4 +321,4 @@ def test_what_is_no_json_is_refused_by_the_name_of_its_field(text: str) -> None:
 def test_a_fault_of_the_whole_input_has_no_field() -> None:
     faults = (JsonFault("$.input", "1.5 is not of type 'integer'"), JsonFault("$.input.total", "it is missing"))
     problem = Problem(422, "InvalidInput", "two faults", faults=faults)
-    assert _faults_of(problem) == "1.5 is not of type 'integer'\ntotal: it is missing"
+    assert ValueForm("input", {}).faults_of(problem) == "1.5 is not of type 'integer'\ntotal: it is missing"

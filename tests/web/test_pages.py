@@ -115,6 +115,7 @@ def test_an_operator_finds_what_is_stuck_and_mends_it(
             "compensate": True,
             "terminate": True,
             "complete-step charge".replace("-", " "): True,
+            "signal approved": False,
         }
         form = {"token": page.fields["token"], "run": page.fields["run"], "why": "the bank is back"}
         assert (await http.post(url("one", "/retry"), data={**form, "why": " "})).status_code == 422
@@ -136,7 +137,8 @@ def test_a_button_that_may_not_be_pressed_says_why(server: Server, namespace: st
     async def body(http: httpx.AsyncClient, client: Client) -> None:
         await client.start(Buy, "one", Order(asks=True), wait="started")
         page = await read(http, url("one"))
-        assert page.buttons == {"retry": False, "cancel": True, "compensate": True, "terminate": False}
+        verbs = {"retry": False, "cancel": True, "compensate": True, "terminate": False}
+        assert page.buttons == {**verbs, "signal approved": True}
         assert "it is running, not stuck" in page.text
         assert "this takes the role admin" in page.text
         form = {"token": page.fields["token"], "run": page.fields["run"], "why": "x"}

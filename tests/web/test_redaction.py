@@ -108,6 +108,8 @@ async def some_sagas(client: Client) -> None:
 def filled(path: str, given: dict[str, str]) -> list[str]:
     """Return the addresses of a route: one for each saga if it is about one."""
     ids = SAGAS if "/{type}/{id}" in path else (given["job"],)
+    if "/signals/" in path:
+        given = {**given, "name": "confirmed"}
     return [re.sub(r"\{(\w+)\}", lambda name: {**given, "id": id}[name[1]], path) for id in ids]  # noqa: B023
 
 

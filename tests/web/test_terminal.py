@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "/sagas/act?verb=cancel&where=status+%3D+stuck": ("cancel", {"where": "status = stuck", **DRY}),
     "/sagas/Buy/order-7": ("describe", {"saga": "Buy.order-7"}),
     "/sagas/Buy/order-7?at=3": ("replay", {"saga": "Buy.order-7"}),
+    "/sagas/Buy/order-7/signals/approved": ("signal", {"sagas": ["Buy.order-7"], "name": "approved", **DRY}),
     "/jobs": ("jobs", {}),
     "/jobs/20261130-1": ("jobs", {}),
     "/workers": ("workers", {}),

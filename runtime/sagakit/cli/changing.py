@@ -39,8 +39,8 @@ VERDICT_COLUMNS: Columns = {
     "verdict": lambda line: line.verdict,
     "why": lambda line: (line.why or "").removeprefix(f"{line.key}: "),
 }
-UNAUDITED = frozenset({"signal", "delete"})
-"""Commands whose reason nothing would keep."""
+NEED_NO_REASON = frozenset({"signal", "delete"})
+"""Commands that need no reason: a signal keeps one if it has it, and nothing would keep that of a deletion."""
 LOOK = 0.02
 """Seconds between two looks at whether the operator has answered."""
 TURN = 1000
@@ -69,7 +69,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     def checked(self) -> Choice:
         """Return the choice of sagas. Raises UsageError unless the order can be carried out, or asked about."""
         self.pace.check()
-        if self.verb not in UNAUDITED and not self.reason.strip():
+        if self.verb not in NEED_NO_REASON and not self.reason.strip():
             raise UsageError(f"--reason is missing: say why you {self.verb} these sagas; their events keep it")
         if self.verb in TAKES_A_STEP and not self.step:
             raise UsageError(f"--step is missing: {self.verb} is about one step; `sagakit describe` shows the steps")
@@ -113,7 +113,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     def signed(self) -> str:
         """Return the name for the audit; empty where nothing is audited. Raises UsageError."""
-        if self.verb in UNAUDITED:
+        if self.verb in NEED_NO_REASON and not (self.reason.strip() or self.by):
             return ""
         return name_of(self.by)
 

@@ -211,6 +211,15 @@ AUDITED: dict[str, Any] = {
     **AS_JOB,
 }
 """The options of every verb of operators."""
+AUDITED_IF_SAID: dict[str, Any] = {
+    "reason": Annotated[str | None, typer.Option(help="The reason, if a person sends it: the saga's events keep it.")],
+    "by": Annotated[
+        str | None, typer.Option(help="Your name in the events; with --reason, that of your login by default.")
+    ],
+    **CHANGING,
+    **AS_JOB,
+}
+"""The options of a verb that programs send, too: it is audited if it says why or who."""
 
 
 def _connection(url: str, said: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -9,7 +9,7 @@ import typer
 
 from sagakit.cli.changing import Changing, Order, carry_out, change, resumed
 from sagakit.cli.choosing import key_of_record
-from sagakit.cli.command_options import AS_JOB, CHANGING, SagaWords
+from sagakit.cli.command_options import AS_JOB, AUDITED_IF_SAID, CHANGING, SagaWords
 from sagakit.cli.completing import offer_types
 from sagakit.cli.exits import UsageError
 from sagakit.cli.json_arguments import json_of
@@ -102,7 +102,7 @@ def start(
 
 
 @commands.command()
-@in_session({**CHANGING, **AS_JOB})
+@in_session(AUDITED_IF_SAID)
 def signal(
     session: Session,
     sagas: SagaWords = None,
@@ -112,7 +112,7 @@ def signal(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the signal.")],
     options: dict[str, Any],
 ) -> None:
-    """Send a signal to sagas. One that comes before its node is reached waits in the record."""
+    """Send a signal to sagas. One that comes before its node is reached waits in the record. Audited with `--reason`."""
     step_id = message_id_of(name, message_id)
     change(session, Order(verb="signal", sagas=sagas, step=name, payload=payload, message_id=step_id, **options))
 

@@ -322,11 +322,13 @@ class Client:
         signal: Signal[W, Any] | str,
         payload: W,
         *,
+        reason: str = "",
+        by: str = "",
         message_id: str | None = None,
     ) -> None:
         """Send a signal to a saga, and return once the saga has it. Repetition and errors as for `Runtime.signal`."""
         of, key = SagaType.of(saga), self._key(saga, id)
-        await send_signal(self, saga, key, of.definition, signal, payload, message_id)
+        await send_signal(self, saga, key, of.definition, signal, payload, message_id, reason=reason, by=by)
 
     async def apply(
         self,

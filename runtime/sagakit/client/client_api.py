@@ -86,6 +86,8 @@ class ClientApi(SagaAccess, Protocol):
         signal: Signal[W, Any],
         payload: W,
         *,
+        reason: str = "",
+        by: str = "",
         message_id: str | None = None,
     ) -> None:
         """Send a signal to a saga; durable when this returns. See `Runtime.signal`."""

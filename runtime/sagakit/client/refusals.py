@@ -171,7 +171,8 @@ def refusal(key: str, kind: InboundKind, step: str, verdict: str, record: Record
         why = "it is over" if verdict == "ended" else "it is past the pivot, and only goes forward"
         return TooLate(f"{key}: too late to cancel: {why}")
     what = _WHAT.get(kind, "it cannot be cancelled").format(step=step)
-    return NotAllowed(f"{key}: {what}: {_ALWAYS.get(verdict) or _why(kind, step, verdict, record)}")
+    always = "its definition has no such signal" if (kind, verdict) == ("signal", "unknown") else _ALWAYS.get(verdict)
+    return NotAllowed(f"{key}: {what}: {always or _why(kind, step, verdict, record)}")
 
 
 def _why(kind: InboundKind, step: str, verdict: str, record: Record | None) -> str:

@@ -240,13 +240,9 @@ class Runtime:
         self._check_open()
         wanted = wanted_of(
             types=None if type is None else [self._binding(type).plan.saga_type],
-            status=status,
-            attributes=attributes,
-            created_after=created_after,
-            created_before=created_before,
-            where=where,
-            now=self._environment.now(),
-        )
+            status=status, attributes=attributes, created_after=created_after, created_before=created_before,
+            where=where, now=self._environment.now(),
+        )  # fmt: skip
         return await self._repository.list(wanted, limit=limit, cursor=cursor)
 
     async def history(self, saga: type[Saga[D, T]], id: str) -> History:
@@ -292,10 +288,13 @@ class Runtime:
         signal: Signal[W, Any],
         payload: W,
         *,
+        reason: str = "",
+        by: str = "",
         message_id: str | None = None,
     ) -> None:
         """Send a signal to a saga. It is durable when this returns, even if the saga does not await it yet.
 
+        Audited with `by` and `reason` if it has one of them, as where a person sends it: programs need not.
         A sender that may have to send again, because an answer was lost, passes a `message_id`: a signal with the same
         id is applied once and gets the same verdict each time. None makes one up. Cancelled, the signal may or may not
         have arrived. Raises UnknownSaga, NotRegistered; InvalidInput (the payload does not fit, or the signal is of
@@ -303,7 +302,8 @@ class Runtime:
         of this name); NoWorker as `Handle.outcome`.
         """
         key = self._key(saga, id)
-        await send_signal(self, saga, key, self._binding(saga).definition, signal, payload, message_id)
+        definition = self._binding(saga).definition
+        await send_signal(self, saga, key, definition, signal, payload, message_id, reason=reason, by=by)
 
     async def apply(
         self,

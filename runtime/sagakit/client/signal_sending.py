@@ -19,6 +19,9 @@ async def send_signal(
     signal: Signal[Any, Any] | str,
     payload: object,
     message_id: str | None,
+    *,
+    reason: str,
+    by: str,
 ) -> None:
     """Apply a signal to the saga under a key. `definition` is None for a program without the class.
 
@@ -28,5 +31,6 @@ async def send_signal(
         raise InvalidInput(f"signal={signal!r}: {which_signal(saga)}")
     name = await step_name(access, saga, key, signal)
     value = as_payload(definition, name, payload)
-    verdict = await access.apply(key, "signal", step=name, payload=value, id=message_id_of(name, message_id))
+    id = message_id_of(name, message_id)
+    verdict = await access.apply(key, "signal", reason=reason, by=by, step=name, payload=value, id=id)
     await check_taken(access, key, "signal", name, verdict)

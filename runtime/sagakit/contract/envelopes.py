@@ -43,7 +43,8 @@ class Envelopes:
     def signal(self, name: str, payload: Codec) -> Schema:
         """Return the schema of a message with a signal."""
         fields = {"kind": _exactly("signal"), "step": _exactly(name), "payload": self.value(payload)}
-        return self._struct(InboxRequest, fields, ("run",), required=["kind", "step", *self.needed(payload=payload)])
+        needed = ["kind", "step", *self.needed(payload=payload)]
+        return self._struct(InboxRequest, fields, ("run", "reason", "by"), required=needed)
 
     def cancel(self) -> Schema:
         """Return the schema of a message that asks a saga to be undone."""

@@ -49,7 +49,7 @@ _OF_ATTEMPTS: Mapping[str, tuple[str, Mapping[str, Schema]]] = {
     "undo_failed": ("A step's compensation has used up its attempts.", {"error": _MAYBE}),
     "late": ("A success was reported after the step was given up.", {"state": _TEXT}),
 }
-_VERBS = sorted(ALLOWED["operator"] | {"cancel"})
+_VERBS = sorted(ALLOWED["operator"] | {"cancel", "signal"})
 
 
 def saga_events(definition: Definition, envelopes: Envelopes, names: Names) -> Iterator[SubjectContract]:

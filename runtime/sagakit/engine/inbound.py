@@ -6,7 +6,8 @@ record is refused.
 
 From callers and participants: cancel, signal, report; a reply and a heartbeat, by rules of
 their own (`engine.remote`). From operators:
-retry, mark-undone, complete-step, compensate, terminate; each is audited, and so is a cancel that says who gave it.
+retry, mark-undone, complete-step, compensate, terminate; each is audited. So are a cancel that says who gave it, and a
+signal that says who sends it or why.
 Between a parent and its child: child-ended, reverse, release.
 """
 
@@ -90,7 +91,10 @@ def _shortened(message: Inbound) -> Inbound:
 
 
 def _signal(turn: Turn, message: Inbound) -> VerdictText:
-    """Take a signal. One that comes before its node is reached waits in the record."""
+    """Take a signal. One that comes before its node is reached waits in the record.
+
+    It is audited if it says who sends it or why: programs need not.
+    """
     node = turn.plan.by_name.get(message.step)
     if node is None or node.kind != "signal":
         return "unknown"
@@ -101,6 +105,9 @@ def _signal(turn: Turn, message: Inbound) -> VerdictText:
         return "too late"
     if len(memoryview(message.payload)) > turn.room():
         return "too large"
+    if message.by or message.reason:
+        # Without the hash of the message: only the next event says that it was applied, since it has the payload.
+        turn.emit(f"operator.{message.kind}", by=message.by, reason=shorten(message.reason), step=node.name)
     log = turn.edit(node.name)
     log.arrived, log.result = True, message.payload
     named = {"named": log.named} if log.named else {}

@@ -43,7 +43,8 @@ filter_acts    those on all sagas that fit a filter
 job_page       the page of a job
 fleet_pages    the pages of definitions and workers
 start_page     the page that starts a saga
-input_form     the form for an input, from its JSON Schema
+signal_forms   the forms that send signals to a saga
+value_form     the form for a value, from its JSON Schema
 letter_pages   the pages of dead letters
 letter_acts    who may change a dead letter, and what would become of it
 audit_page     the page of what operators did

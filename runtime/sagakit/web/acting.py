@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -14,7 +15,7 @@ from sagakit.client.json_shapes import VerdictLine
 from sagakit.client.refusals import check_taken
 from sagakit.client.verbs import message_id_of
 from sagakit.definition import SagaSchema
-from sagakit.engine import InboundKind
+from sagakit.engine import InboundKind, Record
 from sagakit.engine.record import NOTHING
 from sagakit.errors import InvalidInput, NotAllowed, UnknownSaga
 from sagakit.messages.validation import check_id
@@ -85,15 +86,48 @@ async def schema_of(client: Client, saga_type: str) -> SagaSchema:
 
 
 async def signal_saga(request: Request, client: Client) -> Response:
-    """Send a signal to a saga."""
-    address, name = address_of(request), request.path_params["name"]
-    body = await json_body(request, SignalBody)
-    payload = body.payload
-    record = await client.record(str(address))
-    schema = (await client.schemas()).get(address.saga_type, {})
-    if schema.get("version") == record.definition_version and name in schema["signals"]:
-        check_fits(payload, schema["signals"][name], what=f"the payload of {name}", path="$.payload")
-    return await act(client, address, "signal", step=name, payload=payload, id=message_id_of(name, body.message_id))
+    """Send a signal to a saga, audited if it says `reason` or `by`."""
+    body, name = await json_body(request, SignalBody), request.path_params["name"]
+    record = await client.record(str(address_of(request)))
+    schema = payload_schema(await client.schemas(), record, name)
+    audited = bool(body.reason.strip()) or body.by is not None
+    by = name_of(request.scope["sagakit.visitor"], body.by) if audited else ""
+    return await give_signal(client, record, name, body, schema=schema, by=by)
+
+
+async def give_signal(
+    client: Client, record: Record, name: str, body: SignalBody, *, schema: dict[str, Any] | None, by: str
+) -> Response:
+    """Send a signal to a saga, and return its verdict. Raises Problem for a payload that does not fit, and as `act`."""
+    address = SagaKey(record.saga_type, record.saga_id)
+    check_run(address, record, body.run, "signal")
+    if schema is not None:
+        check_fits(body.payload, schema, what=f"the payload of {name}", path="$.payload")
+    id = message_id_of(name, body.message_id)
+    return await act(client, address, "signal", step=name, payload=body.payload, id=id, reason=body.reason, by=by)
+
+
+def payload_schema(schemas: Mapping[str, SagaSchema], record: Record, name: str) -> dict[str, Any] | None:
+    """Return the schema of the payload of a saga's signal; None if only its owner knows it, as for older versions.
+
+    Raises Problem for a signal that the saga does not have.
+    """
+    signals = signal_schemas(schemas, record)
+    if signals is None:
+        return None
+    if name not in signals:
+        hint = nearest(name, signals) or f"; its signals are {', '.join(signals) or 'none'}"
+        raise Problem(404, "UnknownSignal", f"{record.saga_type} has no signal {name[:80]!r}{hint}")
+    return signals[name]
+
+
+def signal_schemas(schemas: Mapping[str, SagaSchema], record: Record) -> Mapping[str, dict[str, Any]] | None:
+    """Return the schemas of a saga's signals by their names; None if those of its version are not kept."""
+    schema = schemas.get(record.saga_type)
+    if schema is None or schema["version"] != record.definition_version:
+        return None
+    found: dict[str, dict[str, Any]] = schema["signals"]
+    return found
 
 
 async def send_command(request: Request, client: Client) -> Response:
@@ -126,13 +160,24 @@ async def _audited(
 ) -> Response:
     address = address_of(request)
     kind: InboundKind = request.scope["path"].rstrip("/").rpartition("/")[2]
-    if not body.reason.strip():
-        raise InvalidInput(f"reason: say why you {kind} this saga; its events keep it")
+    check_reason(body.reason, kind)
     by = name_of(request.scope["sagakit.visitor"], body.by)
-    if body.run is not None and (await client.record(str(address))).run != body.run:
-        raise NotAllowed(f"{address}: another saga has this id now: look at it before you {kind} it")
+    if body.run is not None:
+        check_run(address, await client.record(str(address)), body.run, kind)
     id = message_id_of(step, body.message_id)
     return await act(client, address, kind, step=step, payload=payload, id=id, reason=body.reason, by=by)
+
+
+def check_reason(reason: str, verb: str, *, field: str = "reason") -> None:
+    """Raise InvalidInput for a blank reason; the form of a page calls its `field` by another name."""
+    if not reason.strip():
+        raise InvalidInput(f"{field}: say why you {verb} this saga; its events keep it")
+
+
+def check_run(address: SagaKey, record: Record, run: str | None, verb: str) -> None:
+    """Raise NotAllowed unless a record is of the run that a visitor has looked at; None is the present one."""
+    if run not in (None, record.run):
+        raise NotAllowed(f"{address}: another saga has this id now: look at it before you {verb} it")
 
 
 def name_of(visitor: Visitor, by: str | None) -> str:

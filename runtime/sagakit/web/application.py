@@ -30,6 +30,7 @@ from sagakit.web import (
     list_page,
     overview_page,
     pages,
+    signal_forms,
     start_page,
     zone_page,
 )
@@ -75,6 +76,8 @@ PAGES: tuple[tuple[str, str, Rank, Handler], ...] = (
     ("POST", "/dead-letters/act", "operator", letter_pages.take_letters_form),
     ("GET", "/dead-letters/{letter}", "viewer", letter_pages.show_letter),
     ("POST", "/dead-letters/{letter}/{verb}", "operator", letter_pages.take_letter_form),
+    ("GET", "/sagas/{type}/{id}/signals/{name}", "viewer", signal_forms.show_signal),
+    ("POST", "/sagas/{type}/{id}/signals/{name}", "operator", signal_forms.take_signal),
     ("POST", "/sagas/{type}/{id}/terminate", "admin", pages.take_form),
     ("POST", "/sagas/{type}/{id}/{verb}", "operator", pages.take_form),
     ("GET", "/time-zone", "viewer", zone_page.show_zone),

@@ -39,10 +39,17 @@ class StartBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class SignalBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A signal. One with the same `message_id` is applied once."""
+    """A signal. One with the same `message_id` is applied once.
+
+    A person says `reason`: then the events of the saga keep it, with the name that was authenticated. Programs need not.
+    `by` and `run` are as for the verbs of operators.
+    """
 
     payload: msgspec.Raw = msgspec.field(default_factory=_null)
     message_id: str | None = None
+    reason: str = ""
+    by: str | None = None
+    run: str | None = None
 
 
 class CommandBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

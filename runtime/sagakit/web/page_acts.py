@@ -81,6 +81,6 @@ def why_refused(verb: InboundKind, step: str, record: Record, plan: Plan | None,
     """Return why a verb would have no effect on a saga, as its record is now; empty if it would have one."""
     if plan is None:  # only the owner can tell
         return ""
-    payload = msgspec.Raw(b"null") if verb == "complete-step" else NOTHING
+    payload = msgspec.Raw(b"null") if verb in ("complete-step", "signal") else NOTHING
     why = answer_to(verb, record, plan, now, LIMITS, step=step, payload=payload).refusal
     return why.removeprefix(f"{SagaKey(record.saga_type, record.saga_id)}: ")

@@ -15,9 +15,9 @@ from sagakit.client.json_lines import group_line
 from sagakit.client.json_shapes import GroupLine
 from sagakit.engine import ENDS, InboundKind, Record
 from sagakit.engine.record import NOTHING
-from sagakit.errors import UNREADABLE, InvalidInput, NotAllowed, SagakitError
+from sagakit.errors import UNREADABLE, InvalidInput, SagakitError
 from sagakit.repository.groups import GroupName, group_of
-from sagakit.web.acting import act
+from sagakit.web.acting import act, check_reason, check_run
 from sagakit.web.assets import digest
 from sagakit.web.drawn_nodes import drawn_saga
 from sagakit.web.forms import read_form
@@ -29,6 +29,7 @@ from sagakit.web.rendering import ONE, WHOLE, check_form_token, form_token, page
 from sagakit.web.replay_page import show_replay
 from sagakit.web.saga_view import operator_acts, reasons_of, shown_event, shown_steps
 from sagakit.web.shared_looks import Looks
+from sagakit.web.signal_forms import signal_forms
 from sagakit.web.time_axis import time_axis
 from sagakit.web.time_zones import chosen_zone, zone_of
 
@@ -82,7 +83,8 @@ async def show_saga(request: Request, client: Client) -> Response:
         diagram=drawn_saga(plan, saga.steps, zone_of(request)), steps=shown_steps(saga.steps),
         axis=time_axis(saga, datetime.fromtimestamp(now, UTC)),
         acts=acts_on(record, plan, visitor, now, read_only=request.scope["sagakit.read_only"]),
-        token=form_token(request), done=done if done in {*VERBS, *STEP_VERBS} else "",
+        signals=[] if record.status in ENDS else await signal_forms(request, client, record, plan, now),
+        token=form_token(request), done=done if done in {*VERBS, *STEP_VERBS, "signal"} else "",
         record=msgspec.json.format(msgspec.json.encode(shown), indent=2).decode(),
     )  # fmt: skip
 
@@ -105,11 +107,8 @@ async def take_form(request: Request, client: Client) -> Response:
     check_form_token(request, form.get("token", ""))
     visitor = request.scope["sagakit.visitor"]
     why = form.get("why", "")
-    if not why.strip():
-        raise InvalidInput(f"why: say why you {verb} this saga; its events keep it")
-    record: Record = await client.record(str(address))
-    if record.run != form.get("run"):
-        raise NotAllowed(f"{address}: another saga has this id now: look at it before you {verb} it")
+    check_reason(why, verb, field="why")
+    check_run(address, await client.record(str(address)), form.get("run", ""), verb)
     payload = _json(form.get("result", "")) if kind == "complete-step" else NOTHING
     await act(client, address, kind, step=form.get("step", ""), payload=payload, reason=why, by=visitor.name)
     return RedirectResponse(f"{place_of(request, address)}?done={verb}", 303)

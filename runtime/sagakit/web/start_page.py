@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import anyio
@@ -16,10 +16,10 @@ from sagakit.naming import SagaKey
 from sagakit.web.acting import schema_of, started_by
 from sagakit.web.bodies import StartBody
 from sagakit.web.forms import read_form
-from sagakit.web.input_form import fields_of, input_of
 from sagakit.web.page_acts import why_not_here
-from sagakit.web.problems import JsonFault, Problem
+from sagakit.web.problems import Problem
 from sagakit.web.rendering import check_form_token, form_token, page, place_of
+from sagakit.web.value_form import ValueForm
 
 if TYPE_CHECKING:
     from sagakit.client.client import Client
@@ -38,9 +38,10 @@ async def take_start(request: Request, client: Client) -> Response:
     saga_type, form = request.path_params["type"], await read_form(request)
     check_form_token(request, form.get("token", ""))
     schema = await schema_of(client, saga_type)
+    value = ValueForm("input", schema["input"])
     id = form.get("id", "").strip() or form.get("fresh") or new_id()
     try:
-        body = StartBody(input=input_of(schema["input"], form), id=id)
+        body = StartBody(input=value.value_of(form), id=id)
         with anyio.move_on_after(BEGINS) as waited:
             await started_by(client, schema, body, wait="started")
     except (InvalidInput, InvalidId, AlreadyStarted) as error:
@@ -48,26 +49,15 @@ async def take_start(request: Request, client: Client) -> Response:
     except Problem as error:
         if error.code != "InvalidInput":
             raise
-        return _form(request, schema, form, _faults_of(error))
+        return _form(request, schema, form, value.faults_of(error))
     if waited.cancelled_caught:
         raise Problem(504, "Timeout", f"no worker has begun {id} yet: its start stays, and may be sent again")
     return RedirectResponse(place_of(request, SagaKey(saga_type, id)), 303)
 
 
-def _faults_of(error: Problem) -> str:
-    """Return the faults of an input, each in a line with its place in the form."""
-    faults: Sequence[JsonFault] = error.more.get("faults", ())
-    return "\n".join(": ".join(filter(None, (_field_of(one), one.reason))) for one in faults) or str(error)
-
-
-def _field_of(fault: JsonFault) -> str:
-    """Return the field of the form that a fault is in; empty if it is about the whole input."""
-    return fault.path.removeprefix("$.input").lstrip(".")
-
-
 def _form(request: Request, schema: SagaSchema, given: Mapping[str, str], problem: str) -> Response:
     return page(
         request, "start", page="Definitions", status=422 if problem else 200, type=schema["saga"],
-        version=schema["version"], fields=fields_of(schema["input"]), given=given, problem=problem,
+        version=schema["version"], fields=ValueForm("input", schema["input"]).fields, given=given, problem=problem,
         fresh=given.get("fresh") or new_id(), token=form_token(request), why_not=why_not_here(request, "operator"),
     )  # fmt: skip

@@ -37,6 +37,10 @@ def _saga(found: re.Match[str], query: QueryParams) -> Words:
     return "replay" if query.get("at") else "describe", f"{found[1]}.{found[2]}"
 
 
+def _signal(found: re.Match[str], query: QueryParams) -> Words:
+    return "signal", f"{found[1]}.{found[2]}", found[3], *PREVIEW
+
+
 def _fitting(found: re.Match[str], query: QueryParams) -> Words:
     return query.get("verb", ""), "--where", query.get("where", ""), *PREVIEW
 
@@ -66,6 +70,7 @@ _PAGES: Sequence[tuple[re.Pattern[str], Callable[[re.Match[str], QueryParams], W
         ("/sagas", _listed),
         ("/sagas/act", _fitting),
         ("/sagas/([^/]+)/([^/]+)", _saga),
+        ("/sagas/([^/]+)/([^/]+)/signals/([^/]+)", _signal),
         ("/jobs(?:/[^/]+)?", _always("jobs")),
         ("/workers", _always("workers")),
         ("/audit", lambda found, query: ("audit", *_option("by", query.get("by", "")))),

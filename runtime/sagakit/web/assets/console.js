@@ -11,6 +11,18 @@ function busy() {
   return document.hidden || writes || String(document.getSelection()) !== "";
 }
 
+// Somebody has filled in a part of a form that changes something: that must not be lost.
+function filled(form) {
+  return [...form.elements].some((one) => {
+    if (one.options) return one.selectedIndex !== Math.max(0, [...one.options].findIndex((option) => option.defaultSelected));
+    return one.type === "checkbox" ? one.checked !== one.defaultChecked : one.value !== (one.defaultValue ?? one.value);
+  });
+}
+
+function stays(node) {
+  return ["charts", "filter-words"].includes(node.id) || (node.matches?.("form[method=post]") && filled(node));
+}
+
 // What morphs comes with the first renewal, long after the first paint.
 function morphing() {
   const script = Object.assign(document.createElement("script"), { src: document.body.dataset.morph });
@@ -35,7 +47,7 @@ async function refresh() {
   const open = new Set([...document.querySelectorAll("details[open]")].map((one) => one.id));
   if (window.drawDiagram) drawDiagram(found, room());
   for (const one of found.querySelectorAll("details")) one.open = open.has(one.id);
-  const callbacks = { beforeNodeMorphed: (one) => !["charts", "filter-words"].includes(one.id) };
+  const callbacks = { beforeNodeMorphed: (one) => !stays(one) };
   Idiomorph.morph(document.querySelector("main"), found.querySelector("main"), { ignoreActiveValue: true, callbacks });
   if (window.drawCharts) drawCharts();
 }

@@ -1,4 +1,4 @@
-"""The form for an input: its fields from a JSON Schema, and the JSON of what somebody has filled in."""
+"""The form for an input or a payload: its fields from a JSON Schema, and the JSON of what somebody has filled in."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import msgspec
 
 from sagakit.errors import UNREADABLE, InvalidInput
+from sagakit.web.problems import JsonFault, Problem
 
 FieldKind: TypeAlias = Literal["text", "number", "flag", "choice", "json"]
 TEXTS: frozenset[FieldKind] = frozenset({"text", "choice"})
 """Kinds whose fields are filled in as plain text, not as JSON."""
-WHOLE = "input"
-"""The name of the only field, where the input is not an object with known fields. A property may be called so, too."""
 PREFIX = "field."
 """The beginning of the names of fields in the form."""
+MOST = 16
+"""Properties that have fields of their own: the form of a wider object is one field that takes JSON."""
 BOOLEANS = ("true", "false")
 """The choices, as JSON, of a boolean that may be left out: a box that is not ticked would send false."""
 
@@ -39,13 +40,51 @@ class FormField(NamedTuple):
         return PREFIX + self.name
 
 
-def fields_of(schema: Mapping[str, Any]) -> Sequence[FormField]:
-    """Return the fields of the form for a schema: one for each property, or one for the whole value as JSON."""
-    whole = _resolved(schema, schema)
-    if "properties" not in whole:
-        return [FormField(WHOLE, "json", True, "", note=_note(whole))]
-    required = whole.get("required", ())
-    return [_field(name, part, schema, name in required) for name, part in whole["properties"].items()]
+class ValueForm(NamedTuple):
+    """The form for a value of a schema.
+
+    `name` says what the value is, and names the only field where it is not an object with known properties. A property
+    may be called so, too.
+    """
+
+    name: str
+    schema: Mapping[str, Any]
+
+    @property
+    def path(self) -> str:
+        """The path of the value in faults."""
+        return f"$.{self.name}"
+
+    @property
+    def fields(self) -> Sequence[FormField]:
+        """The fields: one for each property, or one for the whole value; none for a value that can only be null."""
+        whole = _resolved(self.schema, self.schema)
+        if self._has_properties:
+            required = whole.get("required", ())
+            return [_field(name, part, self.schema, name in required) for name, part in whole["properties"].items()]
+        if whole.get("type") == "null":
+            return []
+        may_be_null = _plain(whole, self.schema) is not whole
+        return [_field(self.name, whole, self.schema, not may_be_null)]
+
+    @property
+    def _has_properties(self) -> bool:
+        whole = _resolved(self.schema, self.schema)
+        return "properties" in whole and len(whole["properties"]) <= MOST
+
+    def value_of(self, filled: Mapping[str, str]) -> msgspec.Raw:
+        """Return the JSON of what was filled in. Numbers keep their digits. Raises InvalidInput: it names the field."""
+        parts = [(field, _value(field, filled.get(field.key, ""))) for field in self.fields]
+        if not self._has_properties:
+            return msgspec.Raw(next((_whole(field, value) for field, value in parts), b"null"))
+        texts = [_json(field.name).encode() + b":" + value for field, value in parts if value is not None]
+        return msgspec.Raw(b"{" + b",".join(texts) + b"}")
+
+    def faults_of(self, error: Problem) -> str:
+        """Return the faults of a value that does not fit, each in a line with its field, if it is in one."""
+        faults: Sequence[JsonFault] = error.more.get("faults", ())
+        places = [(one.path.removeprefix(self.path).lstrip("."), one.reason) for one in faults]
+        return "\n".join(": ".join(filter(None, place)) for place in places) or str(error)
 
 
 def _field(name: str, part: Mapping[str, Any], schema: Mapping[str, Any], required: bool) -> FormField:
@@ -97,18 +136,6 @@ def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def input_of(schema: Mapping[str, Any], form: Mapping[str, str]) -> msgspec.Raw:
-    """Return the JSON that the form of a schema gives. Numbers keep their digits.
-
-    Raises InvalidInput, which names the field.
-    """
-    if "properties" not in _resolved(schema, schema):
-        return msgspec.Raw(_checked(WHOLE, form.get(PREFIX + WHOLE, "")))
-    parts = [(field, _value(field, form.get(field.key, ""))) for field in fields_of(schema)]
-    texts = [_json(field.name).encode() + b":" + value for field, value in parts if value is not None]
-    return msgspec.Raw(b"{" + b",".join(texts) + b"}")
-
-
 def _value(field: FormField, text: str) -> bytes | None:
     """Return the JSON of a field; None if it is left out."""
     if field.kind == "flag":
@@ -118,7 +145,14 @@ def _value(field: FormField, text: str) -> bytes | None:
     return _json(text).encode() if field.kind in TEXTS else _checked(field.name, text, field.kind)
 
 
-def _checked(name: str, text: str, kind: FieldKind = "json") -> bytes:
+def _whole(field: FormField, value: bytes | None) -> bytes:
+    """Return the JSON of the only field. An empty one is null, unless it takes JSON or a number and has to be given."""
+    if value is None and field.required and field.kind not in TEXTS:
+        return _checked(field.name, "", field.kind)
+    return b"null" if value is None else value
+
+
+def _checked(name: str, text: str, kind: FieldKind) -> bytes:
     try:
         msgspec.json.decode(text)
     except UNREADABLE as error:
