@@ -112,7 +112,7 @@ def signal(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the signal.")],
     options: dict[str, Any],
 ) -> None:
-    """Send a signal to sagas. One that comes before its node is reached waits in the record. Audited with `--reason`."""
+    """Send a signal to sagas. One that comes before its node is reached waits in the record. `--reason` audits it."""
     step_id = message_id_of(name, message_id)
     change(session, Order(verb="signal", sagas=sagas, step=name, payload=payload, message_id=step_id, **options))
 

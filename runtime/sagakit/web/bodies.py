@@ -41,7 +41,7 @@ class StartBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class SignalBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A signal. One with the same `message_id` is applied once.
 
-    A person says `reason`: then the events of the saga keep it, with the name that was authenticated. Programs need not.
+    A person gives a `reason`: the events of the saga keep it, with the name that was authenticated. Programs need none.
     `by` and `run` are as for the verbs of operators.
     """
 
