@@ -124,21 +124,21 @@ class Ask(Saga[Several, None]):
 
 
 @pytest.mark.parametrize(
-    ("first", "other"),
+    ("first", "other", "says"),
     [
-        (Several(options={"notify": True}), Several(options={"notify": 1})),
-        (Several(pay=Pay("o", 10)), Several(pay=Pay("o", 10_000))),
-        (Several(things={Thing(0), Thing(8)}), Several(things={Thing(8), Thing(0)})),
+        (Several(options={"notify": True}), Several(options={"notify": 1}), "different input"),
+        (Several(pay=Pay("o", 10)), Several(pay=Pay("o", 10_000)), "different input"),
+        (Several(things={Thing(0), Thing(8)}), Several(things={Thing(8), Thing(0)}), "cannot be compared"),
     ],
     ids=["true is not 1", "what == leaves out", "what cannot be compared"],
 )
 async def test_p10_an_input_with_another_value_is_another_input(
-    first: Several, other: Several, server: Server, namespace: str
+    first: Several, other: Several, says: str, server: Server, namespace: str
 ) -> None:
     async with open_runtime(server.url, sagas=[Ask()], namespace=namespace) as runtime:
         await runtime.execute(Ask, "1", first)
         await runtime.execute(Ask, "1", first)
-        with pytest.raises(AlreadyStarted, match="different input"):
+        with pytest.raises(AlreadyStarted, match=says):
             await runtime.start(Ask, "1", other)
 
 
