@@ -36,6 +36,14 @@ def test_lines_of_processes_that_share_a_pipe_are_never_mixed() -> None:
 
 def test_a_process_that_is_stopped_in_the_middle_of_a_line_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "PATIENCE", 0.05)
+    waits: list[float] = []
+    lock = logs._lock
+
+    def locked(number: int, patience: float) -> bool:
+        waits.append(patience)
+        return lock(number, patience)
+
+    monkeypatch.setattr(logs, "_lock", locked)
     holder = "import fcntl, sys; fcntl.lockf(2, fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()"
     read, write = os.pipe()
     with open(read) as log, open(write, "w") as stream:
@@ -43,5 +51,8 @@ def test_a_process_that_is_stopped_in_the_middle_of_a_line_holds_up_no_other(mon
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=write) as stopped:
             assert stopped.stdout is not None
             assert stopped.stdout.readline() == b"held\n"
-            logs.SharedLog(stream).emit(logging.LogRecord("shop", logging.INFO, "", 0, "goes on", None, None))
-            assert log.readline() == "goes on\n"
+            handler = logs.SharedLog(stream)
+            for _ in range(3):
+                handler.emit(logging.LogRecord("shop", logging.INFO, "", 0, "goes on", None, None))
+                assert log.readline() == "goes on\n"
+    assert waits == [0.05, 0.0, 0.0], "only the first line waits for it"

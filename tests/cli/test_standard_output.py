@@ -130,3 +130,17 @@ def test_an_export_that_fills_the_disk_says_so_and_leaves_nothing(url: str, tmp_
 def test_an_export_into_a_folder_that_is_missing_is_a_wrong_command_line(url: str, tmp_path: Path) -> None:
     code, _, told = ended(["export", "--nats", url, "--to", str(tmp_path / "no" / "sagas")])
     assert (code, told) == (2, f"--to {tmp_path}/no/sagas: No such file or directory\n")
+
+
+def test_a_worker_on_a_full_disk_ends_with_the_code_of_its_own_end(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With another code a service manager would start it again and again."""
+    (tmp_path / "shop.py").write_text("print('imported')\nfrom tests.sagas import BookTrip\nsagas = [BookTrip()]\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    words = ["worker", "shop:sagas", "--nats", "tls://localhost:1", "--tls-ca", "/nonexistent"]
+    code, printed, _ = ended(words)
+    assert (code, printed) == (78, "imported\n")
+    code, told = on_a_full_disk(words)
+    assert code == 78
+    assert told.endswith(f"{FULL}\n")

@@ -50,6 +50,9 @@ class EventsOfSaga:
         self.key = key
         self.events = events
 
+    def behind(self) -> Sequence[EventMessage]:
+        return self.events[1:]
+
     def ended(self, result: int | StoreError, count: int = 1) -> None:
         self._load.published(self, result, count)
 

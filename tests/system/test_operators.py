@@ -75,7 +75,7 @@ async def test_a_signal_is_audited_if_it_says_who_sends_it_or_why_and_programs_n
 ) -> None:
     server, saga = MemoryServer(), Wait()
     async with member(server, saga) as running:
-        for id, said in (("program", ("", "")), ("person", ("ann", "they called")), ("why", ("", "x"))):
+        for id, said in (("program", ("", " ")), ("person", ("ann", "they called")), ("why", ("", "x"))):
             handle = await running.runtime.start(Wait, id, 1)
             for _ in range(2):
                 await running.runtime.signal(Wait, id, Wait.said, 1, by=said[0], reason=said[1], message_id="once")

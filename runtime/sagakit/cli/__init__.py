@@ -81,6 +81,8 @@ EXTRA_OF = {
     "sql": "sql",
 }  # fmt: skip
 """The extra of each command that needs more than `cli`, which every one of them includes."""
+SERVICES = frozenset({"dev", "server", "web", "worker"})
+"""The commands whose exit code tells how a service has ended, whatever became of its output."""
 
 
 def main() -> None:
@@ -92,9 +94,13 @@ def main() -> None:
 
         if error.name not in EXTRAS["cli"]:
             raise
-        called = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
-        sys.exit(f"the command needs {error.name}: {command_for(EXTRA_OF.get(called, 'cli'))}")
+        sys.exit(f"the command needs {error.name}: {command_for(EXTRA_OF.get(_called(), 'cli'))}")
     app()
+
+
+def _called() -> str:
+    """Return the name of the command; empty if there is none."""
+    return next((word for word in sys.argv[1:] if not word.startswith("-")), "")
 
 
 def run() -> None:
@@ -103,7 +109,7 @@ def run() -> None:
 
     gc.set_threshold(YOUNGEST, *gc.get_threshold()[1:])
     try:
-        with told_if_lost():
+        with told_if_lost(is_service=_called() in SERVICES):
             main()
     except SystemExit as end:
         from sagakit.cli.leaving import leave

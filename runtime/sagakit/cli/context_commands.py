@@ -1,4 +1,4 @@
-"""The command `context`: ls, show, select."""
+"""The command `context`: list, show, select."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def worker_exit_of(error: BaseException) -> CommandExit:
     """Return the exit code of a worker for an error: a wrong call is a bug there, in a saga's module or in sagakit."""
     code = exit_of(error)
     is_call = code in (CommandExit.USAGE, CommandExit.UNKNOWN_SAGA) and not isinstance(error, UsageError)
-    return CommandExit.CRASH if is_call else code
+    return CommandExit.CRASH if is_call or code is CommandExit.OUTPUT else code
 
 
 def exit_of_process(returncode: int) -> CommandExit:

@@ -14,7 +14,8 @@ from typing import Any, Literal, TextIO
 
 TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 PATIENCE = 2.0
-"""Seconds that a line waits at most for that of another process: one that was stopped holds up no other for long."""
+"""Seconds that a line waits at most for that of another process. Once one has waited in vain, such as for a process
+that was stopped, no line waits until the stream is free again."""
 LOOK = 0.001
 """Seconds between looks whether another process has written its line."""
 
@@ -25,25 +26,28 @@ class SharedLog(logging.StreamHandler[TextIO]):
     A pipe takes a line above 4 KB, such as one with a traceback, in parts once it is nearly full.
     """
 
+    def __init__(self, stream: TextIO | None = None) -> None:
+        super().__init__(stream)
+        self._patience = PATIENCE
+
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, while no other process that does so writes one."""
-        with _alone_on(self.stream):
+        with self._alone():
             super().emit(record)
 
-
-@contextmanager
-def _alone_on(stream: TextIO) -> Iterator[None]:
-    """Lock the stream, if it is a pipe or a socket. The lock of a process that is killed goes with it."""
-    number = _pipe_of(stream)
-    if number is None:
-        yield
-        return
-    _lock(number)
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            fcntl.lockf(number, fcntl.LOCK_UN)
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Lock the stream, if it is a pipe or a socket. The lock of a process that is killed goes with it."""
+        number = _pipe_of(self.stream)
+        if number is None:
+            yield
+            return
+        self._patience = PATIENCE if _lock(number, self._patience) else 0.0
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                fcntl.lockf(number, fcntl.LOCK_UN)
 
 
 def _pipe_of(stream: TextIO) -> int | None:
@@ -55,17 +59,20 @@ def _pipe_of(stream: TextIO) -> int | None:
     return number if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else None
 
 
-def _lock(number: int) -> None:
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
+def _lock(number: int, patience: float) -> bool:
+    """Lock a pipe; return False if another process has held the lock for so many seconds."""
+    until = time.monotonic() + patience
+    while True:
         try:
             fcntl.lockf(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
+            if time.monotonic() >= until:
+                return False
             time.sleep(LOOK)
         except OSError:  # a system that locks only files
-            return
+            return True
         else:
-            return
+            return True
 
 
 def set_up(format: Literal["text", "json"], level: str, *, process: int | None = None) -> None:

@@ -60,8 +60,11 @@ class _ErrorFile(io.FileIO):
 
 
 @contextmanager
-def told_if_lost() -> Iterator[None]:
-    """Own the standard output and error of this process. If output is lost, end it with a line and an exit code."""
+def told_if_lost(*, is_service: bool = False) -> Iterator[None]:
+    """Own the standard output and error of this process. If output is lost, end it with a line and an exit code.
+
+    A service only tells of it: its exit code says how it has ended.
+    """
     output = OutputFile(1, "standard output") if sys.stdout is not None else None
     _take_over(output)
     try:
@@ -71,10 +74,15 @@ def told_if_lost() -> Iterator[None]:
         _flush()
         if output is None or output.lost is None or has_told:
             raise
-        raise SystemExit(_code(output.lost)) from None
+        code = _code(output.lost)
+        if is_service and isinstance(error, SystemExit):
+            raise
+        raise SystemExit(code) from None
     _flush()
     if output is not None and output.lost is not None:
-        raise SystemExit(_code(output.lost))
+        code = _code(output.lost)
+        if not is_service:
+            raise SystemExit(code)
 
 
 def _is_told(error: BaseException, lost: OSError | None) -> bool:

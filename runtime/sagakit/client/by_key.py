@@ -56,7 +56,7 @@ class LiveLease(NamedTuple):
 
 
 class PlainAccess:
-    """Reads sagas of all types and sends messages to them, without their classes. Made by `open_plain`.
+    """Reads, starts, deletes and rebuilds sagas of all types, without their classes. Made by `open_plain`.
 
         async with open_plain("nats://localhost", Config()) as sagas:
             print(await sagas.describe("PlaceOrder.order-7"))

@@ -105,7 +105,7 @@ def _signal(turn: Turn, message: Inbound) -> VerdictText:
         return "too late"
     if len(memoryview(message.payload)) > turn.room():
         return "too large"
-    if message.by or message.reason:
+    if message.by or message.reason.strip():
         # Without the hash of the message: only the next event says that it was applied, since it has the payload.
         turn.emit(f"operator.{message.kind}", by=message.by, reason=shorten(message.reason), step=node.name)
     log = turn.edit(node.name)

@@ -44,7 +44,7 @@ class GatheringEvents(Events):
 
     def submit(self, message: EventMessage, done: Done) -> None:
         """Queue an append."""
-        self.submit_first(message, SingleEvent(message, done))
+        self.submit_first(message, SingleEvent(done))
 
     def submit_first(self, message: EventMessage, queue: AppendQueue) -> None:
         """Queue an append of the first event of a queue."""

@@ -6,7 +6,7 @@ A batch is all or nothing and keeps its order, so in one of those several events
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from sagakit.errors import StoreError
@@ -20,11 +20,14 @@ MOST_MESSAGES = 1_000
 class SingleEvent:
     """An event that takes no others along."""
 
-    __slots__ = ("_done", "events")
+    __slots__ = ("_done",)
 
-    def __init__(self, message: EventMessage, done: Done) -> None:
-        self.events: Sequence[EventMessage] = (message,)
+    def __init__(self, done: Done) -> None:
         self._done = done
+
+    def behind(self) -> Iterable[EventMessage]:
+        """Return no event."""
+        return ()
 
     def ended(self, result: int | StoreError, _: int = 1) -> None:
         """Take the result of the event."""
@@ -55,7 +58,7 @@ class EventChain:
     def taken(self, most: int, room: int) -> list[EventMessage]:
         """Return the first event and at most so many others, of so many bytes in all, that go along with it."""
         found = [self.message]
-        for event in islice(self._queue.events, 1, 1 + most):
+        for event in islice(self._queue.behind(), most):
             size = len(event.payload)
             room -= size
             if room < 0 or size > LARGE:
@@ -73,7 +76,7 @@ def put_together(chains: Sequence[EventChain], done: BatchDone) -> tuple[list[Ev
     """Return the messages of a batch of these chains, and the callback for the sequences of its messages."""
     messages: list[EventMessage] = []
     firsts: list[int] = []
-    spare, room = MOST_MESSAGES - len(chains), MOST_BYTES
+    spare, room = MOST_MESSAGES - len(chains), MOST_BYTES - sum(len(chain.message.payload) for chain in chains)
     for chain in chains:
         firsts.append(len(messages))
         events = chain.taken(spare, room)

@@ -5,7 +5,7 @@ single write, or a batch, and tells what became of it. The rules:
 
 - A write goes at once, singly, unless ENTER writes to the stream are unanswered. A saga at low load waits for nobody.
 - One batch is under way at a time. What comes in meanwhile gathers for the next one.
-- A batch has each order key once, so that two writes of one key keep their order, and no subject is in it twice.
+- A batch has each order key once, so that two writes of one key keep their order.
 - A batch that was refused has written nothing: its writes are sent again singly, since one of them may be at fault.
 - A batch without an answer may have been written, and may still be: each of its writes is ambiguous by itself.
 - A write that is `alone` never goes in a batch: one that was ambiguous before, that is likely to meet a conflict, or

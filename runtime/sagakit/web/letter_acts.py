@@ -80,14 +80,22 @@ def _is_for_admins(client: Client, letter: Letter) -> bool:
 
 
 async def change_letter(
-    client: Client, verb: LetterVerb, letter: Letter, *, by: str, reason: str, payload: bytes = b""
+    client: Client,
+    verb: LetterVerb,
+    letter: Letter,
+    *,
+    by: str,
+    reason: str,
+    payload: bytes = b"",
+    field: str = "reason",
 ) -> str:
     """Change a dead letter. Return the new id of its message, or the number of the edited letter; else nothing.
 
-    Raises UnknownLetter, NotAllowed, InvalidInput, NotPermitted.
+    The form of a page calls the reason's `field` by another name. Raises UnknownLetter, NotAllowed, InvalidInput,
+    NotPermitted.
     """
     if not reason.strip():
-        raise InvalidInput(f"reason: say why you {verb} this dead letter; the audit of dead letters keeps it")
+        raise InvalidInput(f"{field}: say why you {verb} this dead letter; the audit of dead letters keeps it")
     letters, who = client.dead_letters, by or "somebody"
     match verb:
         case "edit":

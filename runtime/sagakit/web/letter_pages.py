@@ -76,7 +76,8 @@ async def take_letter_form(request: Request, client: Client) -> Response:
     check_change(request, client, verb, letter)
     payload = form.get("payload", "").encode()
     by = request.scope["sagakit.visitor"].name
-    new = await change_letter(client, verb, letter, by=by, reason=form.get("why", ""), payload=payload)
+    why = form.get("why", "")
+    new = await change_letter(client, verb, letter, by=by, reason=why, payload=payload, field="why")
     return _to(request, f"/{new}" if verb == "edit" else "", done=verb, changed="1", refused="0")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Protocol
 
 import msgspec
@@ -27,9 +27,8 @@ class EventMessage(msgspec.Struct, frozen=True):
 class AppendQueue(Protocol):
     """The events of one saga that are not in the log yet, the oldest first. It grows at its end at any time."""
 
-    @property
-    def events(self) -> Sequence[EventMessage]:
-        """The events."""
+    def behind(self) -> Iterable[EventMessage]:
+        """Return the events behind the first one that may share a batch with it, in their order."""
         ...
 
     def ended(self, result: int | StoreError, count: int = 1, /) -> None:

@@ -7,7 +7,8 @@ id and the same bytes (P9).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from logging import WARNING, getLogger
 
 import msgspec
@@ -65,6 +66,10 @@ class _Queue(msgspec.Struct):
                 self.last = event.seq
         if message.alone:
             self.alone_to = self.last
+
+    def behind(self) -> Iterable[Unsent]:
+        """Return the events behind the first one; none if that goes alone by now."""
+        return () if self.events[0].seq <= self.alone_to else islice(self.events, 1, None)
 
     def ended(self, result: int | StoreError, count: int = 1) -> None:
         """Take the result of the first events. After an error they may arrive late: a batch would be refused then."""
