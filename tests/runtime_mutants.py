@@ -73,7 +73,7 @@ def nobody_adopts(patch: Patch) -> None:
 
 def events_sent_once_only(patch: Patch) -> None:
     sent = Publisher._sent
-    patch.setattr(Publisher, "_sent", lambda self, queue, result, count: sent(self, queue, 1, count))
+    patch.setattr(Publisher, "_sent", lambda self, queue, result: sent(self, queue, 1))
 
 
 def the_archive_is_not_read(patch: Patch) -> None:

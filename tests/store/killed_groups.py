@@ -10,6 +10,7 @@ import argparse
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from random import Random
 from unittest.mock import patch
@@ -45,18 +46,19 @@ class Batch:
 class EventsOfSaga:
     """The events of a saga that are not acknowledged yet."""
 
-    def __init__(self, load: Load, key: str, events: list[EventMessage]) -> None:
-        self._load = load
+    def __init__(self, key: str, events: list[EventMessage]) -> None:
         self.key = key
         self.events = events
+        self.together = 1
+        """The number of events that the next result is about."""
 
     def behind(self) -> Sequence[EventMessage]:
         return self.events[1:]
 
-    def ended(self, result: int | StoreError, count: int = 1) -> None:
-        self._load.published(self, result, count)
+    def go_together(self, count: int) -> None:
+        self.together = count
 
-    def refused(self, count: int) -> None:
+    def go_alone(self, count: int) -> None:
         raise AssertionError(f"a batch with {count} events of {self.key} was refused")
 
 
@@ -140,18 +142,22 @@ class Load:
         values = [self._value(key) for _ in range(BEHIND)]
         events = [EventMessage(key, "saga.Kill.started", value.decode().rstrip("x"), value) for value in values]
         self._open += 1
-        self._store.events.submit_first(events[0], EventsOfSaga(self, key, events))
+        self._append(EventsOfSaga(key, events))
 
-    def published(self, queue: EventsOfSaga, result: int | StoreError, count: int) -> None:
+    def _append(self, queue: EventsOfSaga) -> None:
+        self._store.events.submit(queue.events[0], partial(self._published, queue), queue)
+
+    def _published(self, queue: EventsOfSaga, result: int | StoreError) -> None:
         """Take the result of a saga's first events; publish the next ones."""
         if isinstance(result, StoreError):
             assert isinstance(result, Ambiguous | Unavailable), result
         else:
+            count, queue.together = queue.together, 1
             self.events.update(event.payload for event in queue.events[:count])
             del queue.events[:count]
             self.together = max(self.together, count)
             if queue.events:
-                self._store.events.submit_first(queue.events[0], queue)
+                self._append(queue)
                 return
         self._open -= 1
         if isinstance(result, int):

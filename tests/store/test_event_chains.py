@@ -19,13 +19,13 @@ def queue_of(run: str, *sizes: int, alone: bool = False) -> _Queue:
         for seq, size in enumerate(sizes, 1)
     ]
     message = PublishEvents("Walk.1", run, events, Receipt(), alone)
-    queue = _Queue(lambda *_: None, message, 0, deque())
+    queue = _Queue(message, 0, deque())
     queue.add(message)
     return queue
 
 
 def batch_of(*queues: _Queue) -> list[EventMessage]:
-    return put_together([EventChain(queue.events[0], queue) for queue in queues], lambda _: None)[0]
+    return put_together([EventChain(queue.events[0], lambda _: None, queue) for queue in queues], lambda _: None)[0]
 
 
 def test_a_batch_has_the_events_of_each_saga_one_behind_the_other() -> None:
@@ -54,7 +54,7 @@ def test_the_results_of_a_batch_are_those_of_its_first_events() -> None:
     told: list[list[int] | StoreError | Exception] = []
     queues = queue_of("a", 1, 1, 1), queue_of("b", 1), queue_of("c", 1, 1)
     _, ended = put_together(
-        [EventChain(queue.events[0], queue) for queue in queues],
+        [EventChain(queue.events[0], lambda _: None, queue) for queue in queues],
         lambda result: told.append(result if isinstance(result, Exception) else list(result)),
     )
     ended(range(11, 17))

@@ -9,7 +9,7 @@ from sagakit.jetstream.answers import take_ack
 from sagakit.jetstream.batches import Batches
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.wire import Message, header_block
-from sagakit.store.event_chains import EventChain, SingleEvent, put_together
+from sagakit.store.event_chains import EventChain, put_together
 from sagakit.store.gathering import BatchDone
 from sagakit.store.names import Names
 from sagakit.store.ports import AppendQueue, Done, EventMessage
@@ -24,14 +24,10 @@ class Events:
         self._link = link
         self._names = names
 
-    def submit(self, message: EventMessage, done: Done) -> None:
+    def submit(self, message: EventMessage, done: Done, queue: AppendQueue | None = None) -> None:
         """Queue an append."""
         take = partial(take_ack, message.key, None, done)
         self._link.send(message.subject, message.payload, take, _MESSAGE_ID % message.id.encode(), linger=True)
-
-    def submit_first(self, message: EventMessage, queue: AppendQueue) -> None:
-        """Queue an append of the first event of a queue."""
-        self.submit(message, queue.ended)
 
 
 class GatheringEvents(Events):
@@ -42,17 +38,13 @@ class GatheringEvents(Events):
         self._batches = batches
         self._gatherings = [batches.gathering(stream, self) for stream in names.events]
 
-    def submit(self, message: EventMessage, done: Done) -> None:
+    def submit(self, message: EventMessage, done: Done, queue: AppendQueue | None = None) -> None:
         """Queue an append."""
-        self.submit_first(message, SingleEvent(done))
-
-    def submit_first(self, message: EventMessage, queue: AppendQueue) -> None:
-        """Queue an append of the first event of a queue."""
         gathering = self._gatherings[self._names.shard_of(message.key)]
         if gathering is None:
-            super().submit(message, queue.ended)
+            super().submit(message, done)
         else:
-            chain = EventChain(message, queue)
+            chain = EventChain(message, done, queue)
             gathering.submit(message.id, chain, len(message.payload), chain.ended, alone=message.alone)
 
     def send_single(self, chain: EventChain, done: Done) -> None:

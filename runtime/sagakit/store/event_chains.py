@@ -6,7 +6,7 @@ A batch is all or nothing and keeps its order, so in one of those several events
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 
 from sagakit.errors import StoreError
@@ -17,48 +17,29 @@ MOST_MESSAGES = 1_000
 """Messages that the server takes in one batch."""
 
 
-class SingleEvent:
-    """An event that takes no others along."""
-
-    __slots__ = ("_done",)
-
-    def __init__(self, done: Done) -> None:
-        self._done = done
-
-    def behind(self) -> Iterable[EventMessage]:
-        """Return no event."""
-        return ()
-
-    def ended(self, result: int | StoreError, _: int = 1) -> None:
-        """Take the result of the event."""
-        self._done(result)
-
-    def refused(self, _: int) -> None:
-        """Do nothing: there is no other event that could be at fault."""
-
-
 class EventChain:
-    """The first event of a queue. Those behind it are looked at only when a batch is put together."""
+    """An event on its way, the first one of its queue if it has one. Those behind it are looked at for a batch only."""
 
-    __slots__ = ("_count", "_queue", "message")
+    __slots__ = ("_count", "_done", "_queue", "message")
 
-    def __init__(self, message: EventMessage, queue: AppendQueue) -> None:
+    def __init__(self, message: EventMessage, done: Done, queue: AppendQueue | None) -> None:
         self.message: EventMessage = message
+        self._done = done
         self._queue = queue
         self._count = 0
-        """The number of events in the batch."""
+        """The number of events in the batch; 0 for an event by itself."""
 
     def single(self) -> EventMessage:
-        """Return the first event, which goes by itself; if it was in a batch before, that one was refused."""
-        if self._count:
-            self._queue.refused(self._count)
-        self._count = 1
+        """Return the event, which goes by itself; if it was in a batch before, that one was refused."""
+        if self._queue is not None and self._count:
+            self._queue.go_alone(self._count)
+        self._count = 0
         return self.message
 
     def taken(self, most: int, room: int) -> list[EventMessage]:
-        """Return the first event and at most so many others, of so many bytes in all, that go along with it."""
+        """Return the event and at most so many others, of so many bytes in all, that go along with it."""
         found = [self.message]
-        for event in islice(self._queue.behind(), most):
+        for event in () if self._queue is None else islice(self._queue.behind(), most):
             size = len(event.payload)
             room -= size
             if room < 0 or size > LARGE:
@@ -68,8 +49,10 @@ class EventChain:
         return found
 
     def ended(self, result: int | StoreError) -> None:
-        """Tell the queue what became of the events that were sent."""
-        self._queue.ended(result, self._count)
+        """Tell what became of the events that were sent."""
+        if self._queue is not None and self._count:
+            self._queue.go_together(self._count)
+        self._done(result)
 
 
 def put_together(chains: Sequence[EventChain], done: BatchDone) -> tuple[list[EventMessage], BatchDone]:

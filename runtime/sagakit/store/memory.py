@@ -14,7 +14,7 @@ import trio
 
 from sagakit.errors import Ambiguous, NoResponders, StoreError, Unavailable
 from sagakit.store.bucket import BucketBase
-from sagakit.store.event_chains import EventChain, SingleEvent, put_together
+from sagakit.store.event_chains import EventChain, put_together
 from sagakit.store.faults import Watched
 from sagakit.store.gathering import BatchDone, Gathering
 from sagakit.store.memory_batches import Member
@@ -157,20 +157,13 @@ class MemoryEvents:
         self._gatherings = [None if pauses is None else Gathering(self, pauses) for _ in names.events]
         self._captured = [subject for shard in range(names.shards) for subject in names.event_subjects(shard)]
 
-    def submit(self, message: EventMessage, done: Done) -> None:
-        """Queue an append."""
-        self.submit_first(message, SingleEvent(done))
-
-    def submit_first(self, message: EventMessage, queue: AppendQueue) -> None:
-        """Queue an append of a queue's first event.
-
-        It ends in Unavailable for a subject that no stream captures, as with a real server.
-        """
+    def submit(self, message: EventMessage, done: Done, queue: AppendQueue | None = None) -> None:
+        """Queue an append. It ends in Unavailable for a subject that no stream captures, as with a real server."""
         if not any(captures(subject, message.subject) for subject in self._captured):
-            queue.ended(Unavailable(f"{message.subject}: no stream captures it"))
+            done(Unavailable(f"{message.subject}: no stream captures it"))
             return
         gathering = self._gatherings[self._names.shard_of(message.key)]
-        chain = EventChain(message, queue)
+        chain = EventChain(message, done, queue)
         if gathering is None:
             self.send_single(chain, chain.ended)
         else:

@@ -7,7 +7,6 @@ from typing import Protocol
 
 import msgspec
 
-from sagakit.errors import StoreError
 from sagakit.store.ports.bucket_port import Done
 
 
@@ -31,11 +30,11 @@ class AppendQueue(Protocol):
         """Return the events behind the first one that may share a batch with it, in their order."""
         ...
 
-    def ended(self, result: int | StoreError, count: int = 1, /) -> None:
-        """Take, once, the stream sequence of the first of `count` events, which follow each other; or their error."""
+    def go_together(self, count: int, /) -> None:
+        """Note that the next result is that of the first `count` events, whose sequences follow each other."""
         ...
 
-    def refused(self, count: int, /) -> None:
+    def go_alone(self, count: int, /) -> None:
         """Note that a batch with the first `count` events was refused. The first one is sent again by itself."""
         ...
 
@@ -43,16 +42,11 @@ class AppendQueue(Protocol):
 class EventLog(Protocol):
     """The event log: one stream, or one for each shard."""
 
-    def submit(self, message: EventMessage, done: Done, /) -> None:
+    def submit(self, message: EventMessage, done: Done, queue: AppendQueue | None = None, /) -> None:
         """Queue an append, without blocking. `done` gets the stream sequence, or the error.
 
         For a duplicate that is the sequence of the first copy. The error is one of those of `KeyValue.submit`.
-        """
-        ...
-
-    def submit_first(self, message: EventMessage, queue: AppendQueue, /) -> None:
-        """Queue an append of the first event of a queue, without blocking.
-
-        An atomic batch may take along those behind it, in their order: all are appended, or none.
+        `message` is the first event of `queue`, if that is given: an atomic batch may take along those behind it, in
+        their order; all are appended then, or none.
         """
         ...

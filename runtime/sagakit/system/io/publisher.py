@@ -7,7 +7,8 @@ id and the same bytes (P9).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import islice
 from logging import WARNING, getLogger
 
@@ -46,8 +47,6 @@ class PublishEvents(msgspec.Struct, frozen=True):
 class _Queue(msgspec.Struct):
     """The events of one run that are not in the log yet. The first one has been sent, maybe with others behind it."""
 
-    sent: Callable[[_Queue, int | StoreError, int], None]
-    """The publisher's method that gets the results."""
     of: PublishEvents
     """The message that came last: it names the saga, and has the receipt that is read."""
     last: int
@@ -56,6 +55,8 @@ class _Queue(msgspec.Struct):
     failures: int = 0
     alone_to: int = 0
     """The number of the last event that goes alone; 0 if none does."""
+    together: int = 1
+    """The number of events that the next result is about."""
 
     def add(self, message: PublishEvents) -> None:
         # the actor may be a later incarnation, which hands in the same events with a receipt that it reads itself
@@ -71,14 +72,12 @@ class _Queue(msgspec.Struct):
         """Return the events behind the first one; none if that goes alone by now."""
         return () if self.events[0].seq <= self.alone_to else islice(self.events, 1, None)
 
-    def ended(self, result: int | StoreError, count: int = 1) -> None:
-        """Take the result of the first events. After an error they may arrive late: a batch would be refused then."""
-        if isinstance(result, StoreError):
-            self.refused(count)
-        self.sent(self, result, count)
+    def go_together(self, count: int) -> None:
+        """Note how many events the next result is about."""
+        self.together = count
 
-    def refused(self, count: int) -> None:
-        """Note that the first events go alone from now on: one of them may be at fault."""
+    def go_alone(self, count: int) -> None:
+        """Note that the first events go alone from now on: one of them may be at fault, or still arrive."""
         self.alone_to = max(self.alone_to, self.events[count - 1].seq)
 
 
@@ -89,7 +88,7 @@ class Publisher(Actor[PublishEvents]):
 
     def __init__(self, store: Store, unpublished: Unpublished) -> None:
         self._store = store
-        self._submit = store.events.submit_first  # bound once: it is called for each event
+        self._submit = store.events.submit  # bound once: it is called for each event
         self._queues: dict[str, _Queue] = {}
         unpublished.queues = self._queues
         self._pause = Backoff(initial_interval=0.05, max_interval=10.0)
@@ -114,7 +113,7 @@ class Publisher(Actor[PublishEvents]):
     def _queue(self, message: PublishEvents) -> None:
         queue = self._queues.get(message.run)
         if queue is None:
-            queue = self._queues[message.run] = _Queue(self._sent, message, message.receipt.confirmed, deque())
+            queue = self._queues[message.run] = _Queue(message, message.receipt.confirmed, deque())
         idle = not queue.events
         queue.add(message)
         if idle and queue.events:
@@ -124,12 +123,14 @@ class Publisher(Actor[PublishEvents]):
         event = queue.events[0]
         if event.seq <= queue.alone_to:
             event = structs.replace(event, alone=True)
-        self._submit(event, queue)
+        self._submit(event, partial(self._sent, queue), queue)
 
-    def _sent(self, queue: _Queue, result: int | StoreError, count: int) -> None:
+    def _sent(self, queue: _Queue, result: int | StoreError) -> None:
         if self._nursery is None:
             return  # this incarnation has ended; its events were handed in again to the next one
+        count, queue.together = queue.together, 1
         if isinstance(result, StoreError):
+            queue.go_alone(count)
             self._nursery.start_soon(self._again, queue, result)
             return
         queue.failures = 0
