@@ -20,7 +20,7 @@ from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from tests.chaos.client import connect
 from tests.chaos.history import Event, Stored, as_version
-from tests.chaos.load import read_acked
+from tests.chaos.load import read_acked, read_starts
 
 LOOK = 1.0
 """Seconds between looks."""
@@ -54,13 +54,15 @@ async def _stored(client: Client, bucket: str) -> list[Stored]:
 
 
 async def _open(client: Client, folder: Path) -> tuple[list[str], int]:
-    """Return the sagas that have neither ended nor got stuck, and the number of messages in the inbox."""
+    """Return the sagas that have neither ended nor got stuck, or are still to start; and the messages in the inbox."""
     found = {one.key: as_version(one.key, one.seq, 0, one.value) for one in await _stored(client, "SAGA_STATE")}
     started = {f"{one.saga_type}.{one.saga_id}" for one in read_acked(folder) if one.kind == "start"}
     live = [key for key, one in found.items() if one.record is not None and one.record.status != "stuck"]
     inbox = (await client.jetstream(timeout=10).stream_info("SAGA_INBOX")).state.messages
     ended = {one.key for one in await _stored(client, "SAGA_ARCHIVE")}  # end markers expire after a while
-    return sorted(set(live) | (started - set(found) - ended)), inbox
+    # a worker that was started again late may still have starts before it
+    unstarted = {f"{one.saga_type}.{one.saga_id}" for one in read_starts(folder)} - started
+    return sorted(set(live) | (started - set(found) - ended) | unstarted), inbox
 
 
 async def _settle(client: Client, folder: Path, seconds: float) -> int:

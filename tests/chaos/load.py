@@ -90,9 +90,10 @@ def _write(path: Path, value: object) -> None:
     path.write_bytes(msgspec.json.encode(value))
 
 
-def read_starts(folder: Path, name: str) -> list[Start]:
-    """Return the share of one starter."""
-    return msgspec.json.decode((folder / f"starts-{name}.json").read_bytes(), type=list[Start])
+def read_starts(folder: Path, name: str = "*") -> list[Start]:
+    """Return the share of one starter, or of all of them."""
+    shares = folder.glob(f"starts-{name}.json")
+    return [start for path in shares for start in msgspec.json.decode(path.read_bytes(), type=list[Start])]
 
 
 def read_said(folder: Path) -> list[Said]:

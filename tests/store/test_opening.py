@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import trio
-from sagakit.errors import CannotConnect, Unavailable
+from sagakit.errors import Ambiguous, CannotConnect, Unavailable
 from sagakit.jetstream import connecting, nats_options
 from sagakit.jetstream import store as jetstream_store
 from sagakit.jetstream.connection import Connection
@@ -134,6 +134,42 @@ async def test_buckets_are_made_once_the_nodes_have_found_each_other(
     async with open_jetstream(Connection(servers=(server.url,)), names=Names(namespace=namespace)) as store:
         assert await store.state.create("Walk.one", b"{}") > 0
     assert alone.left == 0
+
+
+class AwayOnce:
+    """A cluster whose metadata leader is away for one of the requests that make a stream."""
+
+    def __init__(self, number: int) -> None:
+        self.made: list[str] = []
+        self._number = number
+        self._request = Link.request
+
+    async def request(self, link: Link, subject: str, *args: Any, **kwargs: Any) -> bytes:
+        if "STREAM.CREATE" in subject:
+            self.made.append(subject.rpartition(".")[2])
+            if len(self.made) == self._number:
+                raise Ambiguous("no answer in time")
+        return await self._request(link, subject, *args, **kwargs)
+
+
+@pytest.mark.parametrize("number", range(1, 12))
+async def test_a_layout_is_made_whole_though_the_leader_was_away_in_between(
+    number: int, server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once it was written down, nobody but `sagakit setup` made the rest."""
+    away = AwayOnce(number)
+    monkeypatch.setattr(Link, "request", lambda *args, **kwargs: away.request(*args, **kwargs))
+    monkeypatch.setattr(jetstream_store, "AGAIN", 0.001)
+    names = Names(namespace=namespace)
+    async with open_jetstream(Connection(servers=(server.url,)), names=names) as store:
+        await store.commands.check()
+        await store.check_values()
+    wanted = {names.commands, names.intake, names.inbox, names.dead, *names.events}
+    wanted |= {
+        f"KV_{name}" for name in (names.meta, names.workers, names.jobs, names.values, *names.state, *names.archive)
+    }
+    assert set(away.made) == wanted
+    assert len(away.made) == len(wanted) + 1, "one was asked for twice, and no other"
 
 
 async def test_servers_that_stay_away_are_named_as_what_is_missing(

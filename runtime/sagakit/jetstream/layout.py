@@ -95,7 +95,16 @@ async def _make_layout(link: Link, names: Names, options: StreamOptions, level: 
     bucket = partial(BucketOptions, storage=options.storage, replicas=replicas)
     base = {"storage": options.storage, "num_replicas": replicas}
     await make_bucket(link, names.meta, bucket(description="sagakit: schema, shards, plans"))
-    is_new = await _check_shards(link, names)
+    meta = Bucket(link, names, [names.meta])
+    await _until_led(link, names, meta)
+    # Layouts of older versions do not have these, and need none until `sagakit setup` adds them: most accounts may not,
+    # and the server would log a violation each time that one of them tries. They are made before the layout is written
+    # down: if that is cut off here, the next worker finds a new layout again
+    if await meta.get("layout") is None:
+        await make_jobs(link, names, options)
+        await make_queues(link, names, options)
+        await make_values(link, names, options)
+    is_new = await _check_shards(meta, names)
     # A bucket in place of a lost one begins at a random sequence far above all that the lost one had. Otherwise the
     # write of an owner that has not noticed the loss could match a revision of the new bucket by chance (P7).
     first = None if is_new else FAR + randbelow(FAR)
@@ -117,12 +126,6 @@ async def _make_layout(link: Link, names: Names, options: StreamOptions, level: 
         )
     await _ensure(link, _inbox_config(names) | base)
     await _ensure(link, _dead_letters_config(names) | base)
-    # An older layout has no such bucket, and needs none until an operator writes a job. Only `sagakit setup` adds it:
-    # most accounts may not, and the server would log a violation each time that one of them tries.
-    if is_new:
-        await make_jobs(link, names, options)
-        await make_queues(link, names, options)
-        await make_values(link, names, options)
     return configs
 
 
@@ -256,10 +259,8 @@ async def _until_led(link: Link, names: Names, meta: Bucket) -> None:
         raise Unavailable(f"{names.meta} has had no leader for {link.connect_timeout:g} s: is the cluster whole?")
 
 
-async def _check_shards(link: Link, names: Names) -> bool:
+async def _check_shards(meta: Bucket, names: Names) -> bool:
     """Write down the number of shards, or compare it with the one that is written down. Return True if it is new."""
-    meta = Bucket(link, names, [names.meta])
-    await _until_led(link, names, meta)
     wanted = Layout(SCHEMA, names.shards)
     entry = await meta.get("layout")
     if entry is None:
