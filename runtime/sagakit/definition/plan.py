@@ -177,6 +177,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return any(node.kind == "each" for node in self.nodes)
 
     @cached_property
+    def has_commands(self) -> bool:
+        """True if any node is done by commands to a participant."""
+        return any(node.endpoints is not None for node in self.nodes)
+
+    @cached_property
     def pivot(self) -> NodePlan | None:
         """The node after which the saga only goes forward; None if there is none."""
         return next((node for node in self.nodes if node.position == "pivot"), None)

@@ -26,7 +26,7 @@ class Calls:
         self._slot = slot
         self._environment = environment
         self._permits: dict[str, CallPermit] = {}
-        self._waits: set[str] = set()
+        self._waits: frozenset[str] = frozenset()
         """Steps whose calls only wait for another saga."""
 
     def __len__(self) -> int:
@@ -46,7 +46,7 @@ class Calls:
         """Make one attempt. The actor gets an `Attempted` with its result."""
         self._permits[call.step] = permit = CallPermit(call.call)
         if call.waits:
-            self._waits.add(call.step)
+            self._waits |= {call.step}
         environment, values = self._environment, self._slot.values
         if values is not None:
             record = values.fill(record)
@@ -57,7 +57,8 @@ class Calls:
     def ended(self, step: str) -> None:
         """Forget the call of a step, whose end is folded into the record."""
         self._permits.pop(step, None)
-        self._waits.discard(step)
+        if step in self._waits:
+            self._waits -= {step}
 
     def revoke_all_but(self, asked: Sequence[Effect]) -> None:
         """Revoke the calls that wait for their turn and are not among the effects `asked` for any more."""

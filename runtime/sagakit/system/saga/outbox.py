@@ -54,7 +54,9 @@ class Outbox:
     def publish(self, record: Record) -> None:
         """Hand in the events of a durable record that were not handed in yet."""
         outbox, receipt = record.outbox, self._receipt
-        new = [self._unsent(record, event) for event in outbox[count_up_to(outbox, self._handed_in) :]]
+        new: list[Unsent] = []
+        for event in outbox[count_up_to(outbox, self._handed_in) :]:
+            new.append(self._unsent(record, event))
         if len(receipt.at) > len(outbox):  # the record has those of the events that have left it
             del receipt.at[: len(receipt.at) - len(outbox)]
         if new:

@@ -17,7 +17,7 @@ from sagakit.system.saga.slot import SagaSlot
 class Passivation:
     """Decides on passivation. Belongs to one incarnation of a saga's actor; used while no call of it is under way."""
 
-    __slots__ = ("_environment", "_key", "_outbox", "_plan", "_reminders", "_told", "_wake")
+    __slots__ = ("_asked_with", "_environment", "_key", "_outbox", "_plan", "_reminders", "_told", "_wake")
 
     def __init__(
         self, environment: Environment, slot: SagaSlot, wake: Callable[[], None], outbox: Outbox, reminders: Reminders
@@ -29,6 +29,8 @@ class Passivation:
         self._reminders = reminders
         self._wake = wake
         self._told = False
+        self._asked_with: Record | None = None
+        """The record with which the saga last asked to be told. A saga that has another one was busy since."""
 
     def told(self) -> None:
         """Note that nothing has happened for `passivate_after` seconds, or that another saga has taken the place."""
@@ -73,12 +75,11 @@ class Passivation:
         now, after = self._environment.now(), self._environment.config.passivate_after
         if record.wake_at is not None and record.wake_at < now + after:
             return False  # due so soon that ending the actor costs more than it saves
-        reminders = self._reminders
-        at, reminders.passivate_at = reminders.passivate_at, None
+        at = self._reminders.passivate_at if record is self._asked_with else None
         if at is not None and at > now:
-            reminders.passivate_at = at
-        elif at is not None and told:
+            return False
+        if at is not None and told:
             return True
-        else:
-            reminders.passivate(now + after)
+        self._asked_with = record
+        self._reminders.passivate(now + after)
         return False

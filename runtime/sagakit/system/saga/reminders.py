@@ -20,7 +20,7 @@ class Reminders:
         self._set: list[float] = []
         """Times that the timers actor was told and that have not come."""
         self.passivate_at: float | None = None
-        """Time at which the saga is told to passivate; None if it has not asked for that, or has been busy since."""
+        """Time at which the saga is told to passivate, as it has asked last; None if it has not asked for that."""
 
     def wake(self, at: float) -> None:
         """Have `Wake` sent at this time, once, however often this is called. It replaces the time of the last call."""

@@ -9,6 +9,7 @@ record and takes it over. The phases of an incarnation are in `sagakit.system.sa
 
 from __future__ import annotations
 
+from functools import cached_property
 from logging import getLogger
 from typing import assert_never
 
@@ -79,17 +80,6 @@ _log = getLogger("sagakit")
 class SagaActor(Reactor[SagaMessage]):
     """An incarnation of a saga's actor. Ends when the end marker is written, or when the record is another worker's."""
 
-    _ctx: ReactorContext[SagaMessage]
-    _journal: Journal
-    _folding: Folding
-    _writes: Writes
-    _reminders: Reminders
-    _passivation: Passivation
-    _alone: Alone
-    _calls: Calls
-    _remote: RemoteCalls
-    _retirement: Retirement
-
     def __init__(self, environment: Environment, slot: SagaSlot) -> None:
         self._environment = environment
         self._slot = slot
@@ -115,24 +105,33 @@ class SagaActor(Reactor[SagaMessage]):
                 self._take_over(loaded, revision)
             case Reactivate() | Reload() | GiveUp() as again:
                 kept = again.kept if isinstance(again, Reactivate) else None
+                self._values = ValuesLoading(ctx, self._environment, self._slot, self._phase)
                 self._journal.load(self._values.before(self._loaded), self._gone, kept)
             case _:
                 assert_never(self._activation)
 
     def _assemble(self, ctx: ReactorContext[SagaMessage]) -> None:
-        """Make the parts that need the actor's context."""
+        """Make the parts that need the actor's context. Those that few sagas use are made when they are first used."""
         environment, slot, ref, waiters = self._environment, self._slot, ctx.ref, self._waiters
         self._ctx = ctx
         self._journal = journal = Journal(environment, slot, ref)
         self._folding = folding = Folding(environment, slot, ref)
-        self._writes = writes = Writes(environment, slot, ref, self._phase, journal, folding, waiters, self._outbox)
-        self._reminders = Reminders(environment.timers, ref)
-        self._passivation = Passivation(environment, slot, writes.wake, self._outbox, self._reminders)
+        self._writes = Writes(environment, slot, ref, self._phase, journal, folding, waiters, self._outbox)
         self._alone = Alone(environment.isolation, ref, ctx.incarnation)
         self._calls = Calls(ctx, environment, slot)
-        self._values = ValuesLoading(ctx, environment, slot, self._phase)
-        self._remote = RemoteCalls(ctx, environment, slot, self._reminders)
         self._retirement = Retirement(ctx, environment, self._outbox)
+
+    @cached_property
+    def _reminders(self) -> Reminders:
+        return Reminders(self._environment.timers, self._ctx.ref)
+
+    @cached_property
+    def _passivation(self) -> Passivation:
+        return Passivation(self._environment, self._slot, self._writes.wake, self._outbox, self._reminders)
+
+    @cached_property
+    def _remote(self) -> RemoteCalls:
+        return RemoteCalls(self._ctx, self._environment, self._slot, self._reminders)
 
     def react(self, messages: list[SagaMessage | Down]) -> bool:
         """Take what has come in, fold, write, perform."""
@@ -224,7 +223,8 @@ class SagaActor(Reactor[SagaMessage]):
         # nothing was under way while the saga was passivated: there is nothing to take over
         self._journal.unknown = loaded.unknown
         self._journal.became_durable(loaded.record, revision)
-        self._remote.known(loaded.record)
+        if self._plan.has_commands:
+            self._remote.known(loaded.record)
         self._phase.move("durable")
         self._writes.due = True
         self._perform()
@@ -294,9 +294,12 @@ class SagaActor(Reactor[SagaMessage]):
         if not at_work:
             self._waiters.quiet()
             self._mind_drain()
-        if not held_back and self._phase.now != "over":
+        if held_back or self._phase.now == "over":
+            return
+        if self._plan.has_commands:
             self._remote.mind_overdue(record)
-            self._mind_passivation(at_work=at_work)
+        if not at_work and not self._retirement.has_begun:
+            self._mind_passivation(record)
 
     def _mind_drain(self) -> None:
         """Leave a draining saga to the next owner once no attempt is open, unless it is about to be over."""
@@ -312,27 +315,25 @@ class SagaActor(Reactor[SagaMessage]):
         if (seq := makes_room(self._journal.record, self._environment.limits)) is not None:
             self._outbox.when_confirmed(seq, self._writes.wake)
 
-    def _mind_passivation(self, *, at_work: bool) -> None:
-        """While nothing is under way let others have the place; end the actor if that lasts."""
+    def _mind_passivation(self, record: Record) -> None:
+        """Let others have the place while nothing is under way; end the actor if that lasts."""
         told = self._passivation.take_told()
-        if at_work or self._retirement.has_begun:
-            return
-        environment, record = self._environment, self._journal.record
         stays = self._folding.must_stay()
         self._passivation.mind_place(record, held=stays)
-        if stays or self._calls or self._remote.busy or self._waiters.for_outcome or self._alone.pending:
+        if stays or self._calls or self._waiters.for_outcome or self._alone.pending:
+            return
+        if self._plan.has_commands and self._remote.busy:
             return
         knows = self._retirement.parent_knows or record.status not in ENDS
         if self._passivation.may_end(record, told=told, parent_knows=knows):
             passivated = Passivated(record.wake_at, self._outbox.published, self._binding, record.status)
-            environment.sagas.passivate(self._key, passivated, self._journal.kept())
+            self._environment.sagas.passivate(self._key, passivated, self._journal.kept())
             self._phase.move("end")
 
     # -------------------------------------------------------------- perform
 
     def _written(self, record: Record) -> None:
         """Go on after a write that is durable."""
-        self._reminders.passivate_at = None
         self._perform()
         self._mind_room()
         self._waiters.answer_end(record)
@@ -365,7 +366,8 @@ class SagaActor(Reactor[SagaMessage]):
                     self._retirement.tell_parent(effect)
                 case _:
                     assert_never(effect)
-        self._remote.mind_silence(asked, record)
+        if self._plan.has_commands:
+            self._remote.mind_silence(asked, record)
 
     def _may_call(self) -> bool:
         """Return False if the lease has lapsed since the record was seen to be this worker's: another may have it."""

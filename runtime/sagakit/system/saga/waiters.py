@@ -47,8 +47,10 @@ class Waiters:
         self._quiet = [waiting for waiting in self._quiet if not waiting.settled]
         self._quiet.append(reply)
 
-    def take_asked(self) -> list[Ask]:
+    def take_asked(self) -> Sequence[Ask]:
         """Return the callers whose messages are part of the next write, and forget them. The write answers them."""
+        if not self._asked:
+            return ()
         asked, self._asked = self._asked, []
         return asked
 

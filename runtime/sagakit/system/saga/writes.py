@@ -35,7 +35,7 @@ class Writes:
 
     __slots__ = (
         "_begin", "_environment", "_folding", "_held_back", "_journal", "_key", "_outbox", "_phase", "_proposal",
-        "_slot", "_waiters", "_written", "due", "events", "wake",
+        "_ref", "_slot", "_waiters", "_written", "due", "events",
     )  # fmt: skip
 
     def __init__(
@@ -57,8 +57,7 @@ class Writes:
         self._folding = folding
         self._waiters = waiters
         self._outbox = outbox
-        self.wake: Callable[[], None] = partial(ref.signal, Wake())
-        """Gives the saga a turn, soon."""
+        self._ref = ref
         self.events: list[InputEvent] = []
         """Events that have come in and are not folded yet."""
         self.due: bool = False
@@ -69,6 +68,11 @@ class Writes:
         self._held_back = NOTHING
         self._written: Record | None = None
         """The record that the operation which is being settled has made durable."""
+
+    @property
+    def wake(self) -> Callable[[], None]:
+        """A function that gives the saga a turn, soon. It does not lead back to this incarnation."""
+        return partial(self._ref.signal, Wake())
 
     # ---------------------------------------------------------------- begin
 
