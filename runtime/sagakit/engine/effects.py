@@ -5,7 +5,7 @@ See docs/architecture.md, "The engine".
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TypeAlias, final
 
 import msgspec
 
@@ -20,6 +20,7 @@ from sagakit.engine.table import ENDS, StepState
 from sagakit.engine.turn import Limits, all_passed, timeout_of
 
 
+@final
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """Call the step's action, check or compensation; answer with `AttemptEnded(step, call, ...)`.
 
@@ -38,6 +39,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     waits: bool = False
 
 
+@final
 class SendCommand(msgspec.Struct, frozen=True, kw_only=True):
     """Have JetStream take a command to a participant; answer with `CommandSent`. A reply comes as an inbound message.
 
@@ -60,6 +62,7 @@ class SendCommand(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat: float | None = None
 
 
+@final
 class MindSilence(msgspec.Struct, frozen=True, kw_only=True):
     """End an attempt that is out with `Unanswered` once its participant has shown no life for `heartbeat` seconds.
 
@@ -73,16 +76,19 @@ class MindSilence(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat: float
 
 
+@final
 class Publish(msgspec.Struct, frozen=True):
     """Put the events of the record's outbox into the log, in order; answer with `Published`."""
 
 
+@final
 class WakeAt(msgspec.Struct, frozen=True):
     """Apply again at this time, in seconds since the epoch."""
 
     at: float
 
 
+@final
 class TellParent(msgspec.Struct, frozen=True):
     """Send the parent the news of the end, durably; keep the record until the parent has released it."""
 
@@ -90,6 +96,7 @@ class TellParent(msgspec.Struct, frozen=True):
     message: Inbound
 
 
+@final
 class Finish(msgspec.Struct, frozen=True):
     """Release the children, archive the record and put the end marker in its place, once the outbox is in the log.
 

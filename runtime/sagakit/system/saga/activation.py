@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import inf
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias, final
 
 import msgspec
 
@@ -20,6 +20,7 @@ class CreateRecord(Protocol):
     def __call__(self, *, hold: bool) -> Record: ...
 
 
+@final
 class Fresh(msgspec.Struct, frozen=True):
     """A saga to be created. `not_after` (trio time) is as in `Put`."""
 
@@ -28,6 +29,7 @@ class Fresh(msgspec.Struct, frozen=True):
     values: SagaValues | None = None
 
 
+@final
 class TakeOver(msgspec.Struct, frozen=True):
     """A record to be taken over at this revision."""
 
@@ -36,16 +38,19 @@ class TakeOver(msgspec.Struct, frozen=True):
     values: SagaValues | None = None
 
 
+@final
 class Reload(msgspec.Struct, frozen=True):
     """The worker's own record, whatever its revision is now: an earlier incarnation has crashed."""
 
 
+@final
 class GiveUp(msgspec.Struct, frozen=True):
     """The worker's own record of a saga whose actor has crashed too often, last with `error`. It becomes stuck."""
 
     error: str
 
 
+@final
 class Reactivate(msgspec.Struct, frozen=True):
     """The worker's own record of a saga that was passivated. `published` says which of its events are in the log.
 

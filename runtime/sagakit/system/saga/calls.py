@@ -32,9 +32,8 @@ class Calls:
     def __len__(self) -> int:
         return len(self._permits)
 
-    @property
     def at_work(self) -> bool:
-        """True if a call is under way that does more than wait for another saga."""
+        """Return True if a call is under way that does more than wait for another saga."""
         return len(self._permits) > len(self._waits)
 
     def has(self, call: Call) -> bool:
@@ -62,6 +61,8 @@ class Calls:
 
     def revoke_all_but(self, asked: Sequence[Effect]) -> None:
         """Revoke the calls that wait for their turn and are not among the effects `asked` for any more."""
+        if not self._permits:
+            return
         wanted = {effect.step for effect in asked if isinstance(effect, Call)}
         for step, permit in self._permits.items():
             if step not in wanted:

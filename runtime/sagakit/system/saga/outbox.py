@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from sagakit.engine import OutboxEvent, Published, Record, event_id
+from sagakit.engine import Published, Record, event_id
 from sagakit.engine.carried import payload_of
 from sagakit.engine.events import count_up_to
 from sagakit.system.environment import Environment
@@ -54,26 +54,18 @@ class Outbox:
     def publish(self, record: Record) -> None:
         """Hand in the events of a durable record that were not handed in yet."""
         outbox, receipt = record.outbox, self._receipt
+        key, run = self._key, record.run
         new: list[Unsent] = []
         for event in outbox[count_up_to(outbox, self._handed_in) :]:
-            new.append(self._unsent(record, event))
+            subject = self._subject_of(key, record.saga_type, event.suffix)
+            payload = payload_of(record, event, most=self._most)
+            new.append(Unsent(key, subject, event_id(run, event.seq), payload, seq=event.seq, at=event.at))
         if len(receipt.at) > len(outbox):  # the record has those of the events that have left it
             del receipt.at[: len(receipt.at) - len(outbox)]
         if new:
             self._handed_in = new[-1].seq
-            self._publisher.tell_nowait(PublishEvents(self._key, record.run, new, receipt, self._in_doubt))
+            self._publisher.tell_nowait(PublishEvents(key, run, new, receipt, self._in_doubt))
             self._in_doubt = False
-
-    def _unsent(self, record: Record, event: OutboxEvent) -> Unsent:
-        key, seq = self._key, event.seq
-        return Unsent(
-            key,
-            self._subject_of(key, record.saga_type, event.suffix),
-            event_id(record.run, seq),
-            payload_of(record, event, most=self._most),
-            seq=seq,
-            at=event.at,
-        )
 
     def publish_again(self, record: Record) -> None:
         """Hand in again what the publisher, which was lost, has not confirmed."""

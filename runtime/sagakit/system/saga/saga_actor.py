@@ -89,8 +89,8 @@ class SagaActor(Reactor[SagaMessage]):
         self._phase = PhaseOf(slot.key)
         self._activation = activation = slot.next_activation()
         self._waiters = Waiters(self._plan, environment.limits)
-        published = activation.published if isinstance(activation, Reactivate) else Published(0)
-        in_doubt = not isinstance(activation, Fresh | Reactivate)
+        published = activation.published if type(activation) is Reactivate else Published(0)
+        in_doubt = type(activation) is not Fresh and type(activation) is not Reactivate
         self._outbox = Outbox(environment, slot.key, published, in_doubt=in_doubt)
 
     def begin(self, ctx: ReactorContext[SagaMessage]) -> None:
@@ -148,56 +148,55 @@ class SagaActor(Reactor[SagaMessage]):
     # ---------------------------------------------------------- what comes in
 
     def _take(self, message: SagaMessage | Down) -> None:
-        match message:
-            case Settled():
-                if (written := self._writes.settled(message)) is not None:
-                    self._written(written)
-            case ValuesLoaded():
-                self._values.take(message)
-            case Attempted():
-                # the call counts as under way until this is folded, so that nothing is called twice
-                self._writes.events.append(message.ended)
-            case AwaitOutcome():
-                self._waiters.for_end(message)
-            case AskStarted() | Peek():
-                self._waiters.for_record(message.reply)
-                if self._phase.now == "running" and isinstance(message, AskStarted):
-                    self._look()  # the record may have been removed from outside: then the id is free
-            case Ask():
-                self._waiters.for_verdict(message)
-                self._writes.events.append(self._binding.taken(message.message, self._key))
-                if self._phase.now == "running" and self._journal.may_be_lost(message.message.run):
-                    self._look()  # else a message that changes nothing would be lost on the saga's next owner
-            case Wake():
-                self._reminders.woken(message, self._environment.now())
-                self._writes.due = True
-            case Passivate():
-                self._passivation.told()
-            case RemoteNews():
-                self._writes.events.extend(self._remote.heard(message))
-            case ParentTold():
-                self._retirement.parent_knows = True
-                if not message.there:
-                    self._writes.events.append(Orphaned())
-            case ChildrenReleased():
-                self._may_retire()
-            case Down():
-                self._on_down(message)
-            case Compare():
-                if self._phase.now not in ("opening", "over") and self._journal.is_behind(message.revision, message.at):
-                    self._look()
-            case RunAlone():
-                if self._alone.granted(message):
-                    self._environment.sagas.places.seize(self._key)
-                    self._writes.events.append(Isolated())
-            case AwaitQuiet():
-                self._waiters.for_quiet(message.reply)
-            case LeaseGood():
+        if type(message) is Settled:
+            if (written := self._writes.settled(message)) is not None:
+                self._written(written)
+        elif type(message) is Attempted:
+            # the call counts as under way until this is folded, so that nothing is called twice
+            self._writes.events.append(message.ended)
+        elif type(message) is AwaitOutcome:
+            self._waiters.for_end(message)
+        elif type(message) is ChildrenReleased:
+            self._may_retire()
+        elif type(message) is ValuesLoaded:
+            self._values.take(message)
+        elif type(message) is AskStarted or type(message) is Peek:
+            self._waiters.for_record(message.reply)
+            if self._phase.now == "running" and isinstance(message, AskStarted):
+                self._look()  # the record may have been removed from outside: then the id is free
+        elif type(message) is Ask:
+            self._waiters.for_verdict(message)
+            self._writes.events.append(self._binding.taken(message.message, self._key))
+            if self._phase.now == "running" and self._journal.may_be_lost(message.message.run):
+                self._look()  # else a message that changes nothing would be lost on the saga's next owner
+        elif type(message) is Wake:
+            self._reminders.woken(message, self._environment.now())
+            self._writes.due = True
+        elif type(message) is Passivate:
+            self._passivation.told()
+        elif type(message) is RemoteNews:
+            self._writes.events.extend(self._remote.heard(message))
+        elif type(message) is ParentTold:
+            self._retirement.parent_knows = True
+            if not message.there:
+                self._writes.events.append(Orphaned())
+        elif isinstance(message, Down):
+            self._on_down(message)
+        elif type(message) is Compare:
+            if self._phase.now not in ("opening", "over") and self._journal.is_behind(message.revision, message.at):
                 self._look()
-            case Drain():
-                pass  # the table of sagas says so; this is the turn in which to heed it
-            case _:
-                assert_never(message)
+        elif type(message) is RunAlone:
+            if self._alone.granted(message):
+                self._environment.sagas.places.seize(self._key)
+                self._writes.events.append(Isolated())
+        elif type(message) is AwaitQuiet:
+            self._waiters.for_quiet(message.reply)
+        elif type(message) is LeaseGood:
+            self._look()
+        elif type(message) is Drain:
+            pass  # the table of sagas says so; this is the turn in which to heed it
+        else:
+            assert_never(message)
 
     def _on_down(self, notice: Down) -> None:
         """Hand in again what a lost actor of the worker has not answered."""
@@ -290,7 +289,7 @@ class SagaActor(Reactor[SagaMessage]):
         else:
             self._waiters.answer(record)
             self._alone.mind(self._plan, record, self._environment)
-        at_work = self._calls.at_work
+        at_work = self._calls.at_work()
         if not at_work:
             self._waiters.quiet()
             self._mind_drain()
@@ -304,7 +303,7 @@ class SagaActor(Reactor[SagaMessage]):
     def _mind_drain(self) -> None:
         """Leave a draining saga to the next owner once no attempt is open, unless it is about to be over."""
         sagas = self._environment.sagas
-        if not sagas.draining or self._calls.at_work:
+        if not sagas.draining or self._calls.at_work():
             return
         if self._journal.record.status not in ENDS or self._retirement.awaits_release:
             sagas.let_go()
@@ -344,28 +343,27 @@ class SagaActor(Reactor[SagaMessage]):
             return  # what the record asks for has been done, or is not this worker's to do
         record, values = self._journal.record, self._slot.values
         asked = effects(self._plan, record if values is None else values.fill(record))
-        if self._calls and not record.halted:  # a halted saga still wants the calls that wait for their turn
+        if not record.halted:  # a halted saga still wants the calls that wait for their turn
             self._calls.revoke_all_but(asked)
         for effect in asked:
-            match effect:
-                case Publish():
-                    self._outbox.publish(record)
-                case Call():
-                    if not self._calls.has(effect) and self._may_call():
-                        self._calls.make(effect, record)
-                case Finish():
-                    self._retirement.finish(effect, record)
-                case WakeAt():
-                    self._reminders.wake(effect.at)
-                case SendCommand():
-                    if self._may_call():
-                        self._remote.send(effect, record)
-                case MindSilence():
-                    pass  # minded below, all at once
-                case TellParent():
-                    self._retirement.tell_parent(effect)
-                case _:
-                    assert_never(effect)
+            if type(effect) is Publish:
+                self._outbox.publish(record)
+            elif type(effect) is Call:
+                if not self._calls.has(effect) and self._may_call():
+                    self._calls.make(effect, record)
+            elif type(effect) is Finish:
+                self._retirement.finish(effect, record)
+            elif type(effect) is WakeAt:
+                self._reminders.wake(effect.at)
+            elif type(effect) is SendCommand:
+                if self._may_call():
+                    self._remote.send(effect, record)
+            elif type(effect) is MindSilence:
+                pass  # minded below, all at once
+            elif type(effect) is TellParent:
+                self._retirement.tell_parent(effect)
+            else:
+                assert_never(effect)
         if self._plan.has_commands:
             self._remote.mind_silence(asked, record)
 

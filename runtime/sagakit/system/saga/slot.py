@@ -19,7 +19,7 @@ class SagaSlot:
         self.binding: SagaBinding = binding
         self.key: str = key
         self._activation: Activation = activation
-        self.values: SagaValues | None = activation.values if isinstance(activation, Fresh | TakeOver) else None
+        self.values: SagaValues | None = activation.values if isinstance(activation, (Fresh, TakeOver)) else None
         """The large values of the saga; None while they are not known, or if large values are kept in the record."""
         self.begun: Reply[None] | None = None
         """The reply that the first incarnation sends when its first write is durable, or fails if the write fails."""
@@ -43,7 +43,7 @@ class SagaSlot:
     def next_activation(self) -> Activation:
         """Return what the next incarnation starts from; each one after the first starts from the record."""
         activation = self._activation
-        if not isinstance(activation, GiveUp):  # a GiveUp stays until `has_begun`: until it is written
+        if type(activation) is not GiveUp:  # a GiveUp stays until `has_begun`: until it is written
             self._activation = Reload()
         return activation
 
