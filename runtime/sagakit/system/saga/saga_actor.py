@@ -38,7 +38,7 @@ from sagakit.engine import (
 )
 from sagakit.errors import Fenced
 from sagakit.system.environment import Environment
-from sagakit.system.saga.activation import Fresh, GiveUp, Passivated, Reactivate, Reload, TakeOver, has_open_attempts
+from sagakit.system.saga.activation import Fresh, GiveUp, Passivated, Reactivate, TakeOver, has_open_attempts
 from sagakit.system.saga.alone import Alone
 from sagakit.system.saga.calls import Calls
 from sagakit.system.saga.folding import Folding
@@ -96,19 +96,17 @@ class SagaActor(Reactor[SagaMessage]):
     def begin(self, ctx: ReactorContext[SagaMessage]) -> None:
         """Write the first record, or the adoption. A later incarnation looks for its record."""
         self._assemble(ctx)
-        match self._activation:
-            case Fresh():
-                self._writes.promise(ctx.promise())
-                self._writes.create(self._activation)
-            case TakeOver(loaded=loaded, revision=revision):
-                self._writes.promise(ctx.promise())
-                self._take_over(loaded, revision)
-            case Reactivate() | Reload() | GiveUp() as again:
-                kept = again.kept if isinstance(again, Reactivate) else None
-                self._values = ValuesLoading(ctx, self._environment, self._slot, self._phase)
-                self._journal.load(self._values.before(self._loaded), self._gone, kept)
-            case _:
-                assert_never(self._activation)
+        activation = self._activation
+        if type(activation) is Fresh:
+            self._writes.promise(ctx.promise())
+            self._writes.create(activation)
+        elif type(activation) is TakeOver:
+            self._writes.promise(ctx.promise())
+            self._take_over(activation.loaded, activation.revision)
+        else:  # this worker's own record
+            kept = activation.kept if type(activation) is Reactivate else None
+            self._values = ValuesLoading(ctx, self._environment, self._slot, self._phase)
+            self._journal.load(self._values.before(self._loaded), self._gone, kept)
 
     def _assemble(self, ctx: ReactorContext[SagaMessage]) -> None:
         """Make the parts that need the actor's context. Those that few sagas use are made when they are first used."""

@@ -84,7 +84,7 @@ class Waiters:
         for waiting in self._outcome:
             if over or waiting.or_stuck:
                 waiting.reply.send(record)
-        self._outcome = [waiting for waiting in self._outcome if not (over or waiting.or_stuck)]
+        self._outcome = [] if over else [waiting for waiting in self._outcome if not waiting.or_stuck]
 
     def quiet(self) -> None:
         """Answer the callers that wait until no attempt is open."""
