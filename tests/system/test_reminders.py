@@ -79,6 +79,22 @@ async def test_only_the_last_alarm_of_a_passivated_saga_is_kept(
         assert (await record_of(handle)).status == "failed"
 
 
+class AskedTwice(Saga[int, None]):
+    go = signal(str)
+    stop = signal(str, after=[go])
+
+
+async def test_a_saga_that_was_busy_is_passivated_that_much_later(autojump_clock: Clock) -> None:
+    async with member(MemoryServer(), AskedTwice(), passivate_after=10.0) as worker:
+        await worker.runtime.start(AskedTwice, "a", 1)
+        await trio.sleep(8)
+        await worker.runtime.signal(AskedTwice, "a", AskedTwice.go, "now")
+        await trio.sleep(6)
+        assert worker.worker.sagas.passivated == 0
+        await trio.sleep(6)
+        assert worker.worker.sagas.passivated == 1
+
+
 class Pauses(Saga[int, None]):
     pause = timer(timedelta(seconds=20))
 
