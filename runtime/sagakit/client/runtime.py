@@ -143,8 +143,8 @@ class Runtime:
         context = context_of(options) if options else NOWHERE
         value = binding.encode_input(input)
         terms = terms_of(options, now=self._environment.now(), made_up=id is None) if options else PLAIN
-        address = (await self._worker.starts.start(binding, id, value, context, terms)).address
-        return Handle(self, saga, address.saga_id, str(address))
+        begun = await self._worker.starts.start(binding, id, value, context, terms)
+        return Handle(self, saga, begun.saga_id, begun.key)
 
     async def start_with_signal(
         self,

@@ -311,30 +311,31 @@ class ActiveSagas:
 
     def _exited(self, ref: Ref[SagaMessage], reason: Exception | None) -> None:
         """Take the supervisor's notice that an actor has ended for good."""
-        if self._active.get(ref.name) is ref:  # else a newer actor has the key
-            slot = self._slots.pop(ref.name)
+        key = ref.name
+        if self._active.get(key) is ref:  # else a newer actor has the key
+            slot = self._slots.pop(key)
             # an actor that crashes too often is started once more, to write that the saga is stuck. If that one crashes
             # too often as well, the saga leaves this worker: `_given_up` keeps this from going on forever
-            may_keep = not self.draining and ref.name not in self._given_up
+            may_keep = not self.draining and key not in self._given_up
             if may_keep and isinstance(reason, RestartIntensityExceeded):
-                _log.error("%s: %s", ref.name, reason)
-                self._given_up.add(ref.name)
+                _log.error("%s: %s", key, reason)
+                self._given_up.add(key)
                 self._live(slot.given_up(repr(reason.__cause__)))
                 return
-            self._given_up.discard(ref.name)
-            del self._active[ref.name]
-            self._environment.room.left(ref.name)
-            if ref.name not in self._passivated:
+            self._given_up.discard(key)
+            del self._active[key]
+            self._environment.room.left(key)
+            if key not in self._passivated:
                 # the saga leaves this worker. Unless its actor knows that no record names this worker any more, the
                 # bucket may hold one, which the cursors of the scans may have passed
                 self.lost_sight = self.lost_sight or not slot.accounted_for
                 for gone in self._noting:
-                    gone.add(ref.name)
+                    gone.add(key)
                 self.census.moved(slot.binding.plan.saga_type, slot.status, None)
-                self.signs.forget(ref.name)
-                self.places.leave(ref.name)
-            elif self.places.has(ref.name):  # its turn for a place came while this actor was about to exit
-                self._wake_with_place(ref.name)
+                self.signs.forget(key)
+                self.places.leave(key)
+            elif self.places.has(key):  # its turn for a place came while this actor was about to exit
+                self._wake_with_place(key)
             if self.draining and not self._active:
                 self._drained.set()
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from logging import getLogger
 from math import inf
-from typing import NamedTuple
 
 import msgspec
 import trio
@@ -39,14 +37,15 @@ LATE = 1.0
 """Seconds after the look into the archive from which on a create has to be confirmed. End markers last longer."""
 
 
-class Begun(NamedTuple):
+class Begun(msgspec.Struct, frozen=True):
     """The saga that a start leads to. `known` is None if this message has started it, now or before."""
 
-    address: SagaKey
+    saga_id: str
+    key: str
     known: Record | EndMarker | None
 
 
-class _Asked(NamedTuple):
+class _Asked(msgspec.Struct, frozen=True):
     """A start that is asked for. `plain` is the input as JSON, `value` the input as it is stored."""
 
     binding: SagaBinding
@@ -101,20 +100,21 @@ class Starts:
         sagas), RuntimeClosed.
         """
         asked = self._asked(binding, saga_id, value, context, terms)
-        key, is_child, made_up = asked.key, context.parent is not None, saga_id is None
+        key, made_up, not_after = asked.key, saga_id is None, inf
         while True:
-            before = trio.current_time()  # the age of the look counts from before it
-            known = None if made_up else await self._known(key)
-            if known is not None:
-                return Begun(asked.address, await self._existing(asked, known))
             # a create that is acknowledged soon after the look needs no other one: no run can have come and gone in
             # between, with an end marker that has expired as well. An id that was just made needs no look at all
-            fresh, size = self._fresh(asked, not_after=inf if made_up else before + LATE)
+            if not made_up:
+                not_after = trio.current_time() + LATE  # the age of the look counts from before it
+                known = await self._known(key)
+                if known is not None:
+                    return Begun(asked.address.saga_id, key, await self._existing(asked, known))
+            fresh, size = self._fresh(asked, not_after=not_after)
             try:
-                with await self._room.reserve(key, size, child=is_child):
+                with await self._room.reserve(key, size, child=context.parent is not None):
                     begun = await self._sagas.begin(key, binding, fresh, in_line=in_line)
                 if begun is not None:
-                    return Begun(asked.address, None)
+                    return Begun(asked.address.saga_id, key, None)
                 self._sagas.reach(key)  # if it is passivated and its record is gone, its actor finds out
             except (Conflict, ActorDied):
                 _log.debug("%s: looking again before it is created", key)
@@ -179,27 +179,31 @@ class Starts:
         return self._now() + seconds - self._store.inbox.age(message)
 
     def _creator(self, asked: _Asked, run: str, value: msgspec.Raw, input_digest: str) -> CreateRecord:
-        binding, context, terms = asked.binding, asked.context, asked.terms
-        plain = partial(
-            create,
-            binding.plan,
-            saga_id=asked.address.saga_id,
-            run=run,
-            input=value,
-            input_digest=input_digest,
-            owner=self._worker_id,
-            now=self._now(),
-            correlation_id=context.correlation_id,
-            causation_id=context.causation_id,
-            trace=context.trace,
-            attributes=context.attributes,
-            parent=context.parent,
-            limits=self._limits,
-        )
-        if terms is PLAIN:
-            return plain
+        binding, context, terms, now = asked.binding, asked.context, asked.terms, self._now()
         signal = None if terms.signal is None else self._taken_signal(binding, terms.signal, asked.key)
-        return partial(plain, start_id=terms.message_id, starts_at=terms.starts_at, signal=signal)
+
+        def first_record(*, hold: bool) -> Record:
+            return create(
+                binding.plan,
+                saga_id=asked.address.saga_id,
+                run=run,
+                input=value,
+                input_digest=input_digest,
+                owner=self._worker_id,
+                now=now,
+                correlation_id=context.correlation_id,
+                causation_id=context.causation_id,
+                trace=context.trace,
+                attributes=context.attributes,
+                parent=context.parent,
+                start_id=terms.message_id,
+                starts_at=terms.starts_at,
+                signal=signal,
+                limits=self._limits,
+                hold=hold,
+            )
+
+        return first_record
 
     async def _known(self, key: str) -> Record | EndMarker | None:
         """Return the record or end marker of a known id, active, archived or just ended; None if it was not started."""
