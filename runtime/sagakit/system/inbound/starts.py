@@ -125,8 +125,8 @@ class Starts:
     ) -> _Asked:
         """Return what is asked for, checked. Raises InvalidId, InputTooLarge, InvalidInput."""
         address = SagaKey(binding.plan.saga_type, new_id() if saga_id is None else saga_id)
-        place = input_place(address, context.parent)
-        value = binding.payloads.sealed(plain, *place, foreign=context.parent is not None)
+        of, part = input_place(address, context.parent)
+        value = binding.payloads.sealed(plain, of, part, foreign=context.parent is not None)
         limit = LARGEST if self.large_values.on else input_limit(self._store.max_payload)
         if len(value) > limit:
             raise InputTooLarge(len(value), limit)
