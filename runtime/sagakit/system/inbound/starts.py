@@ -28,7 +28,7 @@ from sagakit.system.active_sagas import ActiveSagas
 from sagakit.system.io.persistence import read
 from sagakit.system.io.room import Room
 from sagakit.system.large_values import LargeValues
-from sagakit.system.saga.activation import CreateRecord, Fresh
+from sagakit.system.saga.activation import Fresh
 from sagakit.system.saga.saga_messages import AskStarted
 
 _log = getLogger("sagakit")
@@ -145,11 +145,34 @@ class Starts:
 
     def _fresh(self, asked: _Asked, *, not_after: float) -> tuple[Fresh, int]:
         """Return a new saga, and the bytes of its input in the record. Raises InvalidInput for its signal."""
-        run, value = new_id(), msgspec.Raw(asked.value)
+        binding, context, terms = asked.binding, asked.context, asked.terms
+        signal = None if terms.signal is None else self._taken_signal(binding, terms.signal, asked.key)
+        run, value, now = new_id(), msgspec.Raw(asked.value), self._now()
         values = self.large_values.of_new(run)
         kept = value if values is None else values.claim(value)
-        creator = self._creator(asked, run, kept, "" if values is None else digest(asked.value))
-        return Fresh(creator, not_after, values), len(memoryview(kept))
+
+        def first_record(*, hold: bool) -> Record:
+            return create(
+                binding.plan,
+                saga_id=asked.address.saga_id,
+                run=run,
+                input=kept,
+                input_digest="" if values is None else digest(asked.value),
+                owner=self._worker_id,
+                now=now,
+                correlation_id=context.correlation_id,
+                causation_id=context.causation_id,
+                trace=context.trace,
+                attributes=context.attributes,
+                parent=context.parent,
+                start_id=terms.message_id,
+                starts_at=terms.starts_at,
+                signal=signal,
+                limits=self._limits,
+                hold=hold,
+            )
+
+        return Fresh(first_record, not_after, values), len(memoryview(kept))
 
     def _checked(self, terms: StartTerms) -> StartTerms:
         """Return the terms as they hold now. Raises InvalidInput for a time beyond the calendar."""
@@ -177,33 +200,6 @@ class Starts:
     def time_after(self, seconds: float, message: InboundMessage) -> float:
         """Return the time so long after the server stored a message, in seconds since the epoch."""
         return self._now() + seconds - self._store.inbox.age(message)
-
-    def _creator(self, asked: _Asked, run: str, value: msgspec.Raw, input_digest: str) -> CreateRecord:
-        binding, context, terms, now = asked.binding, asked.context, asked.terms, self._now()
-        signal = None if terms.signal is None else self._taken_signal(binding, terms.signal, asked.key)
-
-        def first_record(*, hold: bool) -> Record:
-            return create(
-                binding.plan,
-                saga_id=asked.address.saga_id,
-                run=run,
-                input=value,
-                input_digest=input_digest,
-                owner=self._worker_id,
-                now=now,
-                correlation_id=context.correlation_id,
-                causation_id=context.causation_id,
-                trace=context.trace,
-                attributes=context.attributes,
-                parent=context.parent,
-                start_id=terms.message_id,
-                starts_at=terms.starts_at,
-                signal=signal,
-                limits=self._limits,
-                hold=hold,
-            )
-
-        return first_record
 
     async def _known(self, key: str) -> Record | EndMarker | None:
         """Return the record or end marker of a known id, active, archived or just ended; None if it was not started."""
