@@ -244,7 +244,7 @@ async def saga_at_rest(server: MemoryServer) -> str:
         await one.runtime.start(Print, "p", Paper(TEXT))
         one.kill()
     [loaded] = records(server)
-    claim = next(claims_in(loaded.record))
+    claim = claims_in(loaded.record)[0]
     return f"saga.Print.p.{claim.name}.1"
 
 

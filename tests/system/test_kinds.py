@@ -108,7 +108,9 @@ async def test_a_value_comes_back_from_a_real_server(name: str, server: Server, 
 def test_a_value_of_each_kind_is_migrated(kind: Kind) -> None:
     seen = Seen()
     old, new = (SagaBinding(carrier(kind.hint, seen, number)[0]()) for number in (1, 2))
-    record = create(old.plan, saga_id="1", run="r", input=msgspec.Raw(old.encode_input(kind.value)), owner="w", now=0.0)
+    record = create(
+        old.plan, saga_id="1", run="r", input=msgspec.Raw(old.definition.encode_input(kind.value)), owner="w", now=0.0
+    )
     record.steps["first"].state, record.steps["first"].result = "done", record.input
     moved = new.migrate(record)
     assert new.definition.input.decode(moved.input) == kind.value

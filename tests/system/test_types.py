@@ -118,7 +118,7 @@ def test_an_exit_of_the_program_passes() -> None:
     record = create(binding.plan, saga_id="1", run="r", input=msgspec.Raw(b'{"currency":"EUR"}'), owner="w", now=0.0)
     SAYS[:] = [KeyboardInterrupt]
     with pytest.raises(KeyboardInterrupt):
-        binding.encode_input(EUR)
+        binding.definition.encode_input(EUR)
     with pytest.raises(KeyboardInterrupt):
         binding.answer(MakeOutput(), record)
 

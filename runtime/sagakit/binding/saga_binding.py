@@ -100,10 +100,6 @@ class SagaBinding:
         """The digest that tells its schema from others."""
         return schema_digest(self.schema)
 
-    def encode_input(self, value: object) -> bytes:
-        """Return the input as JSON. Raises InvalidInput."""
-        return self.definition.encode_input(value)
-
     def cannot_read(self, value: bytes | msgspec.Raw, saga: InSaga, part: str) -> str:
         """Return why this worker cannot read an input, which is JSON; an empty text if it can."""
         try:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import Literal, TypeAlias, get_args
 
-from sagakit.definition import Plan
+from sagakit.cluster.worker import Worker
 from sagakit.engine import Inbound, Record, trial
 from sagakit.errors import InvalidInput, NoWorker, UnknownSaga
 from sagakit.messages.ids import new_id
 from sagakit.naming import nearest
 from sagakit.repository.listing import SagaInfo
-from sagakit.system.environment import Environment
 
 BulkVerb: TypeAlias = Literal["cancel", "retry", "compensate", "terminate"]
 """The verbs that `Runtime.bulk` applies."""
@@ -44,9 +43,13 @@ async def verdict_or_why(verdict: Awaitable[str]) -> str:
         return "no worker"
 
 
-def would_be(plan: Plan, environment: Environment, record: Record, verb: BulkVerb) -> str:
-    """Return the verdict that the saga, as it is now, would give on an operator's verb."""
-    return trial(plan, record, Inbound(id=new_id(), kind=verb), environment.now(), environment.limits)
+async def would_be(worker: Worker, record: Record, verb: BulkVerb) -> str:
+    """Return the verdict that the saga, as it is now, would give on an operator's verb. Raises NoWorker, StoreError."""
+    binding, environment = worker.registry.of_record(record), worker.environment
+    if binding is None:
+        await worker.requests.check_runs(record)
+        return "unknown here"
+    return trial(binding.plan, record, Inbound(id=new_id(), kind=verb), environment.now(), environment.limits)
 
 
 def _short(value: object) -> str:

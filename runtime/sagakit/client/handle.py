@@ -14,7 +14,6 @@ from sagakit.client.misuse import METHODS_OF_A_RUNTIME, elsewhere
 from sagakit.client.refusals import check_taken
 from sagakit.client.verbs import as_payload, check_reason, message_id_of, step_name
 from sagakit.definition import Completed, Definition, Failed, Node, Outcome, Saga, compiled
-from sagakit.definition.payloads import PLAIN_PAYLOADS, Payloads
 from sagakit.engine import InboundKind, Record, SagaStatus
 from sagakit.engine.record import NOTHING
 from sagakit.errors import NotAllowed, SagaFailed, UnreadableValue
@@ -69,7 +68,7 @@ class Handle(Generic[T]):
         """
         # The record of an ended saga never changes. So the one that `ended` returns has the outcome, even if the saga
         # was archived or deleted since, or its id started again.
-        return outcome_of(self._definition, await self._runtime.ended(self.key), self._runtime.payloads)
+        return outcome_of(self._definition, await self._runtime.ended(self.key), RecordValues(self._runtime.payloads))
 
     async def result(self) -> T:
         """Wait until the saga has ended, and return its output.
@@ -192,12 +191,12 @@ class Handle(Generic[T]):
         await check_taken(self._runtime, self.key, kind, step, verdict)
 
 
-def outcome_of(definition: Definition | None, record: Record, payloads: Payloads = PLAIN_PAYLOADS) -> Outcome[Any]:
+def outcome_of(definition: Definition | None, record: Record, values: RecordValues) -> Outcome[Any]:
     """Return the typed outcome of a terminal record; plain JSON without a definition.
 
     Raises NotAllowed if this version cannot read its output.
     """
-    outcome, values = record.outcome, RecordValues(payloads)
+    outcome = record.outcome
     assert outcome is not None, "a terminal record has an outcome"
     if outcome.status == "completed":
         return Completed(_output_of(definition, record, outcome.output, values))
@@ -228,13 +227,13 @@ def _output_of(definition: Definition | None, record: Record, output: msgspec.Ra
                 f"{record.saga_type}.{record.saga_id}: its output cannot be read: {error.reason}"
             ) from error
     plan = definition.plan
-    mine, its = plan.version, record.definition_version
-    key, wanted = f"{record.saga_type}.{record.saga_id}", plan.output_type
     try:
         if output is NOTHING and plan.has_output:  # not even null: that may be an output
-            raise UnreadableValue("its output", wanted, "there is none")
+            raise UnreadableValue("its output", plan.output_type, "there is none")
         return definition.output.decode(values.output(record, output))
     except UnreadableValue as error:
+        mine, its = plan.version, record.definition_version
+        key, wanted = f"{record.saga_type}.{record.saga_id}", plan.output_type
         if mine == its:
             text = f"{key}: its output cannot be read as {wanted}: {error.reason}; mend the type, or read the record"
         else:

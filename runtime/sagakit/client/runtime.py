@@ -16,7 +16,7 @@ from sagakit.binding.saga_binding import SagaBinding
 from sagakit.client.bulk import BulkVerb, check_bulk, verdict_or_why, would_be
 from sagakit.client.deleting import forget
 from sagakit.client.description import Description, described
-from sagakit.client.handle import Handle
+from sagakit.client.handle import Handle, outcome_of
 from sagakit.client.metrics import MetricReading, by_name, readings_of
 from sagakit.client.misuse import VERBS_OF_A_HANDLE, elsewhere
 from sagakit.client.refusals import check_taken
@@ -141,10 +141,10 @@ class Runtime:
         """
         binding = self._to_start(saga, id)
         context = context_of(options) if options else NOWHERE
-        value = binding.encode_input(input)
+        value = binding.definition.encode_input(input)
         terms = terms_of(options, now=self._environment.now(), made_up=id is None) if options else PLAIN
-        address = (await self._worker.starts.start(binding, id, value, context, terms)).address
-        return Handle(self, saga, address.saga_id, str(address))
+        begun = await self._worker.starts.start(binding, id, value, context, terms)
+        return Handle(self, saga, begun.saga_id, begun.key)
 
     async def start_with_signal(
         self,
@@ -163,7 +163,7 @@ class Runtime:
         """
         binding, key = self._to_start(saga, id), self._key(saga, id)
         name = signal_name(saga, binding.plan, signal)
-        context, value = context_of(options), binding.encode_input(input)
+        context, value = context_of(options), binding.definition.encode_input(input)
         given = sealed_payload(self.payloads, key, name, as_payload(binding.definition, name, payload))
         terms = terms_of(options, now=self._environment.now(), signal=name, payload=given)
         begun = await self._worker.starts.start(binding, id, value, context, terms)
@@ -174,7 +174,9 @@ class Runtime:
 
     async def execute(self, saga: type[Saga[D, T]], id: str | None, input: D) -> Outcome[T]:
         """Start a saga, wait for its end and return its outcome, as `start` and `Handle.outcome` do."""
-        return await (await self.start(saga, id, input)).outcome()
+        binding = self._to_start(saga, id)
+        begun = await self._worker.starts.start(binding, id, binding.definition.encode_input(input))
+        return outcome_of(binding.definition, await self.ended(begun.key), binding.values)
 
     # -------------------------------------------------------------- looking
 
@@ -346,12 +348,7 @@ class Runtime:
         return [(info, await verdict_or_why(ask(info.key))) for info in infos]
 
     async def _would_be(self, key: str, verb: BulkVerb) -> str:
-        record = await self.record(key)
-        binding = self._registry.of_record(record)
-        if binding is None:
-            await self._worker.requests.check_runs(record)
-            return "unknown here"
-        return would_be(binding.plan, self._environment, record, verb)
+        return await would_be(self._worker, await self.record(key), verb)
 
     async def compensate(self, saga: type[Saga[D, T]], id: str, reason: str = "") -> None:
         """Request that a saga is undone: the same as `cancel` of its handle."""

@@ -8,7 +8,7 @@ they take a claim for the value itself. Only user code and readers get values, a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -63,9 +63,9 @@ def read_claim(value: bytes | msgspec.Raw) -> ValueClaim | None:
     return None if found is None else ValueClaim(found[1].decode(), found[2].decode(), int(found[3]))
 
 
-def claims_in(record: Record) -> Iterator[ValueClaim]:
-    """Yield the claims of a record. Only one that has the schema of claims has any."""
-    return iter(()) if record.schema < CLAIMING_SCHEMA else claims_told(record)
+def claims_in(record: Record) -> Sequence[ValueClaim]:
+    """Return the claims of a record. Only one that has the schema of claims has any."""
+    return () if record.schema < CLAIMING_SCHEMA else tuple(claims_told(record))
 
 
 def claims_told(record: Record) -> Iterator[ValueClaim]:

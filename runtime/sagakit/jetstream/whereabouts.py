@@ -94,7 +94,8 @@ class Home:
 
     def check_trio(self) -> None:
         """Raise WrongContext unless a task of the trio program that opened the thing calls."""
-        self._check_process()
+        if self._forks != _forks:
+            raise self._forked()
         try:
             here = sys.modules["trio"].lowlevel.current_trio_token()
         except RuntimeError:  # trio does not run here
@@ -108,16 +109,16 @@ class Home:
 
     def check_asyncio(self) -> None:
         """Raise WrongContext unless a task of the asyncio loop that opened the thing calls."""
-        self._check_process()
+        if self._forks != _forks:
+            raise self._forked()
         if running_loop() is not self._token:
             raise WrongContext(
                 f"this {self._thing} belongs to the asyncio loop that opened it, and the call comes from elsewhere: "
                 "use asyncio.run_coroutine_threadsafe(..., loop) from another thread or loop"
             )
 
-    def _check_process(self) -> None:
-        if self.forked:
-            raise WrongContext(
-                f"this process was forked from the one that opened the {self._thing}, and cannot use it: open one "
-                "here, or start processes by `multiprocessing.get_context('spawn')`"
-            )
+    def _forked(self) -> WrongContext:
+        return WrongContext(
+            f"this process was forked from the one that opened the {self._thing}, and cannot use it: open one "
+            "here, or start processes by `multiprocessing.get_context('spawn')`"
+        )

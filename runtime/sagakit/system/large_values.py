@@ -145,7 +145,7 @@ class LargeValues:
 
     async def load(self, key: str, record: Record, known: SagaValues | None = None) -> SagaValues | None:
         """Return the values of a record; None if nothing is claimed. Waits through an outage. Raises ValueLost."""
-        wanted = list(claims_in(record))
+        wanted = claims_in(record)
         if not wanted and not self.on:
             return None
         found = SagaValues(record.run, self._limit) if known is None else known
@@ -156,7 +156,8 @@ class LargeValues:
 
     async def filled(self, key: str, record: Record) -> Record:
         """Return a record with its values. Waits through an outage. Raises ValueLost."""
-        return filled(record, {claim.name: await self._read(key, claim) for claim in claims_in(record)})
+        wanted = claims_in(record)
+        return filled(record, {claim.name: await self._read(key, claim) for claim in wanted}) if wanted else record
 
     async def filled_events(self, key: str, run: str, events: Sequence[CloudEvent]) -> Sequence[CloudEvent]:
         """Return events of a run with their values. Waits through an outage. Raises ValueLost."""

@@ -20,6 +20,7 @@ import trio
 import trio.testing
 from typing_extensions import TypeVar
 
+from sagakit.binding.record_values import RecordValues
 from sagakit.binding.registry import Registry
 from sagakit.binding.saga_binding import SagaBinding
 from sagakit.client.bare_errors import bare_errors
@@ -215,7 +216,7 @@ class _Simulation:
             self._trace.record = record
             self._trace.stuck = record.status == "stuck"
             if record.status in ENDS:
-                self._trace.outcome = outcome_of(compiled(type(self._saga)), record, self._payloads)
+                self._trace.outcome = outcome_of(compiled(type(self._saga)), record, RecordValues(self._payloads))
             events = [message.payload for message in self._server.events]
             kept = {one.message.id for one in self._server.dead} | {one.id for one in self._server.inbox}
             self._judge.over(record, events, cancelled=self._cancelled, kept=kept)

@@ -6,7 +6,6 @@ A request is applied once, by its id. It is answered once that is durable, and i
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import partial
 from logging import getLogger
 from math import inf
@@ -251,9 +250,11 @@ class Requests:
         while True:
             ref = self._sagas.reach(key)
             if ref is not None:
-                with suppress(ActorDied, ActorGone):
-                    record: Record = await ref.ask(lambda reply: AwaitOutcome(reply, or_stuck), timeout=inf)
-                    return record
+                try:
+                    last: Record = await ref.ask(lambda reply: AwaitOutcome(reply, or_stuck), timeout=inf)
+                    return last
+                except (ActorDied, ActorGone):
+                    await trio.lowlevel.checkpoint()
             record = await self.record(key)
             if record.status in ENDS or (or_stuck and record.status == "stuck"):
                 return record

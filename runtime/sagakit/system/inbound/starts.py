@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from logging import getLogger
 from math import inf
-from typing import NamedTuple
 
 import msgspec
 import trio
@@ -30,7 +28,7 @@ from sagakit.system.active_sagas import ActiveSagas
 from sagakit.system.io.persistence import read
 from sagakit.system.io.room import Room
 from sagakit.system.large_values import LargeValues
-from sagakit.system.saga.activation import CreateRecord, Fresh
+from sagakit.system.saga.activation import Fresh
 from sagakit.system.saga.saga_messages import AskStarted
 
 _log = getLogger("sagakit")
@@ -39,14 +37,15 @@ LATE = 1.0
 """Seconds after the look into the archive from which on a create has to be confirmed. End markers last longer."""
 
 
-class Begun(NamedTuple):
+class Begun(msgspec.Struct, frozen=True):
     """The saga that a start leads to. `known` is None if this message has started it, now or before."""
 
-    address: SagaKey
+    saga_id: str
+    key: str
     known: Record | EndMarker | None
 
 
-class _Asked(NamedTuple):
+class _Asked(msgspec.Struct, frozen=True):
     """A start that is asked for. `plain` is the input as JSON, `value` the input as it is stored."""
 
     binding: SagaBinding
@@ -101,20 +100,21 @@ class Starts:
         sagas), RuntimeClosed.
         """
         asked = self._asked(binding, saga_id, value, context, terms)
-        key, is_child, made_up = asked.key, context.parent is not None, saga_id is None
+        key, made_up, not_after = asked.key, saga_id is None, inf
         while True:
-            before = trio.current_time()  # the age of the look counts from before it
-            known = None if made_up else await self._known(key)
-            if known is not None:
-                return Begun(asked.address, await self._existing(asked, known))
             # a create that is acknowledged soon after the look needs no other one: no run can have come and gone in
             # between, with an end marker that has expired as well. An id that was just made needs no look at all
-            fresh, size = self._fresh(asked, not_after=inf if made_up else before + LATE)
+            if not made_up:
+                not_after = trio.current_time() + LATE  # the age of the look counts from before it
+                known = await self._known(key)
+                if known is not None:
+                    return Begun(asked.address.saga_id, key, await self._existing(asked, known))
+            fresh, size = self._fresh(asked, not_after=not_after)
             try:
-                with await self._room.reserve(key, size, child=is_child):
+                with await self._room.reserve(key, size, child=context.parent is not None):
                     begun = await self._sagas.begin(key, binding, fresh, in_line=in_line)
                 if begun is not None:
-                    return Begun(asked.address, None)
+                    return Begun(asked.address.saga_id, key, None)
                 self._sagas.reach(key)  # if it is passivated and its record is gone, its actor finds out
             except (Conflict, ActorDied):
                 _log.debug("%s: looking again before it is created", key)
@@ -125,8 +125,8 @@ class Starts:
     ) -> _Asked:
         """Return what is asked for, checked. Raises InvalidId, InputTooLarge, InvalidInput."""
         address = SagaKey(binding.plan.saga_type, new_id() if saga_id is None else saga_id)
-        place = input_place(address, context.parent)
-        value = binding.payloads.sealed(plain, *place, foreign=context.parent is not None)
+        of, part = input_place(address, context.parent)
+        value = binding.payloads.sealed(plain, of, part, foreign=context.parent is not None)
         limit = LARGEST if self.large_values.on else input_limit(self._store.max_payload)
         if len(value) > limit:
             raise InputTooLarge(len(value), limit)
@@ -145,11 +145,34 @@ class Starts:
 
     def _fresh(self, asked: _Asked, *, not_after: float) -> tuple[Fresh, int]:
         """Return a new saga, and the bytes of its input in the record. Raises InvalidInput for its signal."""
-        run, value = new_id(), msgspec.Raw(asked.value)
+        binding, context, terms = asked.binding, asked.context, asked.terms
+        signal = None if terms.signal is None else self._taken_signal(binding, terms.signal, asked.key)
+        run, value, now = new_id(), msgspec.Raw(asked.value), self._now()
         values = self.large_values.of_new(run)
         kept = value if values is None else values.claim(value)
-        creator = self._creator(asked, run, kept, "" if values is None else digest(asked.value))
-        return Fresh(creator, not_after, values), len(memoryview(kept))
+
+        def first_record(*, hold: bool) -> Record:
+            return create(
+                binding.plan,
+                saga_id=asked.address.saga_id,
+                run=run,
+                input=kept,
+                input_digest="" if values is None else digest(asked.value),
+                owner=self._worker_id,
+                now=now,
+                correlation_id=context.correlation_id,
+                causation_id=context.causation_id,
+                trace=context.trace,
+                attributes=context.attributes,
+                parent=context.parent,
+                start_id=terms.message_id,
+                starts_at=terms.starts_at,
+                signal=signal,
+                limits=self._limits,
+                hold=hold,
+            )
+
+        return Fresh(first_record, not_after, values), len(memoryview(kept))
 
     def _checked(self, terms: StartTerms) -> StartTerms:
         """Return the terms as they hold now. Raises InvalidInput for a time beyond the calendar."""
@@ -177,29 +200,6 @@ class Starts:
     def time_after(self, seconds: float, message: InboundMessage) -> float:
         """Return the time so long after the server stored a message, in seconds since the epoch."""
         return self._now() + seconds - self._store.inbox.age(message)
-
-    def _creator(self, asked: _Asked, run: str, value: msgspec.Raw, input_digest: str) -> CreateRecord:
-        binding, context, terms = asked.binding, asked.context, asked.terms
-        plain = partial(
-            create,
-            binding.plan,
-            saga_id=asked.address.saga_id,
-            run=run,
-            input=value,
-            input_digest=input_digest,
-            owner=self._worker_id,
-            now=self._now(),
-            correlation_id=context.correlation_id,
-            causation_id=context.causation_id,
-            trace=context.trace,
-            attributes=context.attributes,
-            parent=context.parent,
-            limits=self._limits,
-        )
-        if terms is PLAIN:
-            return plain
-        signal = None if terms.signal is None else self._taken_signal(binding, terms.signal, asked.key)
-        return partial(plain, start_id=terms.message_id, starts_at=terms.starts_at, signal=signal)
 
     async def _known(self, key: str) -> Record | EndMarker | None:
         """Return the record or end marker of a known id, active, archived or just ended; None if it was not started."""

@@ -24,6 +24,7 @@ from sagakit.system.io.persistence import through_outage
 from sagakit.system.io.storage_quotas import (
     ACCOUNT,
     ALL,
+    NOT_LIMITED,
     RUNNING,
     STARTS,
     AccountQuota,
@@ -114,7 +115,7 @@ class Room:
         Waits through an outage. Raises StoreFull, and StoreError if the server does not answer how full it is.
         """
         if not self.limited:
-            return Reservation(None, 0)
+            return NOT_LIMITED
         shard, size, now = self._shard(key), size + RECORD, trio.current_time()
         wanted: tuple[tuple[StorageQuota, int, float], ...] = (
             (shard, size, RUNNING if child else STARTS),

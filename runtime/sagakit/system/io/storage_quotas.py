@@ -198,3 +198,7 @@ class Reservation:
             self._shard.reserved -= self._size
             if error is None:
                 self._shard.written += self._size
+
+
+NOT_LIMITED = Reservation(None, 0)
+"""The room for any saga while no storage has a limit."""
