@@ -64,13 +64,14 @@ class Batches:
         If a message in the middle does not leave, for its size or its age, the server finds a gap and writes nothing.
         If the last one does not leave, the server forgets the others after ten seconds.
         """
+        send = self._link.pump.send
         name = f"{self._prefix}-{next(self._numbers)}"
         id, last = name.encode(), len(messages)
         for place, (subject, headers, payload) in enumerate(messages[:-1], 1):
-            self._link.tell(subject, payload, headers=headers[:-_END] + _MEMBER % (id, place), linger=True)
+            send(subject, payload, None, headers[:-_END] + _MEMBER % (id, place), linger=True)
         subject, headers, payload = messages[-1]
         take = partial(_take, name, last, done)
-        self._link.send(subject, payload, take, headers[:-_END] + _COMMIT % (id, last))
+        send(subject, payload, take, headers[:-_END] + _COMMIT % (id, last))
 
 
 def _take(name: str, size: int, done: BatchDone, answer: bytes | StoreError) -> None:

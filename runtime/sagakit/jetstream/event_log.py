@@ -21,13 +21,13 @@ class Events:
     """The port `EventLog`, over streams."""
 
     def __init__(self, link: Link, names: Names) -> None:
-        self._link = link
+        self._send = link.pump.send
         self._names = names
 
     def submit(self, message: EventMessage, done: Done, queue: AppendQueue | None = None) -> None:
         """Queue an append."""
         take = partial(take_ack, message.key, None, done)
-        self._link.send(message.subject, message.payload, take, _MESSAGE_ID % message.id.encode(), linger=True)
+        self._send(message.subject, message.payload, take, _MESSAGE_ID % message.id.encode(), linger=True)
 
 
 class GatheringEvents(Events):

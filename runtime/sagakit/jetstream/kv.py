@@ -43,6 +43,7 @@ class Bucket(BucketBase):
 
     def __init__(self, link: Link, names: Names, buckets: Sequence[str]) -> None:
         self._link = link
+        self._send = link.pump.send  # bound once: it is called for each write
         self._wire = LinkWire(link)
         self._names = names
         self._buckets = tuple(buckets)
@@ -61,7 +62,7 @@ class Bucket(BucketBase):
         key = write.key
         subject = self._subject(key) if self._only is None else self._only + key
         take = partial(take_ack, key, write.expected, done)
-        self._link.send(subject, write.value, take, _headers(write), linger=write.linger)
+        self._send(subject, write.value, take, _headers(write), linger=write.linger)
 
     async def _write(self, write: Write) -> int:
         answer = await self._link.request(self._subject(write.key), write.value, headers=_headers(write))
