@@ -17,7 +17,6 @@ from sagakit.errors import Ambiguous, StoreError
 from sagakit.jetstream.answers import ApiError
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.server_check import BATCHES
-from sagakit.jetstream.wire import Message
 from sagakit.store.gathering import BatchDone, BatchRefused, Carrier, Gathering, Pause, T
 
 FOR_GOOD = frozenset({10174, 10177, 10199})
@@ -58,8 +57,8 @@ class Batches:
         """Return the gathering of the writes to a stream; None if each write is sent alone."""
         return Gathering(carrier, self.pause) if stream in self._streams else None
 
-    def send(self, messages: Sequence[Message], done: BatchDone) -> None:
-        """Queue the messages of a batch, one behind the other, without blocking; only the last one wants an answer.
+    def send(self, messages: Sequence[tuple[str, bytes, bytes]], done: BatchDone) -> None:
+        """Queue a batch of messages (subject, headers, payload), without blocking; only the last one wants an answer.
 
         If a message in the middle does not leave, for its size or its age, the server finds a gap and writes nothing.
         If the last one does not leave, the server forgets the others after ten seconds.

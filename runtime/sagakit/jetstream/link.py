@@ -26,7 +26,7 @@ from sagakit.jetstream.connection_state import ConnectionState
 from sagakit.jetstream.leaders import Leaders
 from sagakit.jetstream.nats_client import NatsClient
 from sagakit.jetstream.parser import AnswerParser
-from sagakit.jetstream.pump import Outgoing, Pump, Taker
+from sagakit.jetstream.pump import Pump, Taker
 from sagakit.jetstream.route import Route, find_route
 from sagakit.jetstream.subscriptions import Subscriptions
 from sagakit.jetstream.sweeper import SWEEP, Sweeper
