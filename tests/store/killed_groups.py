@@ -21,7 +21,6 @@ from sagakit.jetstream.batches import Batches
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.layout import StreamOptions
 from sagakit.jetstream.store import JetStreamStore, open_jetstream
-from sagakit.jetstream.wire import Message
 from sagakit.store.gathering import BatchDone, BatchRefused
 from sagakit.store.names import Names
 from sagakit.store.ports import EventMessage, Write
@@ -37,9 +36,9 @@ PATIENCE = 60.0
 class Batch:
     """A batch that was sent, and what became of it."""
 
-    def __init__(self, messages: Sequence[Message]) -> None:
-        self.values = [message.payload for message in messages]
-        self.is_event = messages[0].subject.startswith("saga.")
+    def __init__(self, messages: Sequence[tuple[str, bytes, bytes]]) -> None:
+        self.values = [payload for _, _, payload in messages]
+        self.is_event = messages[0][0].startswith("saga.")
         self.result: Sequence[int] | BatchRefused | StoreError | None = None
 
 
@@ -80,7 +79,7 @@ class Load:
         self._open = 0
         self._number = 0
 
-    def send(self, batches: Batches, messages: Sequence[Message], done: BatchDone) -> None:
+    def send(self, batches: Batches, messages: Sequence[tuple[str, bytes, bytes]], done: BatchDone) -> None:
         """Send a batch, and keep it in mind."""
         batch = Batch(messages)
         self.batches.append(batch)

@@ -15,7 +15,6 @@ from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.layout import StreamOptions
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.store import JetStreamStore, open_jetstream
-from sagakit.jetstream.wire import Message
 from sagakit.store import gathering
 from sagakit.store.gathering import BatchDone, BatchRefused, Carrier
 from sagakit.store.names import Names
@@ -37,7 +36,7 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     send = Batches.send
 
-    def sent(batches: Batches, messages: Sequence[Message], done: BatchDone) -> None:
+    def sent(batches: Batches, messages: Sequence[tuple[str, bytes, bytes]], done: BatchDone) -> None:
         found.append(len(messages))
         send(batches, messages, done)
 

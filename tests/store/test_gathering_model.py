@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -50,6 +49,8 @@ class Model(RuleBasedStateMachine):
     # ------------------------------------------------------------- the carrier
 
     def send_single(self, write: ModelWrite, done: Done) -> None:
+        members = () if self.batch is None else self.batch[0]
+        assert all(one.key != write.key for one in members), "a write is sent while a batch has one of its key"
         self._send(write)
         self.singles.append((write, done))
 
@@ -197,8 +198,19 @@ def forgets_the_pause(group: Gathering[Any]) -> None:
     group._pausing = False
 
 
-def holds_nothing(group: Gathering[Any], one: Any) -> None:
-    group._held = Counter()
+def holds_nothing(group: Gathering[Any], under_way: Sequence[Any]) -> None:
+    group._held = set()
+
+
+HOLD = Gathering._hold
+
+
+def holds_what_waits_only(group: Gathering[Any], under_way: Sequence[Any]) -> None:
+    HOLD(group, ())
+
+
+def holds_what_is_under_way_only(group: Gathering[Any], under_way: Sequence[Any]) -> None:
+    group._held = {one.order for one in under_way}
 
 
 def never_gathers_no_more(group: Gathering[Any]) -> None:
@@ -211,7 +223,9 @@ def never_gathers_no_more(group: Gathering[Any]) -> None:
         ("_chosen", takes_a_key_twice, "has a key twice|a write that is alone"),
         ("_batch_ended", answers_in_the_wrong_order, "result of another one|overtaken"),
         ("_pause_over", forgets_the_pause, "nothing will wake it"),
-        ("_release", holds_nothing, "overtaken|KeyError|two batches"),
+        ("_hold", holds_nothing, "overtaken|while a batch has one"),
+        ("_hold", holds_what_waits_only, "while a batch has one"),
+        ("_hold", holds_what_is_under_way_only, "overtaken"),
         ("_gather_no_more", never_gathers_no_more, "takes no batches any more|nothing will wake it"),
     ],
 )

@@ -66,7 +66,7 @@ async def test_who_waits_for_room_is_told_when_the_time_of_what_was_queued_is_ov
     async with open_link(Connection(servers=(server.url,), max_unacked=2, ack_timeout=0.1)) as link:
         await link.subscriptions.hear("mute", ignore)
         for _ in range(20):
-            link.send("mute", b"", lambda _: None)
+            link.pump.send("mute", b"", lambda _: None)
         with trio.fail_after(60):
             await link.until_room()
 
@@ -92,7 +92,7 @@ async def test_on_an_idle_link_what_may_not_linger_is_sent_at_once(server: Serve
 async def test_what_is_too_large_is_refused_later_also_on_an_idle_link(server: Server) -> None:
     async with open_link(Connection(servers=(server.url,))) as link:
         told: list[Any] = []
-        link.send("a", b"x" * (link.max_payload + 1), told.append)
+        link.pump.send("a", b"x" * (link.max_payload + 1), told.append)
         assert told == [], "never while it is being sent"
         with trio.fail_after(60):
             while not told:
@@ -239,7 +239,7 @@ def ignore(msg: Msg) -> None:
 
 def fill(link: Link) -> None:
     for _ in range(20):
-        link.send("$JS.API.INFO", b"", lambda _: None)
+        link.pump.send("$JS.API.INFO", b"", lambda _: None)
 
 
 async def arrivals(link: Link, *messages: str) -> list[str]:

@@ -262,17 +262,16 @@ def shares_again(group: Gathering[Any], order: str, write: Any, size: int, done:
     SUBMIT(group, order, write, size, done, alone=False)
 
 
-TAKEN = EventChain.taken
+CHAIN_ENDED, BEHIND = EventChain.ended, EventChain.behind
 
 
-def forgets_those_behind(chain: EventChain, most: int, room: int) -> Sequence[Any]:
-    found = TAKEN(chain, most, room)
-    chain._count = 0
-    return found
+def forgets_those_behind(chain: EventChain, result: Any) -> None:
+    chain.count = 0
+    CHAIN_ENDED(chain, result)
 
 
-def turns_them_round(chain: EventChain, most: int, room: int) -> Sequence[Any]:
-    return TAKEN(chain, most, room)[::-1]
+def leaves_one_out(chain: EventChain) -> Sequence[Any]:
+    return list(BEHIND(chain))[1:]
 
 
 def takes_them_along_again(queue: Any, count: int) -> None:
@@ -285,8 +284,8 @@ def takes_them_along_again(queue: Any, count: int) -> None:
         (Gathering, "_batch_ended", refused_is_committed, BELIEVED),
         (Gathering, "_batch_ended", one_key_for_all, BELIEVED),
         (Gathering, "submit", shares_again, "a write is in two batches"),
-        (EventChain, "taken", forgets_those_behind, "a write is in two batches"),
-        (EventChain, "taken", turns_them_round, "P9: the events come as"),
+        (EventChain, "ended", forgets_those_behind, "a write is in two batches"),
+        (EventChain, "behind", leaves_one_out, "P9: the events come as"),
         (publisher._Queue, "go_alone", takes_them_along_again, "a write is in two batches"),
     ],
 )

@@ -30,7 +30,7 @@ from sagakit.jetstream.connection_errors import ConnectionErrors
 from sagakit.jetstream.nats_client import NatsClient
 from sagakit.jetstream.nats_options import cancellable, nats_options, why_not
 from sagakit.jetstream.parser import AnswerParser, Answers, Delivery, Takers
-from sagakit.jetstream.wire import frame
+from sagakit.jetstream.wire import check_subjects, frame
 from sagakit.store.ports import Subscription, WireEvent, WireMessage, WireRequest
 
 _log = getLogger("sagakit.link")
@@ -134,9 +134,11 @@ class AsyncioWire:
         if size > self.max_payload:
             raise TooLarge(f"{subject}: {size:,} bytes, the server takes {self.max_payload:,}")
         try:
-            frames = frame(self._connection.routed(subject), reply, headers, payload)
+            subject = self._connection.routed(subject)
+            check_subjects(subject, reply)
         except ValueError as error:
             raise Refused(0, str(error)) from None
+        frames = frame(subject, reply, headers, payload)
         self._client.write_frames(self._client.connection_number, b"".join(frames))
 
     async def hear(self, subject: str, take: Callable[[WireMessage], None]) -> Subscription:

@@ -17,7 +17,6 @@ from sagakit.errors import Ambiguous, StoreError
 from sagakit.jetstream.answers import ApiError
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.server_check import BATCHES
-from sagakit.jetstream.wire import Message
 from sagakit.store.gathering import BatchDone, BatchRefused, Carrier, Gathering, Pause, T
 
 FOR_GOOD = frozenset({10174, 10177, 10199})
@@ -58,19 +57,20 @@ class Batches:
         """Return the gathering of the writes to a stream; None if each write is sent alone."""
         return Gathering(carrier, self.pause) if stream in self._streams else None
 
-    def send(self, messages: Sequence[Message], done: BatchDone) -> None:
-        """Queue the messages of a batch, one behind the other, without blocking; only the last one wants an answer.
+    def send(self, messages: Sequence[tuple[str, bytes, bytes]], done: BatchDone) -> None:
+        """Queue a batch of messages (subject, headers, payload), without blocking; only the last one wants an answer.
 
         If a message in the middle does not leave, for its size or its age, the server finds a gap and writes nothing.
         If the last one does not leave, the server forgets the others after ten seconds.
         """
+        send = self._link.pump.send
         name = f"{self._prefix}-{next(self._numbers)}"
         id, last = name.encode(), len(messages)
         for place, (subject, headers, payload) in enumerate(messages[:-1], 1):
-            self._link.tell(subject, payload, headers=headers[:-_END] + _MEMBER % (id, place), linger=True)
+            send(subject, payload, None, headers[:-_END] + _MEMBER % (id, place), linger=True)
         subject, headers, payload = messages[-1]
         take = partial(_take, name, last, done)
-        self._link.send(subject, payload, take, headers[:-_END] + _COMMIT % (id, last))
+        send(subject, payload, take, headers[:-_END] + _COMMIT % (id, last))
 
 
 def _take(name: str, size: int, done: BatchDone, answer: bytes | StoreError) -> None:

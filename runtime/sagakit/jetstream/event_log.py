@@ -8,7 +8,7 @@ from functools import partial
 from sagakit.jetstream.answers import take_ack
 from sagakit.jetstream.batches import Batches
 from sagakit.jetstream.link import Link
-from sagakit.jetstream.wire import Message, header_block
+from sagakit.jetstream.wire import header_block
 from sagakit.store.event_chains import EventChain, put_together
 from sagakit.store.gathering import BatchDone
 from sagakit.store.names import Names
@@ -27,7 +27,7 @@ class Events:
     def submit(self, message: EventMessage, done: Done, queue: AppendQueue | None = None) -> None:
         """Queue an append."""
         take = partial(take_ack, message.key, None, done)
-        self._link.send(message.subject, message.payload, take, _MESSAGE_ID % message.id.encode(), linger=True)
+        self._link.pump.send(message.subject, message.payload, take, _MESSAGE_ID % message.id.encode(), linger=True)
 
 
 class GatheringEvents(Events):
@@ -54,4 +54,4 @@ class GatheringEvents(Events):
     def send_batch(self, chains: Sequence[EventChain], done: BatchDone) -> None:
         """Send events to one shard as a batch."""
         events, ended = put_together(chains, done)
-        self._batches.send([Message(one.subject, _MESSAGE_ID % one.id.encode(), one.payload) for one in events], ended)
+        self._batches.send([(one.subject, _MESSAGE_ID % one.id.encode(), one.payload) for one in events], ended)

@@ -19,7 +19,7 @@ from sagakit.jetstream.link import Link
 from sagakit.jetstream.link_wire import LinkWire
 from sagakit.jetstream.quota import usage_of_stream
 from sagakit.jetstream.scan import LAST_OF_EACH, Scan
-from sagakit.jetstream.wire import Message, header_block
+from sagakit.jetstream.wire import header_block
 from sagakit.jetstream.wire_reading import StoredMessage, is_deletion, last_message, last_request
 from sagakit.store.bucket import BucketBase
 from sagakit.store.gathering import BatchDone
@@ -61,7 +61,7 @@ class Bucket(BucketBase):
         key = write.key
         subject = self._subject(key) if self._only is None else self._only + key
         take = partial(take_ack, key, write.expected, done)
-        self._link.send(subject, write.value, take, _headers(write), linger=write.linger)
+        self._link.pump.send(subject, write.value, take, _headers(write), linger=write.linger)
 
     async def _write(self, write: Write) -> int:
         answer = await self._link.request(self._subject(write.key), write.value, headers=_headers(write))
@@ -167,7 +167,7 @@ class GatheringBucket(Bucket):
 
     def send_batch(self, writes: Sequence[Write], done: BatchDone) -> None:
         """Send writes to one shard as a batch."""
-        self._batches.send([Message(self._subject(one.key), _headers(one), one.value) for one in writes], done)
+        self._batches.send([(self._subject(one.key), _headers(one), one.value) for one in writes], done)
 
 
 def _changed(head: str, send: trio.MemorySendChannel[Entry], msg: Msg) -> None:

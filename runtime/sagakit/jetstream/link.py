@@ -26,7 +26,7 @@ from sagakit.jetstream.connection_state import ConnectionState
 from sagakit.jetstream.leaders import Leaders
 from sagakit.jetstream.nats_client import NatsClient
 from sagakit.jetstream.parser import AnswerParser
-from sagakit.jetstream.pump import Outgoing, Pump, Taker
+from sagakit.jetstream.pump import Pump, Taker
 from sagakit.jetstream.route import Route, find_route
 from sagakit.jetstream.subscriptions import Subscriptions
 from sagakit.jetstream.sweeper import SWEEP, Sweeper
@@ -45,7 +45,7 @@ class Link:
         self._side = side
         self._connection = connection
         self.pump: Pump = Pump(client, connection, self._broken)
-        self._enqueue = self.pump.enqueue  # bound once: it is called for each message
+        self.pump.tick(trio.current_time() + SWEEP)
         self._state = ConnectionState(lambda: self.connected)
         self._sweeper = Sweeper(self.pump, self._ask, self.until_connected, self.refused)
         self.subscriptions: Subscriptions = Subscriptions(client, side, self.pump)
@@ -55,10 +55,6 @@ class Link:
         """Set when nats-py has a connection, until a route onto it is looked for."""
         self._losses = 0
         """The connections lost so far."""
-        self._now = trio.current_time() + SWEEP
-        """The time as of the last sweep, and never early: a look at the clock for each message would cost more."""
-        self._due = self._now + connection.ack_timeout
-        """The usual deadline of a message that is sent now."""
         self.connection_errors: ConnectionErrors = ConnectionErrors()
         self._asked: dict[Taker, str] = {}
         """The subjects of requests under way, for those that the server refuses."""
@@ -127,29 +123,11 @@ class Link:
 
     # -------------------------------------------------------------------- sending
 
-    def send(
-        self,
-        subject: str,
-        payload: bytes,
-        take: Taker,
-        headers: bytes = b"",
-        *,
-        timeout: float | None = None,
-        linger: bool = False,
-    ) -> None:
-        """Queue a message; `take` is called once, later, with the answer's bytes or with what went wrong.
-
-        `subject` and `headers` (a `wire.header_block`) go out as they are. A message that may `linger` goes with the
-        next one that may not, or alone after LINGER: nobody waits for it, and a write to the socket is expensive.
-        """
-        deadline = self._due if timeout is None else self._now + timeout
-        self._enqueue(Outgoing(subject, payload, headers, take, deadline), linger)
-
     def tell(
         self, subject: str, payload: bytes, *, headers: bytes = b"", reply: str = "", linger: bool = False
     ) -> None:
-        """Queue a message that wants no answer here; it is lost if the connection is. The rest as in `send`."""
-        self._enqueue(Outgoing(subject, payload, headers, None, self._due, reply), linger)
+        """Queue a message that wants no answer here; it is lost if the connection is. The rest as in `Pump.send`."""
+        self.pump.send(subject, payload, None, headers, linger=linger, reply=reply)
 
     async def request(
         self, subject: str, payload: bytes, *, headers: bytes = b"", timeout: float | None = None
@@ -176,7 +154,7 @@ class Link:
 
         self._asked[take] = subject
         try:
-            self.send(subject, payload, take, headers=headers, timeout=timeout)
+            self.pump.send(subject, payload, take, headers, timeout=timeout)
             await trio.lowlevel.wait_task_rescheduled(abort)
         finally:
             del self._asked[take]
@@ -202,7 +180,7 @@ class Link:
         self._asked.update(zip(takers, (message.subject for message in messages), strict=True))
         try:
             for taker, (subject, headers, payload) in zip(takers, messages, strict=True):
-                self.send(subject, payload, taker, headers)
+                self.pump.send(subject, payload, taker, headers)
             if messages:
                 await all_came.wait()
         finally:
@@ -263,8 +241,7 @@ class Link:
         while True:
             await trio.sleep(SWEEP)
             now = trio.current_time()
-            self._now = now + SWEEP
-            self._due = self._now + self._connection.ack_timeout
+            self.pump.tick(now + SWEEP)  # never early, until the next sweep
             self._sweeper.sweep(now)
 
     async def fail(self) -> None:

@@ -1,6 +1,6 @@
 """The pump: the queue of what is to be sent, the window of what is not answered yet, and the task that writes batches.
 
-A message needs nothing of asyncio's: no future, task, timeout or callback. `enqueue`, `_frame` and `answers` run once a
+A message needs nothing of asyncio's: no future, task, timeout or callback. `send`, `_frame` and `answers` run once a
 message, or in a loop over messages, so they read plain attributes and call as little as they can.
 """
 
@@ -17,7 +17,7 @@ from nats.aio.client import Client
 
 from sagakit.errors import Refused, StoreError, TooLarge, Unavailable
 from sagakit.jetstream.connection import Connection
-from sagakit.jetstream.wire import frame
+from sagakit.jetstream.wire import check_subjects, frame
 
 _log = getLogger("sagakit.link")
 
@@ -31,7 +31,7 @@ Taker = Callable[[bytes | StoreError], None]
 
 
 class Outgoing(msgspec.Struct):
-    """A message to send. If it wants an answer, `take` gets it."""
+    """A message to send. If it wants an answer, `take` gets it, and `reply` is empty."""
 
     subject: str
     payload: bytes
@@ -61,6 +61,10 @@ class Pump:
         self._pending_bytes = 0
         self._write_to: Callable[[bytes], None] | None = None
         """The way onto the present connection; None while there is none."""
+        self._now = 0.0
+        """The time, as `tick` was told."""
+        self._due = 0.0
+        """The usual deadline of a message that is sent now."""
         self._parked: trio.lowlevel.Task | None = None
         """The pump's task, while it has nothing to send or no room."""
         self._hurried = False
@@ -85,9 +89,30 @@ class Pump:
 
     # ------------------------------------------------------------- the queue
 
-    def enqueue(self, out: Outgoing, linger: bool) -> None:
-        """Queue a message; on an idle link, write it at once unless it may `linger`."""
-        self._queue.append(out)
+    def tick(self, now: float) -> None:
+        """Take `now` for the present time until the next call: a look at the clock for each message would cost more."""
+        self._now = now
+        self._due = now + self._connection.ack_timeout
+
+    def send(
+        self,
+        subject: str,
+        payload: bytes,
+        take: Taker | None,
+        headers: bytes = b"",
+        *,
+        timeout: float | None = None,
+        linger: bool = False,
+        reply: str = "",
+    ) -> None:
+        """Queue a message; on an idle link, write it at once. `take` is called once, later, with what became of it.
+
+        `subject` and `headers` (a `wire.header_block`) go out as they are. A message that may `linger` goes with the
+        next one that may not, or alone after LINGER: nobody waits for it, and a write to the socket is expensive.
+        Without `take` a message wants no answer here; it is lost if the connection is.
+        """
+        deadline = self._due if timeout is None else self._now + timeout
+        self._queue.append(Outgoing(subject, payload, headers, take, deadline, reply))
         if linger and not self._hurried:
             if not self._lingers and self._parked is not None:
                 self._wake()
@@ -202,12 +227,12 @@ class Pump:
                 continue
             number = next(self._numbers)
             try:
-                reply = f"{inbox}.{number}" if awaited else out.reply
                 subject = out.subject if routed is None else routed(out.subject)
-                parts += frame(subject, reply, out.headers, out.payload)
+                check_subjects(subject, out.reply)
             except ValueError as error:
                 self._refuse(out, Refused(0, f"not sent: {error}"))
                 continue
+            parts += frame(subject, f"{inbox}.{number}" if awaited else out.reply, out.headers, out.payload)
             if awaited:
                 pending[number] = out
                 room_bytes -= size
@@ -218,7 +243,7 @@ class Pump:
         return b"".join(parts)
 
     def _refuse(self, out: Outgoing, error: StoreError) -> None:
-        """End a message that cannot be sent: later, since its sender may be inside `enqueue` now."""
+        """End a message that cannot be sent: later, since its sender may be inside `send` now."""
         _log.error("%s", error)
         trio.lowlevel.current_trio_token().run_sync_soon(self._tell, out, error)
 

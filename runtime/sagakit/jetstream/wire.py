@@ -75,14 +75,15 @@ def stored_at(reply: str) -> tuple[int, float]:
     return int(words[at]), int(words[at + 2]) / 1e9
 
 
-def frame(subject: str, reply: str, headers: bytes, payload: bytes) -> tuple[bytes, ...]:
-    """Return the parts of one publish, headers included. The caller has checked the size.
-
-    Raises ValueError for a subject or a reply with a line break or a blank: it would become two words, or two lines.
-    """
+def check_subjects(subject: str, reply: str) -> None:
+    """Raise ValueError for a subject or a reply with a line break or a blank: it would be two words, or two lines."""
     words = subject + reply
     if not subject or " " in words or not words.isprintable():
         raise ValueError(f"not a subject: {subject!r}, or not a reply: {reply!r}")
+
+
+def frame(subject: str, reply: str, headers: bytes, payload: bytes) -> tuple[bytes, ...]:
+    """Return the parts of one publish, headers included. The caller has checked the size and the subjects."""
     if not headers:
         return (f"PUB {subject} {reply} {len(payload)}\r\n".encode(), payload, LINE)
     size = len(headers)

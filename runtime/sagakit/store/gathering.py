@@ -14,12 +14,12 @@ single write, or a batch, and tells what became of it. The rules:
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf
 from typing import Generic, Protocol, TypeVar
 
+import msgspec
 import trio
 
 from sagakit.errors import Ambiguous, StoreError, Unavailable
@@ -90,15 +90,12 @@ class Pause:
                 over()
 
 
-class _GatheredWrite(Generic[T]):
-    __slots__ = ("alone", "done", "order", "size", "write")
-
-    def __init__(self, order: str, write: T, size: int, done: Done, alone: bool) -> None:
-        self.order = order
-        self.write = write
-        self.size = size
-        self.done = done
-        self.alone = alone
+class _GatheredWrite(msgspec.Struct, Generic[T]):
+    order: str
+    write: T
+    size: int
+    done: Done
+    alone: bool
 
 
 class Gathering(Generic[T]):
@@ -111,7 +108,7 @@ class Gathering(Generic[T]):
         self._singles = 0
         """Single writes without an answer. Those that go alone do not count: they never make others wait."""
         self._waiting: list[_GatheredWrite[T]] = []
-        self._held: Counter[str] = Counter()
+        self._held: set[str] = set()
         """The order keys of the writes that wait, and of those in the batch under way."""
         self._under_way = False
         self._pausing = False
@@ -126,7 +123,7 @@ class Gathering(Generic[T]):
             self._send(one)
             return
         self._waiting.append(one)
-        self._held[order] += 1
+        self._held.add(order)
         if not self._under_way and len(self._waiting) >= max(self._last, self._enter):
             self._flush()
 
@@ -153,11 +150,12 @@ class Gathering(Generic[T]):
         members = self._chosen()
         if len(members) >= (LEAVE if self._last else self._enter):
             self._last, self._under_way = len(members), True
+            self._hold(members)
             self._carrier.send_batch([one.write for one in members], partial(self._batch_ended, members))
             return
         self._last = 0
+        self._hold(())
         for one in members:
-            self._release(one)
             self._send(one)
 
     def _chosen(self) -> list[_GatheredWrite[T]]:
@@ -170,7 +168,6 @@ class Gathering(Generic[T]):
             if one.order in seen or len(members) >= MOST or room <= 0:
                 later.append(one)
             elif one.alone:
-                self._release(one)
                 self._send(one)
             else:
                 members.append(one)
@@ -184,8 +181,7 @@ class Gathering(Generic[T]):
     ) -> None:
         self._under_way, self._pausing = False, True
         self._pause.ask(self._pause_over)
-        for one in members:
-            self._release(one)
+        self._hold(())
         if isinstance(result, BatchRefused):
             for one in members:
                 self._send(one)
@@ -201,15 +197,14 @@ class Gathering(Generic[T]):
     def _gather_no_more(self) -> None:
         self._enter, self._last, self._pausing = inf, 0, False
         waiting, self._waiting = self._waiting, []
+        self._hold(())
         for one in waiting:
-            self._release(one)
             self._send(one)
 
     def _pause_over(self) -> None:
         if self._pausing:
             self._flush()
 
-    def _release(self, one: _GatheredWrite[T]) -> None:
-        self._held[one.order] -= 1
-        if not self._held[one.order]:
-            del self._held[one.order]
+    def _hold(self, under_way: Sequence[_GatheredWrite[T]]) -> None:
+        """Hold the order keys of the batch under way, and of what waits."""
+        self._held = {one.order for one in (*under_way, *self._waiting)}
