@@ -133,7 +133,7 @@ class ActorContext(Surroundings[M]):
 
         An actor that receives with a timeout asks this first. A timeout of 0 cancels the receive, mail or no mail.
         """
-        return self._cell.mailbox.has_mail
+        return self._cell.mailbox.has_mail()
 
     async def receive_batch(self, max_messages: int = 1000) -> list[M | Down]:
         """Wait for mail, then return up to `max_messages` messages, death notices and signals first.

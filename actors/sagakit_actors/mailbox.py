@@ -7,7 +7,6 @@ the actor requested), ordinary messages. Ordinary messages of one sender keep th
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import trio
@@ -18,6 +17,7 @@ from sagakit_actors.notices import Down
 from sagakit_actors.reply import Reply
 
 M = TypeVar("M")
+R = TypeVar("R")
 
 Overflow: TypeAlias = Literal["wait", "refuse", "drop_oldest", "drop_newest"]
 """The policy of a full mailbox.
@@ -65,8 +65,8 @@ class Mailbox(Generic[M]):
         self._overflow: Overflow = overflow
         self._items: list[_Item[M]] = []
         self._signals: list[Down | M] = []
-        self._receiver: Callable[[], None] | None = None
-        """The one-shot call that wakes the receiver; None while it does not wait."""
+        self._receiver: tuple[Callable[[Any], None], Any] | None = None
+        """The call that wakes the receiver, once, and its argument; None while the receiver does not wait."""
         # While a sender waits here, `_items` is full: `_admit` refills it in the same step that makes room. A newcomer
         # therefore never finds room that a waiting sender should have, and the order of senders holds.
         self._senders: list[tuple[trio.lowlevel.Task, _Item[M]]] = []
@@ -112,15 +112,14 @@ class Mailbox(Generic[M]):
         """Take a signal, even if the mailbox is full. Drop it if the actor has gone for good."""
         if not self.closed:
             self._signals.append(signal)
-            receiver = self._receiver
-            if receiver is not None:
-                self._receiver = None
-                receiver()
+            if self._receiver is not None:
+                self._wake()
 
     def stop(self) -> None:
         """Request a stop: `wait` raises StopRequested from now on."""
         self.stopping = True
-        self._wake()
+        if self._receiver is not None:
+            self._wake()
 
     def _make_room(self, reply: Reply[Any] | None) -> bool:
         """Apply the policy of a full mailbox. Return True if the new message has room now. Raises MailboxFull."""
@@ -139,16 +138,15 @@ class Mailbox(Generic[M]):
 
     # ------------------------------------------------------------ receiver
 
-    @property
     def has_mail(self) -> bool:
         """True if there is something to take, or a stop was requested: `wait` would return or raise at once."""
         return bool(self._items or self._signals or self.stopping)
 
     async def wait(self) -> None:
         """Return when there is something to take. Raises StopRequested. Always a point where a cancellation acts."""
-        if not self.has_mail:
+        if not self.has_mail():
             self._in_a_row = 0
-            self._receiver = partial(trio.lowlevel.reschedule, trio.lowlevel.current_task())
+            self._receiver = trio.lowlevel.reschedule, trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._abort_receive)
         else:
             # A full checkpoint costs a turn of trio's loop. With mail at hand only every `FAIR`-th receive pays it, so
@@ -162,12 +160,12 @@ class Mailbox(Generic[M]):
         if self.stopping:
             raise StopRequested("a stop was requested")
 
-    def on_mail(self, call: Callable[[], None]) -> None:
-        """Call `call` once, when there is something to take or a stop is requested; at once if that is so already."""
-        if self.has_mail:
-            call()
+    def on_mail(self, call: Callable[[R], None], receiver: R) -> None:
+        """Call `call(receiver)` once, when there is something to take or a stop is requested; at once if there is."""
+        if self.has_mail():
+            call(receiver)
         else:
-            self._receiver = call
+            self._receiver = call, receiver
 
     def take(self, most: int, unanswered: dict[Reply[Any], None]) -> list[M | Down]:
         """Return up to `most` messages, signals first, without waiting. Add their open asks to `unanswered`."""
@@ -201,10 +199,10 @@ class Mailbox(Generic[M]):
         return trio.lowlevel.Abort.SUCCEEDED
 
     def _wake(self) -> None:
-        receiver = self._receiver
-        if receiver is not None:
-            self._receiver = None  # first: a task must not be rescheduled twice
-            receiver()
+        assert self._receiver is not None
+        call, receiver = self._receiver
+        self._receiver = None  # first: a task must not be rescheduled twice
+        call(receiver)
 
     def close(self) -> list[Reply[Any]]:
         """Refuse messages from now on, wake the waiting senders, and return the asks that nobody will answer."""

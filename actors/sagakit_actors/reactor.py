@@ -8,7 +8,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable
-from functools import partial
 from math import inf
 from typing import Any, Generic, NamedTuple, TypeVar, TypeVarTuple, final
 
@@ -171,14 +170,20 @@ class ReactorCell(Cell[M], Generic[M]):
         except Exception as error:  # a crash of this incarnation: the supervisor decides
             self.crash(error)
         else:
-            self.mailbox.on_mail(partial(self._schedule, self))
+            self.mailbox.on_mail(self._schedule, self)
 
     def step(self) -> Exit | None:
         """Handle the mail. Return the exit once the incarnation and its side work have ended, else None."""
         if self._ended is None:
-            self._react()
-            if self._ended is None:
-                return None
+            reactor, mailbox = self._reactor, self.mailbox
+            assert reactor is not None
+            try:
+                if not mailbox.stopping and reactor.react(mailbox.take(BATCH, self.unanswered)):
+                    mailbox.on_mail(self._schedule, self)
+                    return None
+                self._over(None)
+            except Exception as error:  # a crash of this incarnation: the supervisor decides
+                self._over(error)
         # The end has two phases. After `_over` no call comes, but side work may still run: its last piece schedules
         # this cell again. Watchers and asks hear of the end only then, so that no work of an incarnation outlives it.
         # A cell whose state is not `running` was in the queue twice, and its end was reported by the first call.
@@ -189,17 +194,6 @@ class ReactorCell(Cell[M], Generic[M]):
         if self._exited is not None:
             self._exited.set()
         return self._ended
-
-    def _react(self) -> None:
-        reactor, mailbox = self._reactor, self.mailbox
-        assert reactor is not None
-        try:
-            if not mailbox.stopping and reactor.react(mailbox.take(BATCH, self.unanswered)):
-                mailbox.on_mail(partial(self._schedule, self))
-            else:
-                self._over(None)
-        except Exception as error:  # a crash of this incarnation: the supervisor decides
-            self._over(error)
 
     def _over(self, crash: Exception | None) -> None:
         """Make no more calls, and cancel the side work. `step` reports the end when that work has ended."""
