@@ -154,7 +154,7 @@ class ReactorCell(Cell[M], Generic[M]):
         self._helpers = helpers
         self._schedule = schedule
         self._reactor: Reactor[M] | None = None
-        self._beside: set[Piped] = set()
+        self._beside: set[Work] = set()
         self._ended: Exit | None = None
         self._exited: Flag | None = None
 
@@ -174,56 +174,64 @@ class ReactorCell(Cell[M], Generic[M]):
 
     def step(self) -> Exit | None:
         """Handle the mail. Return the exit once the incarnation and its side work have ended, else None."""
-        if self._ended is None:
+        ended = self._ended
+        if ended is None:
             reactor, mailbox = self._reactor, self.mailbox
             assert reactor is not None
             try:
                 if not mailbox.stopping and reactor.react(mailbox.take(BATCH, self.unanswered)):
                     mailbox.on_mail(self._schedule, self)
                     return None
-                self._over(None)
+                ended = self._over(None)
             except Exception as error:  # a crash of this incarnation: the supervisor decides
-                self._over(error)
+                ended = self._over(error)
         # The end has two phases. After `_over` no call comes, but side work may still run: its last piece schedules
         # this cell again. Watchers and asks hear of the end only then, so that no work of an incarnation outlives it.
         # A cell whose state is not `running` was in the queue twice, and its end was reported by the first call.
         if self._beside or self.state != "running":
             return None
         self._reactor = None
-        self._end(self._ended.crash)
+        self._end(ended.crash)
         if self._exited is not None:
             self._exited.set()
-        return self._ended
+        return ended
 
-    def _over(self, crash: Exception | None) -> None:
+    def _over(self, crash: Exception | None) -> Exit:
         """Make no more calls, and cancel the side work. `step` reports the end when that work has ended."""
-        self._ended = Exit(crash, stopped=self.mailbox.stopping)
-        for piped in self._beside:
-            piped.cancel()
+        self._ended = ended = Exit(crash, stopped=self.mailbox.stopping)
+        for work in self._beside:
+            work.cancel()
+        return ended
 
     # ----------------------------------------------------------- side work
 
     def pipe(self, to: Callable[[Any], M], fn: Callable[..., Awaitable[Any]], args: Any, timeout: float) -> None:
         """Begin a piece of side work of this incarnation."""
-        piped = Piped(self, to, fn, args, timeout)
-        self._beside.add(piped)
-        self._helpers.take(piped)
+        work = Work(self, to, fn, args, timeout)
+        self._beside.add(work)
+        self._helpers.take(work)
 
-    def told(self, message: M) -> None:
-        """Take the result of side work. Drop it once the incarnation has ended."""
+    def take_result(self, work: Work, result: Any) -> None:
+        """Send the reactor the message that the work makes of its result, unless the incarnation has ended."""
         if self._ended is None:
-            self.mailbox.put_signal(message)
+            self.mailbox.put_signal(work.to(result))
+        self.forget(work)
+
+    def take_crash(self, work: Work, error: Exception) -> None:
+        """Crash the incarnation, too."""
+        self.crash(error)
+        self.forget(work)
+
+    def forget(self, work: Work) -> None:
+        """Note that a piece of side work has ended."""
+        self._beside.discard(work)
+        if self._ended is not None and not self._beside:
+            self._schedule(self)
 
     def crash(self, error: Exception) -> None:
         """End the incarnation outside of `step`, which is to report it. The supervisor decides."""
         if self._ended is None:
             self._over(error)
-            self._schedule(self)
-
-    def done_beside(self, piped: Piped) -> None:
-        """Note that a piece of side work has ended."""
-        self._beside.discard(piped)
-        if self._ended is not None and not self._beside:
             self._schedule(self)
 
     # ------------------------------------------------------------ stopping
@@ -245,36 +253,3 @@ class ReactorCell(Cell[M], Generic[M]):
             self._exited = self._exited or Flag()
             self.mailbox.stop()
             await self._exited.wait()
-
-
-class Piped(Work):
-    """A piece of side work of a reactor, with the function that makes a message of its result."""
-
-    __slots__ = ("_cell", "_to")
-
-    def __init__(
-        self,
-        cell: ReactorCell[Any],
-        to: Callable[[Any], Any],
-        fn: Callable[..., Awaitable[Any]],
-        args: Any,
-        timeout: float,
-    ) -> None:
-        super().__init__(fn, args, timeout)
-        self._cell = cell
-        self._to = to
-
-    def over(self, result: Any) -> None:
-        """Send the result to the reactor, unless the incarnation has ended."""
-        if not self.cancelled:
-            self._cell.told(self._to(result))
-        self._cell.done_beside(self)
-
-    def crashed(self, error: Exception) -> None:
-        """Crash the incarnation, too."""
-        self._cell.crash(error)
-        self._cell.done_beside(self)
-
-    def dropped(self) -> None:
-        """Send nothing: the supervisor and its reactors are being cancelled."""
-        self._cell.done_beside(self)
