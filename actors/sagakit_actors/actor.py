@@ -73,17 +73,14 @@ class Actor(Generic[M]):
 class Surroundings(Generic[M]):
     """The part of a context that actors and reactors share."""
 
-    __slots__ = ("_cell", "incarnation")
+    __slots__ = ("_cell", "incarnation", "ref")
 
     def __init__(self, cell: Cell[M]) -> None:
         self._cell = cell
         self.incarnation: int = cell.incarnation
         """Number of this incarnation; the first one is 1."""
-
-    @property
-    def ref(self) -> Ref[M]:
+        self.ref: Ref[M] = cell.ref
         """The reference of this actor, to hand to others."""
-        return self._cell.ref
 
     def watch(self, ref: Ref[Any]) -> None:
         """Receive one `Down` for each incarnation of `ref` that ends. Watching twice changes nothing.

@@ -91,32 +91,28 @@ class Ref(Generic[M]):
         or the error that the target answers with. After AskTimeout, ActorDied or a cancellation the target may have
         acted on the message, or may still do so.
         """
-        asker = asking_cell()
-        if asker is None:
-            return await self._ask(make, timeout)
-        if asker.waits_behind(self._cell):
-            raise CallCycle(f"{self.name} waits for {asker.name}, which asks it: ask from a side task, or tell")
-        asker.awaiting = self._cell
-        try:
-            return await self._ask(make, timeout)
-        finally:
-            asker.awaiting = None
-
-    async def _ask(self, make: Callable[[Reply[R]], M], timeout: float) -> R:
-        cell = self._cell
+        cell, asker = self._cell, asking_cell()
+        if asker is not None and asker.waits_behind(cell):
+            raise CallCycle(f"{cell.name} waits for {asker.name}, which asks it: ask from a side task, or tell")
         if cell.mailbox.closed:
             raise ActorGone(f"{cell.name} has gone for good")
         # `unanswered` is the cell's, not the incarnation's. The mailbox adds the reply to it when an incarnation takes
         # the message, so an ask that waits in the mailbox survives a crash, and one that was taken fails with it.
         reply: Reply[R] = Reply(cell.unanswered)
         message = make(reply)
-        if timeout == inf:
-            if cell.mailbox.takes_at_once:
-                cell.mailbox.put_nowait(message, reply)
-            else:
+        if asker is not None:
+            asker.awaiting = cell
+        try:
+            if timeout == inf:
+                if cell.mailbox.takes_at_once:
+                    cell.mailbox.put_nowait(message, reply)
+                else:
+                    await cell.mailbox.put(message, reply)
+                return await reply.wait()
+            with trio.move_on_after(timeout):
                 await cell.mailbox.put(message, reply)
-            return await reply.wait()
-        with trio.move_on_after(timeout):
-            await cell.mailbox.put(message, reply)
-            return await reply.wait()  # an answer that came before the deadline wins: see `Reply._settle`
-        raise AskTimeout(f"{cell.name} did not answer within {timeout:g} s")
+                return await reply.wait()  # an answer that came before the deadline wins: see `Reply._settle`
+            raise AskTimeout(f"{cell.name} did not answer within {timeout:g} s")
+        finally:
+            if asker is not None:
+                asker.awaiting = None
