@@ -45,6 +45,7 @@ class Mailbox(Generic[M]):
         "_receiver",
         "_senders",
         "_signals",
+        "_wake",
         "capacity",
         "closed",
         "dropped",
@@ -65,8 +66,10 @@ class Mailbox(Generic[M]):
         self._overflow: Overflow = overflow
         self._items: list[_Item[M]] = []
         self._signals: list[Down | M] = []
-        self._receiver: tuple[Callable[[Any], None], Any] | None = None
-        """The call that wakes the receiver, once, and its argument; None while the receiver does not wait."""
+        self._wake: Callable[[Any], None] | None = None
+        """The call for each message, signal or stop that comes in; None while there is nobody to wake."""
+        self._receiver: Any = None
+        """The argument of that call."""
         # While a sender waits here, `_items` is full: `_admit` refills it in the same step that makes room. A newcomer
         # therefore never finds room that a waiting sender should have, and the order of senders holds.
         self._senders: list[tuple[trio.lowlevel.Task, _Item[M]]] = []
@@ -84,8 +87,9 @@ class Mailbox(Generic[M]):
         if len(self._items) >= self.capacity and not self._make_room(reply):
             return
         self._items.append((message, reply))
-        if self._receiver is not None:
-            self._wake()
+        wake = self._wake
+        if wake is not None:
+            wake(self._receiver)
 
     @property
     def takes_at_once(self) -> bool:
@@ -112,14 +116,16 @@ class Mailbox(Generic[M]):
         """Take a signal, even if the mailbox is full. Drop it if the actor has gone for good."""
         if not self.closed:
             self._signals.append(signal)
-            if self._receiver is not None:
-                self._wake()
+            wake = self._wake
+            if wake is not None:
+                wake(self._receiver)
 
     def stop(self) -> None:
         """Request a stop: `wait` raises StopRequested from now on."""
         self.stopping = True
-        if self._receiver is not None:
-            self._wake()
+        wake = self._wake
+        if wake is not None:
+            wake(self._receiver)
 
     def _make_room(self, reply: Reply[Any] | None) -> bool:
         """Apply the policy of a full mailbox. Return True if the new message has room now. Raises MailboxFull."""
@@ -146,7 +152,7 @@ class Mailbox(Generic[M]):
         """Return when there is something to take. Raises StopRequested. Always a point where a cancellation acts."""
         if not self.has_mail():
             self._in_a_row = 0
-            self._receiver = trio.lowlevel.reschedule, trio.lowlevel.current_task()
+            self._wake, self._receiver = self._reschedule, trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._abort_receive)
         else:
             # A full checkpoint costs a turn of trio's loop. With mail at hand only every `FAIR`-th receive pays it, so
@@ -161,11 +167,8 @@ class Mailbox(Generic[M]):
             raise StopRequested("a stop was requested")
 
     def on_mail(self, call: Callable[[R], None], receiver: R) -> None:
-        """Call `call(receiver)` once, when there is something to take or a stop is requested; at once if there is."""
-        if self.has_mail():
-            call(receiver)
-        else:
-            self._receiver = call, receiver
+        """Call `call(receiver)` for each message or signal that comes in, and for a stop, until the actor has gone."""
+        self._wake, self._receiver = call, receiver
 
     def take(self, most: int, unanswered: dict[Reply[Any], None]) -> list[M | Down]:
         """Return up to `most` messages, signals first, without waiting. Add their open asks to `unanswered`."""
@@ -194,19 +197,18 @@ class Mailbox(Generic[M]):
             self._items.append(item)
             trio.lowlevel.reschedule(task)
 
-    def _abort_receive(self, _: object) -> trio.lowlevel.Abort:
-        self._receiver = None
-        return trio.lowlevel.Abort.SUCCEEDED
+    def _reschedule(self, task: trio.lowlevel.Task) -> None:
+        self._wake = self._receiver = None  # a task must not be rescheduled twice
+        trio.lowlevel.reschedule(task)
 
-    def _wake(self) -> None:
-        assert self._receiver is not None
-        call, receiver = self._receiver
-        self._receiver = None  # first: a task must not be rescheduled twice
-        call(receiver)
+    def _abort_receive(self, _: object) -> trio.lowlevel.Abort:
+        self._wake = self._receiver = None
+        return trio.lowlevel.Abort.SUCCEEDED
 
     def close(self) -> list[Reply[Any]]:
         """Refuse messages from now on, wake the waiting senders, and return the asks that nobody will answer."""
         self.closed = True
+        self._wake = self._receiver = None
         left = [reply for _, reply in self._items if reply is not None]
         self._items.clear()
         for task, (_, reply) in self._senders:

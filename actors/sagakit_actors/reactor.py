@@ -116,12 +116,13 @@ class Dispatcher:
         self._task: trio.lowlevel.Task | None = None
 
     def schedule(self, cell: ReactorCell[Any]) -> None:
-        """Call `cell.step` soon."""
-        # A cell may be in the queue twice: for mail, and for its end. `step` does nothing when there is nothing to do.
-        self._queue.append(cell)
-        if self._task is not None:
-            trio.lowlevel.reschedule(self._task)
-            self._task = None
+        """Call `cell.step` soon. Does nothing if that was requested already and has not begun."""
+        if not cell.queued:
+            cell.queued = True
+            self._queue.append(cell)
+            if self._task is not None:
+                trio.lowlevel.reschedule(self._task)
+                self._task = None
 
     async def run(self) -> None:
         """Call the scheduled reactors until cancelled. After `TURN` calls other tasks get their turn."""
@@ -134,6 +135,7 @@ class Dispatcher:
                 await trio.lowlevel.wait_task_rescheduled(self._abort)
             for _ in range(min(TURN, len(queue))):
                 cell = queue.popleft()
+                cell.queued = False
                 exit_ = cell.step()
                 if exit_ is not None:
                     self._ended(cell, exit_)
@@ -146,7 +148,7 @@ class Dispatcher:
 class ReactorCell(Cell[M], Generic[M]):
     """A reactor over all its incarnations. `schedule(cell)` requests a call of `step`."""
 
-    __slots__ = ("_beside", "_ended", "_exited", "_helpers", "_make", "_reactor", "_schedule")
+    __slots__ = ("_beside", "_ended", "_exited", "_helpers", "_make", "_reactor", "_schedule", "queued")
 
     def __init__(self, spec: ReactorSpec, helpers: Helpers, schedule: Callable[[ReactorCell[Any]], None]) -> None:
         super().__init__(spec)
@@ -157,11 +159,14 @@ class ReactorCell(Cell[M], Generic[M]):
         self._beside: set[Work] = set()
         self._ended: Exit | None = None
         self._exited: Flag | None = None
+        self.queued: bool = False
+        """True while it waits for its turn: for the dispatcher alone."""
+        self.mailbox.on_mail(schedule, self)
 
     # ------------------------------------------------------------- running
 
     def begin(self) -> None:
-        """Begin the next incarnation, and schedule its mail from now on."""
+        """Begin the next incarnation, and schedule it if it has mail."""
         self._next(None)
         self._ended = None
         try:
@@ -170,7 +175,8 @@ class ReactorCell(Cell[M], Generic[M]):
         except Exception as error:  # a crash of this incarnation: the supervisor decides
             self.crash(error)
         else:
-            self.mailbox.on_mail(self._schedule, self)
+            if self.mailbox.has_mail():
+                self._schedule(self)
 
     def step(self) -> Exit | None:
         """Handle the mail. Return the exit once the incarnation and its side work have ended, else None."""
@@ -179,15 +185,18 @@ class ReactorCell(Cell[M], Generic[M]):
             reactor, mailbox = self._reactor, self.mailbox
             assert reactor is not None
             try:
-                if not mailbox.stopping and reactor.react(mailbox.take(BATCH, self.unanswered)):
-                    mailbox.on_mail(self._schedule, self)
-                    return None
+                if not mailbox.stopping:
+                    messages = mailbox.take(BATCH, self.unanswered)
+                    if len(messages) == BATCH and mailbox.has_mail():
+                        self._schedule(self)  # what is left was announced before
+                    if reactor.react(messages):
+                        return None
                 ended = self._over(None)
             except Exception as error:  # a crash of this incarnation: the supervisor decides
                 ended = self._over(error)
         # The end has two phases. After `_over` no call comes, but side work may still run: its last piece schedules
         # this cell again. Watchers and asks hear of the end only then, so that no work of an incarnation outlives it.
-        # A cell whose state is not `running` was in the queue twice, and its end was reported by the first call.
+        # Mail schedules also a cell that is not `running`: its end was reported, and the next incarnation takes the mail.
         if self._beside or self.state != "running":
             return None
         self._reactor = None

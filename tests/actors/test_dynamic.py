@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -31,6 +32,7 @@ from sagakit_actors import (
     TooManyChildren,
     open_system,
 )
+from sagakit_actors.reactor import BATCH, ReactorCell
 
 from tests.actors.parts import Ask, asking
 
@@ -369,3 +371,47 @@ async def test_a_busy_reactor_lets_others_have_their_turn(autojump_clock: Clock)
             turns += 1
             await trio.lowlevel.checkpoint()
     assert turns > 5000 / 100
+
+
+@pytest.mark.parametrize("count", [BATCH, BATCH + 1, 2 * BATCH])
+@pytest.mark.parametrize("more", [[], ["a", "b"]])
+async def test_each_call_brings_messages(count: int, more: list[str], autojump_clock: Clock) -> None:
+    """Whether they came before the call or during it, and however many are left behind."""
+
+    class Counting(Reactor[int | str]):
+        def begin(self, ctx: ReactorContext[int | str]) -> None:
+            self.ref = ctx.ref
+            for number in range(count):
+                self.ref.signal(number)
+
+        def react(self, messages: list[int | str | Down]) -> bool:
+            calls.append(messages)
+            if messages[-1] == count - 1:
+                for message in more:
+                    self.ref.signal(message)
+            return True
+
+    calls: list[list[Any]] = []
+    async with dynamic() as supervisor:
+        supervisor.start_reactor(ReactorSpec("counting", Counting))
+        await trio.testing.wait_all_tasks_blocked()
+    assert [message for messages in calls for message in messages] == [*range(count), *more]
+    assert all(calls)
+    assert max(map(len, calls)) == BATCH
+
+
+async def test_a_reactor_that_has_gone_leaves_nothing_to_the_garbage_collector() -> None:
+    """Thousands of them come and go, and what waits for the collector costs memory and pauses."""
+    async with dynamic() as supervisor:
+        gc.collect()
+        gc.disable()
+        try:
+            for number in range(5):
+                spec = ReactorSpec(str(number), lambda: Reacting(Life([], [])), restart="temporary")
+                await supervisor.start_reactor(spec).tell("end")
+            await trio.testing.wait_all_tasks_blocked()
+            assert supervisor.count_children() == 0
+            # the task that calls reactors may still hold the last one
+            assert sum(isinstance(found, ReactorCell) for found in gc.get_objects()) <= 1
+        finally:
+            gc.enable()
