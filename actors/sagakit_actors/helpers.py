@@ -74,18 +74,11 @@ class Work:
         if self._scope is not None:
             self._scope.cancel()
 
-    def begin(self, scope: trio.CancelScope, deadline: float, now: Callable[[], float]) -> Generator[Any, Any, Any]:
-        """Start the clock of the work, and return its steps. `deadline` is the present deadline of the scope."""
+    def begin(self, scope: trio.CancelScope, now: Callable[[], float]) -> None:
+        """Start the clock of the work, which is about to run in `scope`."""
         self._scope = scope
         if self.timeout < inf:
             self.deadline = now() + self.timeout
-        # Setting a scope's deadline is expensive, and most work ends before it waits. So the scope keeps the earliest
-        # deadline of the work that it has held in this round; `waits` sets the exact one. An early deadline cannot hurt
-        # work that never waits, because a cancellation acts only at a checkpoint. Two cases need it set at once: this
-        # work is due before the deadline that is set, or it has none while one is set.
-        if self.deadline < deadline or self.deadline == inf != deadline:
-            scope.deadline = self.deadline
-        return self.fn(*self.args).__await__()
 
     def waits(self) -> None:
         """Set the exact deadline: the work is about to wait for the first time."""
@@ -153,7 +146,15 @@ class Helpers:
                 for _ in range(min(TURN, len(self._queue))):
                     work, result = self._queue.popleft(), None
                     if not work.cancelled:
-                        steps = work.begin(scope, deadline, self._now)
+                        work.begin(scope, self._now)
+                        # Setting a scope's deadline is expensive, and most work ends before it waits. So the scope
+                        # keeps the earliest deadline of the work that it has held in this round; `waits` sets the exact
+                        # one. An early deadline cannot hurt work that never waits, because a cancellation acts only at
+                        # a checkpoint. Two cases need it set at once: this work is due before the deadline that is set,
+                        # or it has none while one is set.
+                        if work.deadline < deadline or work.deadline == inf != deadline:
+                            scope.deadline = deadline = work.deadline
+                        steps = work.fn(*work.args).__await__()
                         # Each step runs inside `context.run`, so that the next piece of the same helper does not see
                         # the context variables that this one sets.
                         context = self._context.copy()
@@ -167,7 +168,6 @@ class Helpers:
                     if work.cancelled or work.waited:
                         break
                     work.owner.take_result(work, result)
-                    deadline = inf if work.deadline == inf else min(deadline, work.deadline)
                     work = None
             if work is not None:
                 work.owner.take_result(work, result)

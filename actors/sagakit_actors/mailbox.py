@@ -52,7 +52,7 @@ class Mailbox(Generic[M]):
         "stopping",
     )
 
-    def __init__(self, *, capacity: int, overflow: Overflow) -> None:
+    def __init__(self, capacity: int, overflow: Overflow) -> None:
         if capacity < 1:
             raise ValueError(f"capacity={capacity}: a mailbox holds at least one message")
         self.capacity: int = capacity

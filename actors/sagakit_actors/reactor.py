@@ -196,7 +196,7 @@ class ReactorCell(Cell[M], Generic[M]):
                 ended = self._over(error)
         # The end has two phases. After `_over` no call comes, but side work may still run: its last piece schedules
         # this cell again. Watchers and asks hear of the end only then, so that no work of an incarnation outlives it.
-        # Mail schedules also a cell that is not `running`: its end was reported, and the next incarnation takes the mail.
+        # Mail schedules a cell also between two incarnations: then there is nothing to do, and the next one takes it.
         if self._beside or self.state != "running":
             return None
         self._reactor = None
@@ -207,7 +207,7 @@ class ReactorCell(Cell[M], Generic[M]):
 
     def _over(self, crash: Exception | None) -> Exit:
         """Make no more calls, and cancel the side work. `step` reports the end when that work has ended."""
-        self._ended = ended = Exit(crash, stopped=self.mailbox.stopping)
+        self._ended = ended = Exit(crash, self.mailbox.stopping)
         for work in self._beside:
             work.cancel()
         return ended
