@@ -91,14 +91,13 @@ class Mailbox(Generic[M]):
         if wake is not None:
             wake(self._receiver)
 
-    @property
     def takes_at_once(self) -> bool:
         """True if `put` would return or raise without waiting."""
         return len(self._items) < self.capacity or self._overflow != "wait" or self.closed
 
     async def put(self, message: M, reply: Reply[Any] | None = None) -> None:
         """Take a message; under the policy `wait`, wait for room first. Cancelled while it waits, nothing was taken."""
-        if self.takes_at_once:
+        if self.takes_at_once():
             self.put_nowait(message, reply)
             return
         place = (trio.lowlevel.current_task(), (message, reply))

@@ -32,19 +32,16 @@ class Ref(Generic[M]):
     Any task of the trio thread may use it. Two references are equal if they are the same object.
     """
 
-    __slots__ = ("__weakref__", "_cell", "_mailbox")
+    __slots__ = ("__weakref__", "_cell", "_mailbox", "name")
 
     def __init__(self, cell: Target[M]) -> None:
         self._cell = cell
         self._mailbox = cell.mailbox
+        self.name: str = cell.name
+        """The child's name under its supervisor."""
 
     def __repr__(self) -> str:
         return f"<Ref {self.name} #{self.incarnation}>"
-
-    @property
-    def name(self) -> str:
-        """The child's name under its supervisor."""
-        return self._cell.name
 
     @property
     def incarnation(self) -> int:
@@ -79,7 +76,7 @@ class Ref(Generic[M]):
         Raises MailboxFull (policy `refuse`), ActorGone. Cancelled while it waits, it has not sent the message.
         """
         mailbox = self._cell.mailbox
-        if mailbox.takes_at_once:
+        if mailbox.takes_at_once():
             mailbox.put_nowait(message)
         else:
             await mailbox.put(message)
@@ -104,7 +101,7 @@ class Ref(Generic[M]):
             asker.awaiting = cell
         try:
             if timeout == inf:
-                if cell.mailbox.takes_at_once:
+                if cell.mailbox.takes_at_once():
                     cell.mailbox.put_nowait(message, reply)
                 else:
                     await cell.mailbox.put(message, reply)

@@ -34,7 +34,6 @@ class Inlet(Protocol[M_contra]):
         """Return the number of ordinary messages that wait."""
         ...
 
-    @property
     def takes_at_once(self) -> bool:
         """True if `put` would return or raise without waiting."""
         ...
