@@ -92,7 +92,7 @@ class Mailbox(Generic[M]):
             wake(self._receiver)
 
     def takes_at_once(self) -> bool:
-        """True if `put` would return or raise without waiting."""
+        """Return True if `put` would return or raise without waiting."""
         return len(self._items) < self.capacity or self._overflow != "wait" or self.closed
 
     async def put(self, message: M, reply: Reply[Any] | None = None) -> None:
@@ -144,7 +144,7 @@ class Mailbox(Generic[M]):
     # ------------------------------------------------------------ receiver
 
     def has_mail(self) -> bool:
-        """True if there is something to take, or a stop was requested: `wait` would return or raise at once."""
+        """Return True if there is something to take, or a stop was requested: `wait` would return or raise at once."""
         return bool(self._items or self._signals or self.stopping)
 
     async def wait(self) -> None:

@@ -35,7 +35,7 @@ class Inlet(Protocol[M_contra]):
         ...
 
     def takes_at_once(self) -> bool:
-        """True if `put` would return or raise without waiting."""
+        """Return True if `put` would return or raise without waiting."""
         ...
 
     def put_nowait(self, message: M_contra, reply: Reply[Any] | None = None) -> None:
