@@ -73,17 +73,14 @@ class Actor(Generic[M]):
 class Surroundings(Generic[M]):
     """The part of a context that actors and reactors share."""
 
-    __slots__ = ("_cell", "incarnation")
+    __slots__ = ("_cell", "incarnation", "ref")
 
     def __init__(self, cell: Cell[M]) -> None:
         self._cell = cell
         self.incarnation: int = cell.incarnation
         """Number of this incarnation; the first one is 1."""
-
-    @property
-    def ref(self) -> Ref[M]:
+        self.ref: Ref[M] = cell.ref
         """The reference of this actor, to hand to others."""
-        return self._cell.ref
 
     def watch(self, ref: Ref[Any]) -> None:
         """Receive one `Down` for each incarnation of `ref` that ends. Watching twice changes nothing.
@@ -133,7 +130,7 @@ class ActorContext(Surroundings[M]):
 
         An actor that receives with a timeout asks this first. A timeout of 0 cancels the receive, mail or no mail.
         """
-        return self._cell.mailbox.has_mail
+        return self._cell.mailbox.has_mail()
 
     async def receive_batch(self, max_messages: int = 1000) -> list[M | Down]:
         """Wait for mail, then return up to `max_messages` messages, death notices and signals first.

@@ -85,7 +85,7 @@ class Cell(ABC, Generic[M]):
     def __init__(self, spec: Spec) -> None:
         self.spec: Spec = spec
         self.name: str = spec.name
-        self.mailbox: Mailbox[M] = Mailbox(capacity=spec.capacity, overflow=spec.overflow)
+        self.mailbox: Mailbox[M] = Mailbox(spec.capacity, spec.overflow)
         self._ref: weakref[Ref[M]] | None = None
         self.incarnation: int = 0
         self.restarts: int = 0

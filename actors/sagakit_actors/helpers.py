@@ -7,7 +7,6 @@ never waits costs neither a task nor a scope.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator
 from contextvars import Context, copy_context
@@ -15,7 +14,7 @@ from functools import partial
 from logging import getLogger
 from math import inf
 from types import coroutine
-from typing import Any
+from typing import Any, Protocol
 
 import trio
 
@@ -27,15 +26,37 @@ TURN = 64
 """Number of pieces of work in a row after which other tasks get their turn."""
 
 
-class Work(ABC):
-    """A piece of side work: `await fn(*args)`, cancelled after `timeout` seconds.
+class Owner(Protocol):
+    """The owner of side work. Exactly one of these methods is called at the end of each piece."""
 
-    Exactly one of `over`, `crashed` and `dropped` is called at its end.
-    """
+    def take_result(self, work: Work, result: Any, /) -> None:
+        """Take the result. It is None if the work was cancelled, by `cancel` or by its timeout."""
+        ...
 
-    __slots__ = ("_scope", "args", "cancelled", "deadline", "fn", "timeout", "waited")
+    def take_crash(self, work: Work, error: Exception, /) -> None:
+        """Take the error that the work or `take_result` raised."""
+        ...
 
-    def __init__(self, fn: Callable[..., Awaitable[Any]], args: tuple[Any, ...], timeout: float) -> None:
+    def forget(self, work: Work, /) -> None:
+        """Clean up: the helpers themselves are being cancelled."""
+        ...
+
+
+class Work:
+    """A piece of side work: `await fn(*args)`, cancelled after `timeout` seconds. `to` is the owner's own."""
+
+    __slots__ = ("_scope", "args", "cancelled", "deadline", "fn", "owner", "timeout", "to", "waited")
+
+    def __init__(
+        self,
+        owner: Owner,
+        to: Callable[[Any], Any],
+        fn: Callable[..., Awaitable[Any]],
+        args: tuple[Any, ...],
+        timeout: float,
+    ) -> None:
+        self.owner: Owner = owner
+        self.to: Callable[[Any], Any] = to
         self.fn: Callable[..., Awaitable[Any]] = fn
         self.args: tuple[Any, ...] = args
         self.timeout: float = timeout
@@ -47,36 +68,17 @@ class Work(ABC):
         """True once it had to wait."""
         self._scope: trio.CancelScope | None = None
 
-    @abstractmethod
-    def over(self, result: Any) -> None:
-        """Take the result. It is None if the work was cancelled, by `cancel` or by its timeout."""
-
-    @abstractmethod
-    def crashed(self, error: Exception) -> None:
-        """Take the error that the work or `over` raised."""
-
-    @abstractmethod
-    def dropped(self) -> None:
-        """Clean up: the helpers themselves are being cancelled."""
-
     def cancel(self) -> None:
         """Cancel the work. Work that has not begun never begins."""
         self.cancelled = True
         if self._scope is not None:
             self._scope.cancel()
 
-    def begin(self, scope: trio.CancelScope, deadline: float, now: Callable[[], float]) -> Awaitable[Any]:
-        """Start the clock of the work, and return the call of `fn`. `deadline` is the present deadline of the scope."""
+    def begin(self, scope: trio.CancelScope, now: Callable[[], float]) -> None:
+        """Start the clock of the work, which is about to run in `scope`."""
         self._scope = scope
         if self.timeout < inf:
             self.deadline = now() + self.timeout
-        # Setting a scope's deadline is expensive, and most work ends before it waits. So the scope keeps the earliest
-        # deadline of the work that it has held in this round; `waits` sets the exact one. An early deadline cannot hurt
-        # work that never waits, because a cancellation acts only at a checkpoint. Two cases need it set at once: this
-        # work is due before the deadline that is set, or it has none while one is set.
-        if self.deadline < deadline or self.deadline == inf != deadline:
-            scope.deadline = self.deadline
-        return self.fn(*self.args)
 
     def waits(self) -> None:
         """Set the exact deadline: the work is about to wait for the first time."""
@@ -144,25 +146,41 @@ class Helpers:
                 for _ in range(min(TURN, len(self._queue))):
                     work, result = self._queue.popleft(), None
                     if not work.cancelled:
-                        awaitable = work.begin(scope, deadline, self._now)
-                        result = await _run(awaitable, self._context.copy(), partial(self._waits, work))
+                        work.begin(scope, self._now)
+                        # Setting a scope's deadline is expensive, and most work ends before it waits. So the scope
+                        # keeps the earliest deadline of the work that it has held in this round; `waits` sets the exact
+                        # one. An early deadline cannot hurt work that never waits, because a cancellation acts only at
+                        # a checkpoint. Two cases need it set at once: this work is due before the deadline that is set,
+                        # or it has none while one is set.
+                        if work.deadline < deadline or work.deadline == inf != deadline:
+                            scope.deadline = deadline = work.deadline
+                        steps = work.fn(*work.args).__await__()
+                        # Each step runs inside `context.run`, so that the next piece of the same helper does not see
+                        # the context variables that this one sets.
+                        context = self._context.copy()
+                        try:
+                            trap = context.run(next, steps)
+                        except StopIteration as end:
+                            result = end.value
+                        else:
+                            self._waits(work)
+                            result = await _go_on(steps, trap, context)
                     if work.cancelled or work.waited:
                         break
-                    work.over(result)
-                    deadline = inf if work.deadline == inf else min(deadline, work.deadline)
+                    work.owner.take_result(work, result)
                     work = None
             if work is not None:
-                work.over(result)
+                work.owner.take_result(work, result)
         except BaseException as error:  # `_as_crash` tells a crash from a cancellation of the helper
             crash = _as_crash(error)
             if crash is None:
                 if work is not None:
-                    work.dropped()
+                    work.owner.forget(work)
                 raise
             if work is None:
                 _log.error("a piece of side work left a cancel scope open", exc_info=crash)
             else:  # the owner of the work decides, and the helper goes on
-                work.crashed(crash)
+                work.owner.take_crash(work, crash)
         finally:
             self._free += work is not None and work.waited  # `_waits` has subtracted this helper
 
@@ -188,14 +206,10 @@ def _as_crash(error: BaseException) -> Exception | None:
 
 
 @coroutine
-def _run(awaitable: Awaitable[Any], context: Context, waits: Callable[[], None]) -> Generator[Any, Any, Any]:
-    """Await `awaitable` in `context`; call `waits` before it waits for the first time."""
-    # Each step runs inside `context.run`, so that the next piece of the same helper does not see the context variables
-    # that this one sets. The traps are passed on to trio unchanged: to trio this is the helper's own task.
-    steps = awaitable.__await__()
+def _go_on(steps: Generator[Any, Any, Any], trap: Any, context: Context) -> Generator[Any, Any, Any]:
+    """Await what `steps` waits for, which is `trap` first, and return the result."""
+    # The traps are passed on to trio unchanged: to trio this is the helper's own task.
     try:
-        trap = context.run(next, steps)
-        waits()
         while True:
             try:
                 step = partial(steps.send, (yield trap))

@@ -7,7 +7,6 @@ the actor requested), ordinary messages. Ordinary messages of one sender keep th
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import trio
@@ -18,6 +17,7 @@ from sagakit_actors.notices import Down
 from sagakit_actors.reply import Reply
 
 M = TypeVar("M")
+R = TypeVar("R")
 
 Overflow: TypeAlias = Literal["wait", "refuse", "drop_oldest", "drop_newest"]
 """The policy of a full mailbox.
@@ -45,13 +45,14 @@ class Mailbox(Generic[M]):
         "_receiver",
         "_senders",
         "_signals",
+        "_wake",
         "capacity",
         "closed",
         "dropped",
         "stopping",
     )
 
-    def __init__(self, *, capacity: int, overflow: Overflow) -> None:
+    def __init__(self, capacity: int, overflow: Overflow) -> None:
         if capacity < 1:
             raise ValueError(f"capacity={capacity}: a mailbox holds at least one message")
         self.capacity: int = capacity
@@ -65,8 +66,10 @@ class Mailbox(Generic[M]):
         self._overflow: Overflow = overflow
         self._items: list[_Item[M]] = []
         self._signals: list[Down | M] = []
-        self._receiver: Callable[[], None] | None = None
-        """The one-shot call that wakes the receiver; None while it does not wait."""
+        self._wake: Callable[[Any], None] | None = None
+        """The call for each message, signal or stop that comes in; None while there is nobody to wake."""
+        self._receiver: Any = None
+        """The argument of that call."""
         # While a sender waits here, `_items` is full: `_admit` refills it in the same step that makes room. A newcomer
         # therefore never finds room that a waiting sender should have, and the order of senders holds.
         self._senders: list[tuple[trio.lowlevel.Task, _Item[M]]] = []
@@ -84,17 +87,17 @@ class Mailbox(Generic[M]):
         if len(self._items) >= self.capacity and not self._make_room(reply):
             return
         self._items.append((message, reply))
-        if self._receiver is not None:
-            self._wake()
+        wake = self._wake
+        if wake is not None:
+            wake(self._receiver)
 
-    @property
     def takes_at_once(self) -> bool:
-        """True if `put` would return or raise without waiting."""
+        """Return True if `put` would return or raise without waiting."""
         return len(self._items) < self.capacity or self._overflow != "wait" or self.closed
 
     async def put(self, message: M, reply: Reply[Any] | None = None) -> None:
         """Take a message; under the policy `wait`, wait for room first. Cancelled while it waits, nothing was taken."""
-        if self.takes_at_once:
+        if self.takes_at_once():
             self.put_nowait(message, reply)
             return
         place = (trio.lowlevel.current_task(), (message, reply))
@@ -112,15 +115,16 @@ class Mailbox(Generic[M]):
         """Take a signal, even if the mailbox is full. Drop it if the actor has gone for good."""
         if not self.closed:
             self._signals.append(signal)
-            receiver = self._receiver
-            if receiver is not None:
-                self._receiver = None
-                receiver()
+            wake = self._wake
+            if wake is not None:
+                wake(self._receiver)
 
     def stop(self) -> None:
         """Request a stop: `wait` raises StopRequested from now on."""
         self.stopping = True
-        self._wake()
+        wake = self._wake
+        if wake is not None:
+            wake(self._receiver)
 
     def _make_room(self, reply: Reply[Any] | None) -> bool:
         """Apply the policy of a full mailbox. Return True if the new message has room now. Raises MailboxFull."""
@@ -139,16 +143,15 @@ class Mailbox(Generic[M]):
 
     # ------------------------------------------------------------ receiver
 
-    @property
     def has_mail(self) -> bool:
-        """True if there is something to take, or a stop was requested: `wait` would return or raise at once."""
+        """Return True if there is something to take, or a stop was requested: `wait` would return or raise at once."""
         return bool(self._items or self._signals or self.stopping)
 
     async def wait(self) -> None:
         """Return when there is something to take. Raises StopRequested. Always a point where a cancellation acts."""
-        if not self.has_mail:
+        if not self.has_mail():
             self._in_a_row = 0
-            self._receiver = partial(trio.lowlevel.reschedule, trio.lowlevel.current_task())
+            self._wake, self._receiver = self._reschedule, trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._abort_receive)
         else:
             # A full checkpoint costs a turn of trio's loop. With mail at hand only every `FAIR`-th receive pays it, so
@@ -162,12 +165,9 @@ class Mailbox(Generic[M]):
         if self.stopping:
             raise StopRequested("a stop was requested")
 
-    def on_mail(self, call: Callable[[], None]) -> None:
-        """Call `call` once, when there is something to take or a stop is requested; at once if that is so already."""
-        if self.has_mail:
-            call()
-        else:
-            self._receiver = call
+    def on_mail(self, call: Callable[[R], None], receiver: R) -> None:
+        """Call `call(receiver)` for each message or signal that comes in, and for a stop, until the actor has gone."""
+        self._wake, self._receiver = call, receiver
 
     def take(self, most: int, unanswered: dict[Reply[Any], None]) -> list[M | Down]:
         """Return up to `most` messages, signals first, without waiting. Add their open asks to `unanswered`."""
@@ -196,19 +196,18 @@ class Mailbox(Generic[M]):
             self._items.append(item)
             trio.lowlevel.reschedule(task)
 
-    def _abort_receive(self, _: object) -> trio.lowlevel.Abort:
-        self._receiver = None
-        return trio.lowlevel.Abort.SUCCEEDED
+    def _reschedule(self, task: trio.lowlevel.Task) -> None:
+        self._wake = self._receiver = None  # a task must not be rescheduled twice
+        trio.lowlevel.reschedule(task)
 
-    def _wake(self) -> None:
-        receiver = self._receiver
-        if receiver is not None:
-            self._receiver = None  # first: a task must not be rescheduled twice
-            receiver()
+    def _abort_receive(self, _: object) -> trio.lowlevel.Abort:
+        self._wake = self._receiver = None
+        return trio.lowlevel.Abort.SUCCEEDED
 
     def close(self) -> list[Reply[Any]]:
         """Refuse messages from now on, wake the waiting senders, and return the asks that nobody will answer."""
         self.closed = True
+        self._wake = self._receiver = None
         left = [reply for _, reply in self._items if reply is not None]
         self._items.clear()
         for task, (_, reply) in self._senders:

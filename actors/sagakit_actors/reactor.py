@@ -8,7 +8,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable
-from functools import partial
 from math import inf
 from typing import Any, Generic, NamedTuple, TypeVar, TypeVarTuple, final
 
@@ -117,12 +116,13 @@ class Dispatcher:
         self._task: trio.lowlevel.Task | None = None
 
     def schedule(self, cell: ReactorCell[Any]) -> None:
-        """Call `cell.step` soon."""
-        # A cell may be in the queue twice: for mail, and for its end. `step` does nothing when there is nothing to do.
-        self._queue.append(cell)
-        if self._task is not None:
-            trio.lowlevel.reschedule(self._task)
-            self._task = None
+        """Call `cell.step` soon. Does nothing if that was requested already and has not begun."""
+        if not cell.queued:
+            cell.queued = True
+            self._queue.append(cell)
+            if self._task is not None:
+                trio.lowlevel.reschedule(self._task)
+                self._task = None
 
     async def run(self) -> None:
         """Call the scheduled reactors until cancelled. After `TURN` calls other tasks get their turn."""
@@ -135,6 +135,7 @@ class Dispatcher:
                 await trio.lowlevel.wait_task_rescheduled(self._abort)
             for _ in range(min(TURN, len(queue))):
                 cell = queue.popleft()
+                cell.queued = False
                 exit_ = cell.step()
                 if exit_ is not None:
                     self._ended(cell, exit_)
@@ -147,7 +148,7 @@ class Dispatcher:
 class ReactorCell(Cell[M], Generic[M]):
     """A reactor over all its incarnations. `schedule(cell)` requests a call of `step`."""
 
-    __slots__ = ("_beside", "_ended", "_exited", "_helpers", "_make", "_reactor", "_schedule")
+    __slots__ = ("_beside", "_ended", "_exited", "_helpers", "_make", "_reactor", "_schedule", "queued")
 
     def __init__(self, spec: ReactorSpec, helpers: Helpers, schedule: Callable[[ReactorCell[Any]], None]) -> None:
         super().__init__(spec)
@@ -155,14 +156,17 @@ class ReactorCell(Cell[M], Generic[M]):
         self._helpers = helpers
         self._schedule = schedule
         self._reactor: Reactor[M] | None = None
-        self._beside: set[Piped] = set()
+        self._beside: set[Work] = set()
         self._ended: Exit | None = None
         self._exited: Flag | None = None
+        self.queued: bool = False
+        """True while it waits for its turn: for the dispatcher alone."""
+        self.mailbox.on_mail(schedule, self)
 
     # ------------------------------------------------------------- running
 
     def begin(self) -> None:
-        """Begin the next incarnation, and schedule its mail from now on."""
+        """Begin the next incarnation, and schedule it if it has mail."""
         self._next(None)
         self._ended = None
         try:
@@ -171,65 +175,72 @@ class ReactorCell(Cell[M], Generic[M]):
         except Exception as error:  # a crash of this incarnation: the supervisor decides
             self.crash(error)
         else:
-            self.mailbox.on_mail(partial(self._schedule, self))
+            if self.mailbox.has_mail():
+                self._schedule(self)
 
     def step(self) -> Exit | None:
         """Handle the mail. Return the exit once the incarnation and its side work have ended, else None."""
-        if self._ended is None:
-            self._react()
-            if self._ended is None:
-                return None
+        ended = self._ended
+        if ended is None:
+            reactor, mailbox = self._reactor, self.mailbox
+            assert reactor is not None
+            try:
+                if not mailbox.stopping:
+                    messages = mailbox.take(BATCH, self.unanswered)
+                    if len(messages) == BATCH and mailbox.has_mail():
+                        self._schedule(self)  # what is left was announced before
+                    if reactor.react(messages):
+                        return None
+                ended = self._over(None)
+            except Exception as error:  # a crash of this incarnation: the supervisor decides
+                ended = self._over(error)
         # The end has two phases. After `_over` no call comes, but side work may still run: its last piece schedules
         # this cell again. Watchers and asks hear of the end only then, so that no work of an incarnation outlives it.
-        # A cell whose state is not `running` was in the queue twice, and its end was reported by the first call.
+        # Mail schedules a cell also between two incarnations: then there is nothing to do, and the next one takes it.
         if self._beside or self.state != "running":
             return None
         self._reactor = None
-        self._end(self._ended.crash)
+        self._end(ended.crash)
         if self._exited is not None:
             self._exited.set()
-        return self._ended
+        return ended
 
-    def _react(self) -> None:
-        reactor, mailbox = self._reactor, self.mailbox
-        assert reactor is not None
-        try:
-            if not mailbox.stopping and reactor.react(mailbox.take(BATCH, self.unanswered)):
-                mailbox.on_mail(partial(self._schedule, self))
-            else:
-                self._over(None)
-        except Exception as error:  # a crash of this incarnation: the supervisor decides
-            self._over(error)
-
-    def _over(self, crash: Exception | None) -> None:
+    def _over(self, crash: Exception | None) -> Exit:
         """Make no more calls, and cancel the side work. `step` reports the end when that work has ended."""
-        self._ended = Exit(crash, stopped=self.mailbox.stopping)
-        for piped in self._beside:
-            piped.cancel()
+        self._ended = ended = Exit(crash, self.mailbox.stopping)
+        for work in self._beside:
+            work.cancel()
+        return ended
 
     # ----------------------------------------------------------- side work
 
     def pipe(self, to: Callable[[Any], M], fn: Callable[..., Awaitable[Any]], args: Any, timeout: float) -> None:
         """Begin a piece of side work of this incarnation."""
-        piped = Piped(self, to, fn, args, timeout)
-        self._beside.add(piped)
-        self._helpers.take(piped)
+        work = Work(self, to, fn, args, timeout)
+        self._beside.add(work)
+        self._helpers.take(work)
 
-    def told(self, message: M) -> None:
-        """Take the result of side work. Drop it once the incarnation has ended."""
+    def take_result(self, work: Work, result: Any) -> None:
+        """Send the reactor the message that the work makes of its result, unless the incarnation has ended."""
         if self._ended is None:
-            self.mailbox.put_signal(message)
+            self.mailbox.put_signal(work.to(result))
+        self.forget(work)
+
+    def take_crash(self, work: Work, error: Exception) -> None:
+        """Crash the incarnation, too."""
+        self.crash(error)
+        self.forget(work)
+
+    def forget(self, work: Work) -> None:
+        """Note that a piece of side work has ended."""
+        self._beside.discard(work)
+        if self._ended is not None and not self._beside:
+            self._schedule(self)
 
     def crash(self, error: Exception) -> None:
         """End the incarnation outside of `step`, which is to report it. The supervisor decides."""
         if self._ended is None:
             self._over(error)
-            self._schedule(self)
-
-    def done_beside(self, piped: Piped) -> None:
-        """Note that a piece of side work has ended."""
-        self._beside.discard(piped)
-        if self._ended is not None and not self._beside:
             self._schedule(self)
 
     # ------------------------------------------------------------ stopping
@@ -251,36 +262,3 @@ class ReactorCell(Cell[M], Generic[M]):
             self._exited = self._exited or Flag()
             self.mailbox.stop()
             await self._exited.wait()
-
-
-class Piped(Work):
-    """A piece of side work of a reactor, with the function that makes a message of its result."""
-
-    __slots__ = ("_cell", "_to")
-
-    def __init__(
-        self,
-        cell: ReactorCell[Any],
-        to: Callable[[Any], Any],
-        fn: Callable[..., Awaitable[Any]],
-        args: Any,
-        timeout: float,
-    ) -> None:
-        super().__init__(fn, args, timeout)
-        self._cell = cell
-        self._to = to
-
-    def over(self, result: Any) -> None:
-        """Send the result to the reactor, unless the incarnation has ended."""
-        if not self.cancelled:
-            self._cell.told(self._to(result))
-        self._cell.done_beside(self)
-
-    def crashed(self, error: Exception) -> None:
-        """Crash the incarnation, too."""
-        self._cell.crash(error)
-        self._cell.done_beside(self)
-
-    def dropped(self) -> None:
-        """Send nothing: the supervisor and its reactors are being cancelled."""
-        self._cell.done_beside(self)

@@ -32,19 +32,16 @@ class Ref(Generic[M]):
     Any task of the trio thread may use it. Two references are equal if they are the same object.
     """
 
-    __slots__ = ("__weakref__", "_cell", "_mailbox")
+    __slots__ = ("__weakref__", "_cell", "_mailbox", "name")
 
     def __init__(self, cell: Target[M]) -> None:
         self._cell = cell
         self._mailbox = cell.mailbox
+        self.name: str = cell.name
+        """The child's name under its supervisor."""
 
     def __repr__(self) -> str:
         return f"<Ref {self.name} #{self.incarnation}>"
-
-    @property
-    def name(self) -> str:
-        """The child's name under its supervisor."""
-        return self._cell.name
 
     @property
     def incarnation(self) -> int:
@@ -79,7 +76,7 @@ class Ref(Generic[M]):
         Raises MailboxFull (policy `refuse`), ActorGone. Cancelled while it waits, it has not sent the message.
         """
         mailbox = self._cell.mailbox
-        if mailbox.takes_at_once:
+        if mailbox.takes_at_once():
             mailbox.put_nowait(message)
         else:
             await mailbox.put(message)
@@ -91,32 +88,28 @@ class Ref(Generic[M]):
         or the error that the target answers with. After AskTimeout, ActorDied or a cancellation the target may have
         acted on the message, or may still do so.
         """
-        asker = asking_cell()
-        if asker is None:
-            return await self._ask(make, timeout)
-        if asker.waits_behind(self._cell):
-            raise CallCycle(f"{self.name} waits for {asker.name}, which asks it: ask from a side task, or tell")
-        asker.awaiting = self._cell
-        try:
-            return await self._ask(make, timeout)
-        finally:
-            asker.awaiting = None
-
-    async def _ask(self, make: Callable[[Reply[R]], M], timeout: float) -> R:
-        cell = self._cell
+        cell, asker = self._cell, asking_cell()
+        if asker is not None and asker.waits_behind(cell):
+            raise CallCycle(f"{cell.name} waits for {asker.name}, which asks it: ask from a side task, or tell")
         if cell.mailbox.closed:
             raise ActorGone(f"{cell.name} has gone for good")
         # `unanswered` is the cell's, not the incarnation's. The mailbox adds the reply to it when an incarnation takes
         # the message, so an ask that waits in the mailbox survives a crash, and one that was taken fails with it.
         reply: Reply[R] = Reply(cell.unanswered)
         message = make(reply)
-        if timeout == inf:
-            if cell.mailbox.takes_at_once:
-                cell.mailbox.put_nowait(message, reply)
-            else:
+        if asker is not None:
+            asker.awaiting = cell
+        try:
+            if timeout == inf:
+                if cell.mailbox.takes_at_once():
+                    cell.mailbox.put_nowait(message, reply)
+                else:
+                    await cell.mailbox.put(message, reply)
+                return await reply.wait()
+            with trio.move_on_after(timeout):
                 await cell.mailbox.put(message, reply)
-            return await reply.wait()
-        with trio.move_on_after(timeout):
-            await cell.mailbox.put(message, reply)
-            return await reply.wait()  # an answer that came before the deadline wins: see `Reply._settle`
-        raise AskTimeout(f"{cell.name} did not answer within {timeout:g} s")
+                return await reply.wait()  # an answer that came before the deadline wins: see `Reply._settle`
+            raise AskTimeout(f"{cell.name} did not answer within {timeout:g} s")
+        finally:
+            if asker is not None:
+                asker.awaiting = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 import trio
 
@@ -32,7 +32,7 @@ class Reply(Generic[R]):
         """The target's record of the asks that it has taken and not answered."""
         self.settled: bool = False
         """True once the ask was answered, or given up by its asker."""
-        self._value: R | None = None
+        self._value: Any = None
         self._error: Exception | None = None
         self._waiter: trio.lowlevel.Task | None = None
 
@@ -44,7 +44,7 @@ class Reply(Generic[R]):
         """Answer with an error, which `ask` raises. Return False if the slot was settled before."""
         return self._settle(None, error)
 
-    def _settle(self, value: R | None, error: Exception | None) -> bool:
+    def _settle(self, value: Any, error: Exception | None) -> bool:
         if self.settled:
             return False
         self.settled, self._value, self._error = True, value, error
@@ -72,7 +72,8 @@ class Reply(Generic[R]):
                 raise error
             finally:
                 del error  # its traceback refers to this frame: without this the two are a reference cycle
-        return cast(R, self._value)
+        value: R = self._value
+        return value
 
     def _abort(self, _: object) -> trio.lowlevel.Abort:
         self._waiter = None

@@ -34,9 +34,8 @@ class Inlet(Protocol[M_contra]):
         """Return the number of ordinary messages that wait."""
         ...
 
-    @property
     def takes_at_once(self) -> bool:
-        """True if `put` would return or raise without waiting."""
+        """Return True if `put` would return or raise without waiting."""
         ...
 
     def put_nowait(self, message: M_contra, reply: Reply[Any] | None = None) -> None:

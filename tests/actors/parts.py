@@ -6,7 +6,18 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from sagakit_actors import Actor, ActorContext, ChildSpec, Down, Ref, Reply, Supervisor, open_system
+from sagakit_actors import (
+    Actor,
+    ActorContext,
+    Backoff,
+    ChildSpec,
+    Down,
+    DynamicSupervisor,
+    Ref,
+    Reply,
+    Supervisor,
+    open_system,
+)
 
 
 class Ask(NamedTuple):
@@ -54,3 +65,11 @@ async def running(*specs: ChildSpec) -> AsyncIterator[list[Ref[Any]]]:
 def child(make: Callable[[], Actor[Any]], name: str = "child", **how: Any) -> ChildSpec:
     """Return the spec of a child."""
     return ChildSpec(name, make, **how)
+
+
+@asynccontextmanager
+async def dynamic(**options: Any) -> AsyncIterator[DynamicSupervisor]:
+    """Run a dynamic supervisor under a root."""
+    supervisor = DynamicSupervisor(backoff=Backoff(initial_interval=1.0, max_interval=4.0, jitter=0.0), **options)
+    async with open_system(Supervisor("one_for_one", [ChildSpec("dynamic", lambda: supervisor)])):
+        yield supervisor

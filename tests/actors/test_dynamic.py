@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from types import FunctionType
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
@@ -16,23 +14,18 @@ from sagakit_actors import (
     ActorContext,
     ActorDied,
     ActorGone,
-    Backoff,
     ChildSpec,
-    Down,
     DynamicSupervisor,
     Reactor,
     ReactorContext,
     ReactorSpec,
     Ref,
-    Reply,
     Restart,
     RestartIntensityExceeded,
-    Supervisor,
     TooManyChildren,
-    open_system,
 )
 
-from tests.actors.parts import Ask, asking
+from tests.actors.parts import Ask, asking, dynamic
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -90,14 +83,6 @@ class Reacting(Reactor[Any]):
     def react(self, messages: list[Any]) -> bool:
         goes_on = [obey(message, self.life) for message in messages]
         return all(goes_on)
-
-
-@asynccontextmanager
-async def dynamic(**options: Any) -> AsyncIterator[DynamicSupervisor]:
-    """Run a dynamic supervisor under a root."""
-    supervisor = DynamicSupervisor(backoff=Backoff(initial_interval=1.0, max_interval=4.0, jitter=0.0), **options)
-    async with open_system(Supervisor("one_for_one", [ChildSpec("dynamic", lambda: supervisor)])):
-        yield supervisor
 
 
 @pytest.fixture(params=["actor", "reactor"])
@@ -228,144 +213,3 @@ async def test_closing_while_a_child_waits_for_its_restart(start: Start, autojum
 
 async def _ask(ref: Ref[Any]) -> None:
     await ref.ask(asking(None), timeout=1000)
-
-
-# ------------------------------------------------------------- what only reactors have
-
-
-class Piping(Reactor[Any]):
-    """Pipes each function that it is told to itself, and keeps the results."""
-
-    def __init__(self, results: list[Any], timeout: float) -> None:
-        self.results = results
-        self.timeout = timeout
-
-    def begin(self, ctx: ReactorContext[Any]) -> None:
-        self.ctx = ctx
-
-    def react(self, messages: list[Any]) -> bool:
-        for message in messages:
-            if message == "crash":
-                raise RuntimeError("told to")
-            if isinstance(message, FunctionType):
-                self.ctx.pipe_to_self(lambda result: ("result", result), message, timeout=self.timeout)
-            elif not isinstance(message, Down):
-                self.results.append((trio.current_time(), *message))
-        return True
-
-
-@asynccontextmanager
-async def piping(results: list[Any], timeout: float = 10.0) -> AsyncIterator[Ref[Any]]:
-    """Run a reactor that pipes."""
-    async with dynamic() as supervisor:
-        yield supervisor.start_reactor(
-            ReactorSpec("piping", lambda: Piping(results, timeout), restart="transient", shutdown=100.0)
-        )
-
-
-async def test_a_side_task_is_piped_back(autojump_clock: Clock) -> None:
-    async def work() -> str:
-        await trio.sleep(3)
-        return "done"
-
-    results: list[Any] = []
-    async with piping(results) as ref:
-        await ref.tell(work)
-        await ref.tell(work)
-        await trio.sleep(5)
-    assert results == [(3, "result", "done")] * 2
-
-
-async def test_a_side_task_that_takes_too_long_is_cancelled(autojump_clock: Clock) -> None:
-    results: list[Any] = []
-    async with piping(results) as ref:
-        await ref.tell(trio.sleep_forever)
-        await trio.sleep(50)
-    assert results == [(10, "result", None)]
-
-
-async def test_a_side_task_that_raises_crashes_the_incarnation(autojump_clock: Clock) -> None:
-    async def work() -> str:
-        await trio.sleep(3)
-        raise RuntimeError("in the side task")
-
-    results: list[Any] = []
-    async with piping(results) as ref:
-        await ref.tell(work)
-        await trio.sleep(50)
-        assert ref.incarnation == 2
-    assert results == []
-
-
-async def test_no_incarnation_begins_before_the_side_tasks_of_the_last_have_ended(autojump_clock: Clock) -> None:
-    async def slow_to_go() -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            with trio.CancelScope(shield=True):
-                await trio.sleep(20)
-            ended.append(trio.current_time())
-
-    ended: list[float] = []
-    async with piping([], timeout=1000.0) as ref:
-        await ref.tell(slow_to_go)
-        await trio.testing.wait_all_tasks_blocked()
-        await ref.tell("crash")
-        await trio.sleep(19)
-        assert (ended, ref.incarnation) == ([], 1)
-        await trio.sleep(10)
-        assert (ended, ref.incarnation) == ([20], 2)
-        await ref.tell(slow_to_go)
-        await trio.testing.wait_all_tasks_blocked()
-    assert ended == [20, 49], "closing cancelled it and waited for it"
-
-
-class Promising(Reactor[Any]):
-    """Makes a promise as it begins, and keeps it with its first message."""
-
-    def __init__(self, promises: list[Reply[str]]) -> None:
-        self.promises = promises
-
-    def begin(self, ctx: ReactorContext[Any]) -> None:
-        self.promises.append(ctx.promise())
-
-    def react(self, messages: list[Any]) -> bool:
-        if "crash" in messages:
-            raise RuntimeError("told to")
-        self.promises[-1].send(messages[0])
-        return True
-
-
-async def test_a_promise_is_kept_or_fails_with_the_incarnation(autojump_clock: Clock) -> None:
-    promises: list[Reply[str]] = []
-    async with dynamic() as supervisor:
-        ref = supervisor.start_reactor(ReactorSpec("promising", lambda: Promising(promises), restart="transient"))
-        await ref.tell("crash")
-        with pytest.raises(ActorDied, match="#1 ended before it answered"):
-            await promises[0].wait()
-        await trio.sleep(5)
-        await ref.tell("kept")
-        assert await promises[1].wait() == "kept"
-
-
-async def test_a_busy_reactor_lets_others_have_their_turn(autojump_clock: Clock) -> None:
-    class Busy(Reactor[int]):
-        def begin(self, ctx: ReactorContext[int]) -> None:
-            self.ref = ctx.ref
-            self.ref.signal(5000)
-
-        def react(self, messages: list[int | Down]) -> bool:
-            [left] = messages
-            assert isinstance(left, int)
-            self.ref.signal(left - 1)
-            if left == 0:
-                done.set()
-            return left > 0
-
-    turns, done = 0, trio.Event()
-    async with dynamic() as supervisor:
-        supervisor.start_reactor(ReactorSpec("busy", Busy, restart="temporary"))
-        while not done.is_set():
-            turns += 1
-            await trio.lowlevel.checkpoint()
-    assert turns > 5000 / 100

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import partial
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 import sniffio
 import trio
@@ -19,21 +19,26 @@ from tests.stale import STALE
 VALUE: ContextVar[str] = ContextVar("VALUE", default="unset")
 
 
+class Ends(NamedTuple):
+    """An owner that notes the ends of its work."""
+
+    ends: list[Any]
+
+    def take_result(self, work: Work, result: Any) -> None:
+        self.ends.append(result)
+
+    def take_crash(self, work: Work, error: Exception) -> None:
+        self.ends.append(error)
+
+    def forget(self, work: Work) -> None:
+        self.ends.append("dropped")
+
+
 class Noted(Work):
     """Work that notes its end."""
 
     def __init__(self, ends: list[Any], fn: Callable[..., Awaitable[Any]], timeout: float = inf) -> None:
-        super().__init__(fn, (), timeout)
-        self.ends = ends
-
-    def over(self, result: Any) -> None:
-        self.ends.append(result)
-
-    def crashed(self, error: Exception) -> None:
-        self.ends.append(error)
-
-    def dropped(self) -> None:
-        self.ends.append("dropped")
+        super().__init__(Ends(ends), repr, fn, (), timeout)
 
 
 @asynccontextmanager
