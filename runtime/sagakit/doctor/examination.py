@@ -31,7 +31,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "SK104", "fsync",
         "A power cut may lose what the server has acknowledged since its last fsync: P8 then covers crashes only.",
-        "Set `sync_interval: always` in the block `jetstream`, or accept the loss: by default the server calls fsync every two minutes.",
+        "Set `sync_interval: always` in the block `jetstream`, or accept the loss.",
         server_checks.fsync,
     ),
     Check(
