@@ -195,3 +195,53 @@ def test_no_file_is_too_long() -> None:
 
 def test_the_longest_files_exist() -> None:
     assert [name for name in FIRST if not (ROOT / "tests" / name).exists()] == []
+
+
+ADDRESSES = {"ERRORS_PAGE", "RUNBOOKS"}
+"""Constants that are the address of a page in the documentation, and nothing but that."""
+SHOWN = {"errors", "bodies.py", "api_shapes.py"}
+"""Files and folders whose docstrings a user of the wheel sees: in `--help`, `sagakit explain` and OpenAPI."""
+
+
+def pages_named(source: str, *, docstrings_shown: bool = False) -> list[str]:
+    """Return the texts of a source that name a page of docs/. Docstrings count where users see them, or of commands."""
+    found = []
+    tree = ast.parse(source)
+    silent: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
+                is_command = isinstance(node, ast.FunctionDef) and any(
+                    ".command(" in ast.unparse(one) for one in node.decorator_list
+                )
+                if not (is_command or (docstrings_shown and isinstance(node, ast.ClassDef))):
+                    silent.add(child.value)
+            if isinstance(child, ast.Assign) and ast.unparse(child.targets[0]) in ADDRESSES:
+                silent.add(child.value)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in silent:
+            found += re.findall(r"docs/[\w/-]+\.md", node.value)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("source", "named"),
+    [
+        ('raise X(f"{a}: see docs/wire.md")', ["docs/wire.md"]),
+        ('@commands.command()\ndef go():\n    """See docs/cli.md."""', ["docs/cli.md"]),
+        ('def go():\n    """See docs/cli.md."""', []),
+        ('class A:\n    """See docs/cli.md."""', []),
+        ('ERRORS_PAGE = "docs/errors.md"', []),
+    ],
+)
+def test_a_text_that_names_a_page_is_recognized(source: str, named: list[str]) -> None:
+    assert pages_named(source) == named
+
+
+def test_no_text_that_users_see_names_a_page_that_the_wheel_does_not_bring() -> None:
+    found = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in files()
+        for name in pages_named(path.read_text(), docstrings_shown=bool(SHOWN & set(path.parts)))
+    }
+    assert found == set(), "say it in the text, or name a command, such as `sagakit explain`"

@@ -190,7 +190,7 @@ def test_an_operator_watches_one_saga_finds_the_stuck_and_mends_their_group(brow
         expect(main).to_contain_text(f"called again: charge in {MANY // 10} sagas")
         assert visit.inaccessible() == []
         Buy.broken = False
-        page.get_by_label("Why").fill("the bank is back")
+        page.get_by_label("Reason").fill("the bank is back")
         page.get_by_role("button", name=f"retry {MANY // 10}").click()
         expect(page).to_have_url(re.compile("/jobs/"))
         expect(main).to_contain_text("the bank is back")

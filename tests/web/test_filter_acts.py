@@ -47,9 +47,9 @@ def test_all_that_fit_a_filter_are_given_a_verb_after_a_preview(
         assert "called again: charge in 3 sagas" in preview.text
         assert STUCK in preview.text
 
-        form = {**preview.fields, "why": "the bank is back"}
+        form = {**preview.fields, "reason": "the bank is back"}
         for wrong, status in (
-            ({"why": " "}, 422),
+            ({"reason": " "}, 422),
             ({"token": "x"}, 403),
             ({"verb": "terminate"}, 403),
             ({"where": ""}, 422),

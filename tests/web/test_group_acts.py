@@ -39,13 +39,13 @@ def test_a_group_is_retried_with_a_reason_after_a_preview(
 
         Buy.broken = False
         form = dict(preview.fields)
-        assert (await http.post("/stuck/act", data={**form, "why": " "})).status_code == 422
-        assert (await http.post("/stuck/act", data={**form, "why": "x", "token": "x"})).status_code == 403
-        assert (await http.post("/stuck/act", data={**form, "why": "x", "error": "another"})).status_code == 409
+        assert (await http.post("/stuck/act", data={**form, "reason": " "})).status_code == 422
+        assert (await http.post("/stuck/act", data={**form, "reason": "x", "token": "x"})).status_code == 403
+        assert (await http.post("/stuck/act", data={**form, "reason": "x", "error": "another"})).status_code == 409
         with monkeypatch.context() as patched:
             patched.setattr(JobRun, "run", _loses_the_server)
-            assert (await http.post("/stuck/act", data={**form, "why": "x"})).status_code == 503
-        answer = await http.post("/stuck/act", data={**form, "why": "the bank is back"})
+            assert (await http.post("/stuck/act", data={**form, "reason": "x"})).status_code == 503
+        answer = await http.post("/stuck/act", data={**form, "reason": "the bank is back"})
         assert answer.status_code == 303
         job = await read(http, answer.headers["location"])
         assert "by ann" in job.text

@@ -88,7 +88,7 @@ def test_a_letter_gives_nobody_a_right_or_a_name_that_is_not_theirs(server: Serv
         assert await asked(BOB, edited, "delete", by="ann") == 403
         one = Reader((await http.get(f"/dead-letters/{edited}", headers=BOB)).text)
         assert one.buttons == {"resend": False, "delete": False, "edit": True}
-        form = {"token": one.fields["token"], "why": "w"}
+        form = {"token": one.fields["token"], "reason": "w"}
         answers = [await http.post(f"/dead-letters/{edited}/{verb}", data=form, headers=BOB) for verb in OF_ADMINS]
         assert [answer.status_code for answer in answers] == [403, 403]
         assert (await client.load(Buy, "one")).status == "running"
@@ -121,20 +121,20 @@ def test_the_pages_say_what_would_become_of_a_letter_and_change_one_or_all(serve
 
         one = await read(http, f"/dead-letters/{bad}")
         assert one.buttons == {"resend": True, "delete": True, "edit": True}
-        form = {"token": one.fields["token"], "why": "mended", "payload": GOOD.decode()}
+        form = {"token": one.fields["token"], "reason": "mended", "payload": GOOD.decode()}
         assert (await http.post(f"/dead-letters/{bad}/edit", data={**form, "token": "x"})).status_code == 403
         assert (await http.post(f"/dead-letters/{bad}/edit", data={**form, "payload": "x"})).status_code == 422
         answer = await http.post(f"/dead-letters/{bad}/edit", data=form)
         edited = answer.headers["location"].partition("?")[0]
         assert "it would be taken" in (await read(http, edited)).text
 
-        preview = await read(http, "/dead-letters/act?verb=resend&subject=&reason=Expected")
+        preview = await read(http, "/dead-letters/act?verb=resend&subject=&reason_contains=Expected")
         assert ("resend 2" in preview.buttons, "only a part of its message" in preview.text) == (True, True)
         later = await bury(client, "sagain.Buy.later", GOOD)
-        sent = {**preview.fields, "why": "the sender is mended"}
-        assert (await http.post("/dead-letters/act", data={**sent, "why": ""})).status_code == 422
+        sent = {**preview.fields, "reason": "the sender is mended"}
+        assert (await http.post("/dead-letters/act", data={**sent, "reason": ""})).status_code == 422
         answer = await http.post("/dead-letters/act", data=sent)
-        assert answer.headers["location"] == "/dead-letters?reason=Expected&done=resend&changed=2&refused=1"
+        assert answer.headers["location"] == "/dead-letters?reason_contains=Expected&done=resend&changed=2&refused=1"
         left = await read(http, answer.headers["location"])
         assert "resend: 2 done, 1 refused" in html.unescape(left.text)
         assert "the sender is mended" in left.text

@@ -75,7 +75,7 @@ def test_a_saga_is_started_by_the_form_of_its_type_and_its_mending_is_audited(
         assert ("no dead letter that fits" in empty.text, "/dead-letters" in empty.links) == (True, True)
         await client.start(Buy, "two", Order(asks=True), wait="step:reserve")
         fields = (await read(http, url("two"))).fields
-        sent = {"token": fields["token"], "run": fields["run"], "why": "they called"}
+        sent = {"token": fields["token"], "run": fields["run"], "reason": "they called"}
         assert (await http.post(url("two", "/cancel"), data=sent)).status_code == 303
         while "they called" not in (audit := await read(http, "/audit?by=ann")).text:
             pass

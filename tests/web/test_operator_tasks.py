@@ -55,7 +55,7 @@ def test_five_tasks_are_done_without_a_manual(server: Server, monkeypatch: pytes
             Buy.broken = False
             page.get_by_role("link", name="retry", exact=True).click()
             expect(main).to_contain_text(f"called again: charge in {SAGAS // 10} sagas")
-            page.get_by_label("Why").fill("the bank is back")
+            page.get_by_label("Reason").fill("the bank is back")
             page.get_by_role("button", name=f"retry {SAGAS // 10}").click()
             expect(main).to_contain_text(f"{SAGAS // 10}accepted")
             page.get_by_role("navigation").get_by_role("link", name="Stuck").click()

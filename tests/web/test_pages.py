@@ -117,8 +117,8 @@ def test_an_operator_finds_what_is_stuck_and_mends_it(
             "complete-step charge".replace("-", " "): True,
             "signal approved": False,
         }
-        form = {"token": page.fields["token"], "run": page.fields["run"], "why": "the bank is back"}
-        assert (await http.post(url("one", "/retry"), data={**form, "why": " "})).status_code == 422
+        form = {"token": page.fields["token"], "run": page.fields["run"], "reason": "the bank is back"}
+        assert (await http.post(url("one", "/retry"), data={**form, "reason": " "})).status_code == 422
         assert (await http.post(url("one", "/retry"), data={**form, "token": "x"})).status_code == 403
         assert (await http.post(url("one", "/retry"), data={**form, "run": "other"})).status_code == 409
         Buy.broken = False
@@ -141,7 +141,7 @@ def test_a_button_that_may_not_be_pressed_says_why(server: Server, namespace: st
         assert page.buttons == {**verbs, "signal approved": True}
         assert "it is running, not stuck" in page.text
         assert "this takes the role admin" in page.text
-        form = {"token": page.fields["token"], "run": page.fields["run"], "why": "x"}
+        form = {"token": page.fields["token"], "run": page.fields["run"], "reason": "x"}
         assert (await http.post(url("one", "/terminate"), data=form)).status_code == 403
         async with visiting(sagakit.web.app(client)) as looker:
             looked = await read(looker, url("one"))
@@ -235,7 +235,7 @@ def test_a_form_takes_no_json_and_no_other_visitors_token() -> None:
     answer = asked(app, "POST", "/sagas/Buy/one/retry", headers={"X-User": "ann"}, json={})
     assert answer.status_code == 415
     for token in ("", "é", "0" * 64):
-        data = {"token": token, "why": "x", "run": "r"}
+        data = {"token": token, "reason": "x", "run": "r"}
         answer = asked(app, "POST", "/sagas/Buy/one/retry", headers={"X-User": "ann"}, data=data)
         assert (answer.status_code, "load it again" in answer.text) == (403, True)
     many = "&".join(f"a{number}=" for number in range(30))

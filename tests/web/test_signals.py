@@ -67,7 +67,7 @@ def test_an_operator_approves_an_order_by_hand_and_it_is_audited(face: str, serv
         assert place in page.actions
         assert "#signals" in page.links
         assert page.buttons["signal approved"]
-        sent = await form_of(http, url("one"), why="they called", **{"field.payload": 'by "ann"'})
+        sent = await form_of(http, url("one"), reason="they called", **{"field.payload": 'by "ann"'})
         assert (await http.post(place, data={**sent, "token": "x"})).status_code == 403
         assert (await http.post(place, data={**sent, "run": "other"})).status_code == 409
         answer = await http.post(place, data=sent)
@@ -102,12 +102,12 @@ def test_the_form_has_the_fields_of_the_payload_and_says_what_does_not_fit(serve
 
         evil = "<script>alert(1)</script>"
         sent = await form_of(
-            http, LEND, why=evil, **{"field.limit": "many", "field.note": evil, "field.granted": "true"}
+            http, LEND, reason=evil, **{"field.limit": "many", "field.note": evil, "field.granted": "true"}
         )
         for wrong, told in (
             ({}, "limit: write a number, such as 7 or 1.5, not 'many'"),
             ({"field.limit": "1.5"}, "limit: 1.5 is not of type 'integer'"),
-            ({"why": " "}, "why: say why you signal this saga; its events keep it"),
+            ({"reason": " "}, "reason: say why you signal this saga; its events keep it"),
         ):
             answer = await http.post(place, data={**sent, **wrong})
             assert answer.status_code == 422
@@ -124,7 +124,7 @@ def test_the_form_has_the_fields_of_the_payload_and_says_what_does_not_fit(serve
         assert "decided has come already" in page.text
 
         assert "field.payload" not in (await read(http, f"{LEND}/signals/go")).fields, "null needs no field"
-        go = await form_of(http, LEND, why="now")
+        go = await form_of(http, LEND, reason="now")
         assert (await http.post(f"{LEND}/signals/go", data=go)).status_code == 303
         assert await (await client.get(Lend, "one")).wait() == "completed"
         over = await read(http, f"{LEND}/signals/go")
@@ -146,7 +146,7 @@ def test_a_signal_that_the_saga_does_not_know_is_refused_by_the_api_and_on_a_pag
         assert found["detail"] == "Lend has no signal 'x<b>'; its signals are decided, go"
         page = await read(http, f"{LEND}/signals/x<b>", 404)
         assert "has no signal 'x<b>'" in page.text
-        sent = await form_of(http, LEND, why="x")
+        sent = await form_of(http, LEND, reason="x")
         assert (await http.post(f"{LEND}/signals/pay", data=sent)).status_code == 404
         await read(http, "/sagas/Lend/two/signals/go", 404)
 
@@ -188,7 +188,7 @@ def test_who_may_not_signal_is_told_why(server: Server, namespace: str) -> None:
                     assert why in page.text
                     assert not page.buttons.get("signal approved")
                     assert place not in page.actions
-                sent = await form_of(looker, url("one"), why="x", **{"field.payload": "ann"})
+                sent = await form_of(looker, url("one"), reason="x", **{"field.payload": "ann"})
                 answer = await looker.post(place, data=sent)
                 assert (answer.status_code, why in answer.text) == (403, True)
                 assert (await looker.post(api("one", "/signals/approved"), json={"payload": "ann"})).status_code == 403

@@ -69,7 +69,7 @@ def test_a_saga_that_waits_is_found_and_gets_its_signals(scripts: bool, browser:
         form.get_by_label("note").fill(EVIL)
         form.get_by_role("button").click()
         expect(page).not_to_have_url(re.compile("done="))  # the browser asks for the reason before it sends anything
-        form.get_by_label("why").fill("they called")
+        form.get_by_label("reason").fill("they called")
         form.get_by_role("button").click()
         page.wait_for_url("**?done=signal")
         expect(main).to_contain_text("signal: it is durable")
@@ -78,7 +78,7 @@ def test_a_saga_that_waits_is_found_and_gets_its_signals(scripts: bool, browser:
         assert page.locator("main img, main script").count() == 0
         expect(page.get_by_role("row").filter(has_text="they called").first).to_contain_text("signal decided")
         form = page.locator("form").filter(has=page.get_by_role("button", name="signal go"))
-        form.get_by_label("why").fill("all is well")
+        form.get_by_label("reason").fill("all is well")
         form.get_by_role("button").click()
         page.wait_for_url("**?done=signal")
         if not scripts:
@@ -93,7 +93,7 @@ def test_what_does_not_fit_is_told_by_its_field_and_the_rest_is_kept(browser: Br
         form = page.locator("form").filter(has=page.get_by_role("button", name="signal decided"))
         form.get_by_label("limit").fill("seventy")
         form.get_by_label("note").fill(EVIL)
-        form.get_by_label("why").fill("they called")
+        form.get_by_label("reason").fill("they called")
         form.get_by_role("button").click()
         expect(page.get_by_role("alert")).to_contain_text("limit: write a number, such as 7 or 1.5, not 'seventy'")
         visit.complaints.clear()  # the browser tells that the answer was 422
@@ -111,7 +111,7 @@ def test_a_form_that_somebody_has_begun_to_fill_in_stays_while_the_page_renews_i
         page, main = visit.page, visit.page.locator("main")
         visit.go("/sagas/Lend/filled")
         form = page.locator("form").filter(has=page.get_by_role("button", name="signal go"))
-        form.get_by_label("why").fill("all is well")
+        form.get_by_label("reason").fill("all is well")
         page.locator("h1").click()  # nobody writes any more
         token = page.locator("input[name=token]").first.input_value()
         run = page.locator("input[name=run]").first.input_value()
@@ -120,11 +120,11 @@ def test_a_form_that_somebody_has_begun_to_fill_in_stays_while_the_page_renews_i
             "run": run,
             "field.granted": "true",
             "field.limit": "7",
-            "why": "by a colleague",
+            "reason": "by a colleague",
         }
         answer = page.request.post(f"{site}/sagas/Lend/filled/signals/decided", form=sent)
         assert answer.ok, answer.text()
         expect(main).to_contain_text("decided has come already, and is taken once")
-        expect(form.get_by_label("why")).to_have_value("all is well")
+        expect(form.get_by_label("reason")).to_have_value("all is well")
         form.get_by_role("button").click()
         expect(main.locator(".status").first).to_contain_text("completed")

@@ -40,12 +40,12 @@ COMMANDS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "/audit": ("audit", {"by": "", "limit": 100}),
     "/audit?by=ann": ("audit", {"by": "ann"}),
     "/dead-letters": ("list", {"subject": None, "reason_contains": None}),
-    "/dead-letters?subject=sagain.Buy.%3E&reason=it%27s": (
+    "/dead-letters?subject=sagain.Buy.%3E&reason_contains=it%27s": (
         "list",
         {"subject": "sagain.Buy.>", "reason_contains": "it's"},
     ),
     "/dead-letters/act?verb=resend": ("resend", {"all": True, **DRY}),
-    "/dead-letters/act?verb=delete&reason=old": ("delete", {"all": None, "reason_contains": "old", **DRY}),
+    "/dead-letters/act?verb=delete&reason_contains=old": ("delete", {"all": None, "reason_contains": "old", **DRY}),
     "/dead-letters/7": ("show", {"letter": 7}),
 }
 """Addresses of pages, each with the command and what it has to be given."""

@@ -63,7 +63,8 @@ def doctor(
 ) -> None:
     """Check server, streams, fleet and sagas, and say what to do about each finding. Changes nothing.
 
-    Exit codes: 0 where no check is bad, 1 where one is, others where there is no connection: see docs/doctor.md.
+    Exit codes: 0 where no check is bad, 1 where one is, and without a connection the one
+    that `sagakit explain NAME` gives for the error.
     """
     try:
         _check(only, output)

@@ -51,7 +51,7 @@ def participant(
 ) -> None:
     """Try a participant against the contract, over NATS. It does the work of the payloads; some of it is undone.
 
-    Exit codes: 0 where no clause is broken, 1 where one is. What is not given is not tried: see docs/participants.md.
+    Exit codes: 0 where no clause is broken, 1 where one is. What is not given is not tried, and the report says so.
     """
 
     def prepared() -> Look:

@@ -75,7 +75,8 @@ def web(
 ) -> None:
     """Serve the console and the HTTP API until SIGTERM or SIGINT.
 
-    docs/http.md says what the roles viewer, operator and admin may do.
+    A viewer looks. An operator also starts sagas, and gives them signals and verbs. An admin also terminates sagas, and
+    deletes dead letters.
     """
     from sagakit.cli import console_process, logs  # they need the extra `web`
 

@@ -59,7 +59,7 @@ def prometheus_text(findings: Sequence[FindingLine]) -> str:
             "# HELP sagakit_doctor_result Result of a check: 0 is ok, 1 is warn, 2 is bad. A skipped check has none.",
             "# TYPE sagakit_doctor_result gauge",
             *(f"sagakit_doctor_result{_labels(line)} {score}" for line, score in results),
-            "# HELP sagakit_doctor_value Number of a check, in its unit: see docs/doctor.md.",
+            "# HELP sagakit_doctor_value Number of a check: what it has counted or measured.",
             "# TYPE sagakit_doctor_value gauge",
             *(f"sagakit_doctor_value{_labels(line)} {value:.10g}" for line, value in values),
         ]

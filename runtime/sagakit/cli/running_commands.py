@@ -66,7 +66,9 @@ def worker(
 
     With --processes it runs none itself: it keeps so many worker processes running, and drains all of them.
 
-    Other options come from SAGAKIT_* variables, then from the file --config. Exit codes: see docs/worker.md.
+    Other options come from SAGAKIT_* variables, then from the file --config. Exit codes:
+    0 once it has drained, 2 for a wrong command line, 70 for a bug, else the one that `sagakit explain NAME` gives for
+    the error.
     """
     sys.path.insert(0, str(Path.cwd()))
     from sagakit.cli import logs, processes_command, worker_command  # they need the extra `worker`
@@ -153,8 +155,8 @@ def config() -> None:
 def metrics(
     what: Annotated[MetricsFile, typer.Argument(help="The file to print.")],
     runbooks: Annotated[
-        str, typer.Option(metavar="URL", help="Address of docs/alerts.md, or of your copy, for the links of alerts.")
+        str, typer.Option(metavar="URL", help="Address of the page with the runbooks, for the links of alerts.")
     ] = monitoring.RUNBOOKS,
 ) -> None:
-    """Print a dashboard for Grafana, or alert rules for Prometheus. docs/metrics.md lists the metrics."""
+    """Print a dashboard for Grafana, or alert rules for Prometheus."""
     typer.echo(monitoring.dashboard() if what is MetricsFile.dashboard else monitoring.alerts(runbooks), nl=False)

@@ -387,7 +387,7 @@ class Runtime:
 
     def _to_start(self, saga: type[Saga[D, T]], id: str | None) -> SagaBinding:
         binding = self._binding(saga)
-        self._check_adopts("starts no sagas: start it in a worker's runtime, or through the inbox (docs/wire.md)")
+        self._check_adopts("starts no sagas: start it in a worker's runtime, or through the inbox")
         if id is not None:
             check_id(id)
         return binding

@@ -65,12 +65,12 @@ def advice_on(need: Need, fleet: Fleet, fault: str = "") -> str:
     if fault:
         return (
             f"migrate() of version {need.barred} cannot take it over: {fault}. Mend that, or run a worker of version "
-            f"{version}, too, until its sagas have ended (docs/versions.md)"
+            f"{version}, too, until its sagas have ended"
         )
     if need.changed:
         return (
             f"it was started under another plan than version {version} has now: take that change back and make it "
-            "under the next version=, with a migrate() (docs/versions.md)"
+            "under the next version=, with a migrate()"
         )
     if not fleet.versions:
         return (
@@ -80,6 +80,6 @@ def advice_on(need: Need, fleet: Fleet, fault: str = "") -> str:
     if newer and not need.over:
         return (
             f"write migrate() in version {newer[0]}, so that it takes the sagas of version {version} over, or run a "
-            f"worker of version {version}, too, until they have ended (docs/versions.md)"
+            f"worker of version {version}, too, until they have ended"
         )
     return f"run a worker of version {version}, too, until its sagas have ended: no other version takes them over"

@@ -18,7 +18,7 @@ def check_plan(plan: Plan, known: Iterable[Plan]) -> None:
             raise PlanChanged(
                 f"{plan.saga_type} version {plan.version} has changed since it was first run here: "
                 f"{'; '.join(differences(other, plan))}. Give the class version={plan.version + 1} and write its "
-                f"migrate(), which takes the unfinished sagas of version {plan.version} over (docs/versions.md), or "
+                f"migrate(), which takes the unfinished sagas of version {plan.version} over, or "
                 "take the change back. (Timeouts, retries and code may change freely; order, names and types may not.)"
             )
 

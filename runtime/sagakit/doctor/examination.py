@@ -31,7 +31,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "SK104", "fsync",
         "A power cut may lose what the server has acknowledged since its last fsync: P8 then covers crashes only.",
-        "Set `sync_interval: always` in the block `jetstream`, or accept the loss: see docs/durability.md.",
+        "Set `sync_interval: always` in the block `jetstream`, or accept the loss.",
         server_checks.fsync,
     ),
     Check(
@@ -55,7 +55,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "SK202", "settings",
         "A stream is not as sagakit makes it: a promise may not hold, or an option has no effect.",
-        "Correct it with `nats stream edit`, or correct the options. See docs/architecture.md, \"The wire\".",
+        "Correct it with `nats stream edit`, or correct the options: the finding names both values.",
         stream_checks.settings,
     ),
     Check(

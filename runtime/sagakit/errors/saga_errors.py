@@ -27,7 +27,7 @@ class SagaStuck(SagakitError):
         at = ", ".join(f"{name} (attempt {attempt})" for name, attempt in steps.items())
         super().__init__(
             f"{key} is stuck{' at ' + at if at else ''}: {reason}. It stays as it is: mend the cause, then call "
-            "`retry()`, `complete_step`, `mark_undone`, `compensate` or `terminate` of its handle (docs/operators.md)"
+            "`retry()`, `complete_step`, `mark_undone`, `compensate` or `terminate` of its handle"
         )
         self.key = key
         self.reason = reason

@@ -29,8 +29,7 @@ def check_channel(channel: Channel, request: InboxRequest) -> None:
     """Raise InvalidInput for a request that its sender has no right to make."""
     if request.kind not in ALLOWED[channel]:
         raise InvalidInput(
-            f"a {request.kind} may not come over the {channel} channel: publish it on the subject of its own channel "
-            "(docs/wire.md)"
+            f"a {request.kind} may not come over the {channel} channel: publish it on the subject of its own channel"
         )
     if (request.parent is not None) != (channel == "system" and request.kind == "start"):
         raise InvalidInput("only the start of a child names a parent, and only workers send that")

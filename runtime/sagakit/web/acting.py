@@ -168,10 +168,10 @@ async def _audited(
     return await act(client, address, kind, step=step, payload=payload, id=id, reason=body.reason, by=by)
 
 
-def check_reason(reason: str, verb: str, *, field: str = "reason") -> None:
-    """Raise InvalidInput for a blank reason; the form of a page calls its `field` by another name."""
+def check_reason(reason: str, verb: str, objects: str = "this saga; its events keep it") -> None:
+    """Raise InvalidInput for a blank reason. `objects` says what gets the verb, and what keeps the reason."""
     if not reason.strip():
-        raise InvalidInput(f"{field}: say why you {verb} this saga; its events keep it")
+        raise InvalidInput(f"reason: say why you {verb} {objects}")
 
 
 def check_run(address: SagaKey, record: Record, run: str | None, verb: str) -> None:

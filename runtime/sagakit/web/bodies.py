@@ -106,7 +106,7 @@ class LetterBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class LetterEditBody(LetterBody, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The new payload of a dead letter: a message as docs/wire.md has it."""
+    """The new payload of a dead letter: a message as its stream carries it."""
 
     payload: msgspec.Raw
 

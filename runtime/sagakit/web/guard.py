@@ -91,7 +91,7 @@ class Guard:
             self._limiter.note_failure(connection)
             challenge = self._authentication.challenge
             more = {"WWW-Authenticate": challenge} if challenge else {}
-            text = f"say who you are{TELLING if challenge else ''}: docs/http.md, Who may do what?"
+            text = f"say who you are{TELLING if challenge else ''}"
             raise Problem(401, "NotAuthenticated", text, headers=more)
         request.scope["sagakit.visitor"] = visitor
 

@@ -17,7 +17,7 @@ from sagakit.engine import Inbound, InboundKind
 from sagakit.errors import InvalidInput, NotAllowed
 from sagakit.messages.validation import checked_message
 from sagakit.repository.listing import Records
-from sagakit.web.acting import name_of
+from sagakit.web.acting import check_reason, name_of
 from sagakit.web.api_shapes import JobList, JobReport, PlanAnswer
 from sagakit.web.bodies import JobBody, ResumeBody, json_body
 from sagakit.web.job_page import job_id_of
@@ -60,8 +60,7 @@ async def start_job(request: Request, client: Client) -> Response:
     body = await json_body(request, JobBody)
     verb, visitor = _verb(body.verb), request.scope["sagakit.visitor"]
     check_may(visitor, VERBS[verb][0], read_only=request.scope["sagakit.read_only"])
-    if not body.reason.strip():
-        raise InvalidInput(f"reason: say why you {verb} these sagas; their events keep it")
+    check_reason(body.reason, verb, "these sagas; their events keep it")
     by = name_of(visitor, body.by)
     checked_message(Inbound(id=body.message_id or "job", kind=verb, reason=body.reason, by=by))
     await Jobs(client.wire, client.names).check()

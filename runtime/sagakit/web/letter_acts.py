@@ -12,9 +12,9 @@ from sagakit.client.letters import Letter, LetterVerb
 from sagakit.client.trials import answer_to
 from sagakit.engine import InboundKind
 from sagakit.engine.record import NOTHING
-from sagakit.errors import UNREADABLE, InvalidInput, NotAllowed, UnknownSaga
+from sagakit.errors import UNREADABLE, NotAllowed, UnknownSaga
 from sagakit.naming import SagaKey
-from sagakit.web.acting import schema_of
+from sagakit.web.acting import check_reason, schema_of
 from sagakit.web.json_faults import check_fits
 from sagakit.web.page_acts import LIMITS
 from sagakit.web.problems import Problem
@@ -87,15 +87,12 @@ async def change_letter(
     by: str,
     reason: str,
     payload: bytes = b"",
-    field: str = "reason",
 ) -> str:
     """Change a dead letter. Return the new id of its message, or the number of the edited letter; else nothing.
 
-    The form of a page calls the reason's `field` by another name. Raises UnknownLetter, NotAllowed, InvalidInput,
-    NotPermitted.
+    Raises UnknownLetter, NotAllowed, InvalidInput, NotPermitted.
     """
-    if not reason.strip():
-        raise InvalidInput(f"{field}: say why you {verb} this dead letter; the audit of dead letters keeps it")
+    check_reason(reason, verb, "this dead letter; the audit of dead letters keeps it")
     letters, who = client.dead_letters, by or "somebody"
     match verb:
         case "edit":

@@ -20,7 +20,7 @@ from sagakit.client.letter_answers import (
     without_payload,
 )
 from sagakit.client.letters import Letter, LetterVerb, pretty
-from sagakit.errors import InvalidInput
+from sagakit.web.acting import check_reason
 from sagakit.web.forms import read_form
 from sagakit.web.letter_acts import LETTER_VERBS, change_letter, check_change, forecast, letter_number, saga_of
 from sagakit.web.looking import LIMIT, redaction_of
@@ -42,12 +42,12 @@ MANY: Sequence[LetterVerb] = ("resend", "delete")
 async def show_letters(request: Request, client: Client) -> Response:
     """Show dead letters, newest first, and below them what was done with others."""
     fits, letters = _fits(request.query_params), client.dead_letters
-    found = await letters.list(subject=fits["subject"] or ">", reason_contains=fits["reason"], limit=LIMIT + 1)
+    found = await letters.list(subject=fits["subject"] or ">", reason_contains=fits["reason_contains"], limit=LIMIT + 1)
     changes = await letters.changes(limit=CHANGES)
     acts = [] if request.scope["sagakit.read_only"] else MANY
     return page(
         request, "letters", page="Dead letters", now=await client.now(), refresh=LISTED,
-        subject=fits["subject"], reason=fits["reason"],
+        subject=fits["subject"], reason_contains=fits["reason_contains"],
         items=[(letter_line(one), saga_of(client, one), one.service) for one in found[:LIMIT]], more=len(found) > LIMIT,
         changes=[letter_change_line(one) for one in changes], done=_done(request), query=urlencode(fits),
         acts=[(verb, why_not_here(request, LETTER_VERBS[verb][0])) for verb in acts],
@@ -76,8 +76,7 @@ async def take_letter_form(request: Request, client: Client) -> Response:
     check_change(request, client, verb, letter)
     payload = form.get("payload", "").encode()
     by = request.scope["sagakit.visitor"].name
-    why = form.get("why", "")
-    new = await change_letter(client, verb, letter, by=by, reason=why, payload=payload, field="why")
+    new = await change_letter(client, verb, letter, by=by, reason=form.get("reason", ""), payload=payload)
     return _to(request, f"/{new}" if verb == "edit" else "", done=verb, changed="1", refused="0")
 
 
@@ -89,7 +88,7 @@ async def preview_letters(request: Request, client: Client) -> Response:
     taken = [letter for letter, answer in zip(found, expected, strict=True) if not answer.refusal]
     return page(
         request, "letter_act", page="Dead letters", verb=verb, meaning=LETTER_VERBS[verb][1],
-        subject=fits["subject"], reason=fits["reason"],
+        subject=fits["subject"], reason_contains=fits["reason_contains"],
         count=len(taken), more=more, most=AT_ONCE, upto=max((one.sequence for one in found), default=0),
         kinds=Counter((letter.saga_type or "no type", letter.code) for letter in taken).most_common(),
         refusals=Counter(answer.refusal for answer in expected if answer.refusal).most_common(10),
@@ -101,15 +100,14 @@ async def take_letters_form(request: Request, client: Client) -> Response:
     """Change all dead letters that the preview has shown, oldest first, and lead to those that are left."""
     form = await read_form(request)
     check_form_token(request, form.get("token", ""))
-    verb, fits, why = _verb(form.get("verb", ""), MANY), _fits(form), form.get("why", "")
-    if not why.strip():
-        raise InvalidInput(f"why: say why you {verb} these dead letters; their audit keeps it")
+    verb, fits, reason = _verb(form.get("verb", ""), MANY), _fits(form), form.get("reason", "")
+    check_reason(reason, verb, "these dead letters; their audit keeps it")
     upto, by = form.get("upto", ""), request.scope["sagakit.visitor"].name
     found, _ = await _all(client, fits, int(upto) if upto.isascii() and upto.isdecimal() and len(upto) < 19 else 0)
     takes = [letter for letter in found if not _expected(request, client, verb, letter).refusal]
 
     async def change(letter: Letter) -> str:
-        return await change_letter(client, verb, letter, by=by, reason=why)
+        return await change_letter(client, verb, letter, by=by, reason=reason)
 
     answers = await change_each(verb, takes, change)
     changed = sum(not answer.refusal for answer in answers)
@@ -120,7 +118,7 @@ async def _all(client: Client, fits: Mapping[str, str], upto: int | None) -> tup
     """Return the oldest dead letters that fit, up to a number, and whether there are more."""
     found: list[Letter] = []
     async with aclosing(
-        client.dead_letters.all(subject=fits["subject"] or ">", reason_contains=fits["reason"])
+        client.dead_letters.all(subject=fits["subject"] or ">", reason_contains=fits["reason_contains"])
     ) as letters:
         async for letter in letters:
             if upto is not None and letter.sequence > upto:
@@ -154,7 +152,7 @@ def _verb(text: str, verbs: Sequence[LetterVerb]) -> LetterVerb:
 
 
 def _fits(given: Mapping[str, str]) -> dict[str, str]:
-    return {name: given.get(name, "").strip() for name in ("subject", "reason")}
+    return {name: given.get(name, "").strip() for name in ("subject", "reason_contains")}
 
 
 def _done(request: Request) -> str:

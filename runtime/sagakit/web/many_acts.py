@@ -17,6 +17,7 @@ from sagakit.engine import InboundKind, Record
 from sagakit.errors import InvalidInput, NotAllowed
 from sagakit.naming import SagaKey
 from sagakit.repository.groups import group_of
+from sagakit.web.acting import check_reason
 from sagakit.web.forms import read_form
 from sagakit.web.job_work import expected_of, run_new_job
 from sagakit.web.page_acts import VERBS
@@ -67,9 +68,8 @@ async def run(request: Request, client: Client, selection: Selection) -> Respons
     """
     form = await read_form(request)
     check_form_token(request, form.get("token", ""))
-    verb, why = _allowed(request, selection, form.get), form.get("why", "")
-    if not why.strip():
-        raise InvalidInput(f"why: say why you {verb} these sagas; their events keep it")
+    verb, reason = _allowed(request, selection, form.get), form.get("reason", "")
+    check_reason(reason, verb, "these sagas; their events keep it")
     await Jobs(client.wire, client.names).check()
     since = await positions(client.wire, client.names)
     found = await selection.find(request, client, selection.fields(form.get))
@@ -77,7 +77,7 @@ async def run(request: Request, client: Client, selection: Selection) -> Respons
     if not records:
         raise NotAllowed("none of these sagas is left: look at the page before again")
     by = request.scope["sagakit.visitor"].name
-    job = await run_new_job(client, verb, records, since, reason=why, by=by)
+    job = await run_new_job(client, verb, records, since, reason=reason, by=by)
     return RedirectResponse(f"{request.scope.get('root_path', '')}/jobs/{job.id}", 303)
 
 

@@ -106,11 +106,11 @@ async def take_form(request: Request, client: Client) -> Response:
     form = await read_form(request)
     check_form_token(request, form.get("token", ""))
     visitor = request.scope["sagakit.visitor"]
-    why = form.get("why", "")
-    check_reason(why, verb, field="why")
+    reason = form.get("reason", "")
+    check_reason(reason, verb)
     check_run(address, await client.record(str(address)), form.get("run", ""), verb)
     payload = _json(form.get("result", "")) if kind == "complete-step" else NOTHING
-    await act(client, address, kind, step=form.get("step", ""), payload=payload, reason=why, by=visitor.name)
+    await act(client, address, kind, step=form.get("step", ""), payload=payload, reason=reason, by=visitor.name)
     return RedirectResponse(f"{place_of(request, address)}?done={verb}", 303)
 
 

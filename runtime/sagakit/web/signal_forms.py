@@ -82,8 +82,8 @@ async def take_signal(request: Request, client: Client) -> Response:
     schema = payload_schema(await client.schemas(), record, name)
     value = _value(schema)
     try:
-        check_reason(form.get("why", ""), "signal", field="why")
-        body = SignalBody(payload=value.value_of(form), reason=form["why"], run=form.get("run", ""))
+        check_reason(form.get("reason", ""), "signal")
+        body = SignalBody(payload=value.value_of(form), reason=form["reason"], run=form.get("run", ""))
         await give_signal(client, record, name, body, schema=schema, by=request.scope["sagakit.visitor"].name)
     except InvalidInput as error:
         return await _form(request, client, record, form, str(error))

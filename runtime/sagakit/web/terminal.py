@@ -54,7 +54,7 @@ def _letters_changed(found: re.Match[str], query: QueryParams) -> Words:
 
 
 def _fits(query: QueryParams) -> Words:
-    options = (("subject", "subject"), ("reason-contains", "reason"))
+    options = (("subject", "subject"), ("reason-contains", "reason_contains"))
     return tuple(word for option, name in options for word in _option(option, query.get(name, "").strip()))
 
 
