@@ -55,7 +55,7 @@ class Other(Saga[str]):
 MIGRATE = (
     r"Job\.a was started under version 1, and no worker can run it: the workers have version 2\. It stays as it is: "
     r"write migrate\(\) in version 2, so that it takes the sagas of version 1 over, or run a worker of version 1, too, "
-    r"until they have ended \(docs/versions\.md\)"
+    r"until they have ended"
 )
 Start = Callable[..., Awaitable[Member]]
 
