@@ -195,6 +195,8 @@ class Mailbox(Generic[M]):
             task, item = self._senders.pop(0)
             self._items.append(item)
             trio.lowlevel.reschedule(task)
+            if self._wake is not None:
+                self._wake(self._receiver)
 
     def _reschedule(self, task: trio.lowlevel.Task) -> None:
         self._wake = self._receiver = None  # a task must not be rescheduled twice

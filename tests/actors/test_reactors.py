@@ -186,6 +186,24 @@ async def test_each_call_brings_messages(count: int, more: list[str], autojump_c
     assert max(map(len, calls)) == BATCH
 
 
+async def test_a_reactor_takes_what_its_waiting_senders_have(autojump_clock: Clock) -> None:
+    """Their messages come in while it takes others, when nobody is there to announce them."""
+
+    class Keeping(Reactor[int]):
+        def react(self, messages: list[int | Down]) -> bool:
+            calls.append(messages)
+            return True
+
+    calls: list[list[int | Down]] = []
+    async with dynamic() as supervisor, trio.open_nursery() as nursery:
+        ref = supervisor.start_reactor(ReactorSpec("keeping", Keeping, capacity=2))
+        for number in range(7):
+            nursery.start_soon(ref.tell, number)
+        await trio.testing.wait_all_tasks_blocked()
+        assert sorted(message for messages in calls for message in messages) == [*range(7)]
+        assert all(calls)
+
+
 class Short(Reactor[Any]):
     """Ends with its first message."""
 

@@ -254,7 +254,7 @@ class Requests:
                     last: Record = await ref.ask(lambda reply: AwaitOutcome(reply, or_stuck), timeout=inf)
                     return last
                 except (ActorDied, ActorGone):
-                    await trio.lowlevel.checkpoint()
+                    _log.debug("%s: its actor has gone, the store tells how it stands", key)
             record = await self.record(key)
             if record.status in ENDS or (or_stuck and record.status == "stuck"):
                 return record

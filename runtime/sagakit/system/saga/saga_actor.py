@@ -160,7 +160,7 @@ class SagaActor(Reactor[SagaMessage]):
             self._values.take(message)
         elif type(message) is AskStarted or type(message) is Peek:
             self._waiters.for_record(message.reply)
-            if self._phase.now == "running" and isinstance(message, AskStarted):
+            if self._phase.now == "running" and type(message) is AskStarted:
                 self._look()  # the record may have been removed from outside: then the id is free
         elif type(message) is Ask:
             self._waiters.for_verdict(message)
