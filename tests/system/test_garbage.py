@@ -9,6 +9,7 @@ import trio.testing
 from sagakit import Completed, Context, Failed, RetryPolicy, Saga, step
 from sagakit.engine import PersistedSagaState
 from sagakit.store.memory_server import MemoryServer
+from sagakit.system.inbound.starts import _Asked
 from sagakit.system.saga.saga_actor import SagaActor
 from sagakit_actors import Ref
 from sagakit_actors.reactor import ReactorCell
@@ -59,6 +60,18 @@ async def test_a_saga_that_was_passivated_and_woken_is_freed_when_it_is_over(
             assert await some(range(5, 30)) <= first + 2
         finally:
             gc.enable()
+
+
+async def test_an_active_saga_keeps_no_copy_of_what_it_was_started_with(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Its record has the input, sealed or as a claim; as plain JSON it would be there as long as the saga."""
+    async with member(MemoryServer(), Held()) as running:
+        await running.runtime.start(Held, "one", None)
+        await trio.sleep(1)
+        assert await running.runtime.list_active() == ["Held.one"]
+        gc.collect()
+        assert not [found for found in gc.get_objects() if isinstance(found, _Asked)]
 
 
 class Held(Saga[None]):

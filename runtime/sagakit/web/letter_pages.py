@@ -37,6 +37,8 @@ AT_ONCE = 500
 """Dead letters that one form changes, the oldest ones."""
 MANY: Sequence[LetterVerb] = ("resend", "delete")
 """Verbs for all that fit."""
+FILTER = ("subject", "reason_contains")
+"""The fields that say which dead letters fit."""
 
 
 async def show_letters(request: Request, client: Client) -> Response:
@@ -100,6 +102,10 @@ async def take_letters_form(request: Request, client: Client) -> Response:
     """Change all dead letters that the preview has shown, oldest first, and lead to those that are left."""
     form = await read_form(request)
     check_form_token(request, form.get("token", ""))
+    if not all(
+        name in form for name in FILTER
+    ):  # one of an older console: without its filter it would change all of them
+        raise Problem(422, "InvalidInput", "the form does not say which dead letters it shows: open its page again")
     verb, fits, reason = _verb(form.get("verb", ""), MANY), _fits(form), form.get("reason", "")
     check_reason(reason, verb, "these dead letters; their audit keeps it")
     upto, by = form.get("upto", ""), request.scope["sagakit.visitor"].name
@@ -152,7 +158,7 @@ def _verb(text: str, verbs: Sequence[LetterVerb]) -> LetterVerb:
 
 
 def _fits(given: Mapping[str, str]) -> dict[str, str]:
-    return {name: given.get(name, "").strip() for name in ("subject", "reason_contains")}
+    return {name: given.get(name, "").strip() for name in FILTER}
 
 
 def _done(request: Request) -> str:

@@ -150,14 +150,17 @@ class Starts:
         run, value, now = new_id(), msgspec.Raw(asked.value), self._now()
         values = self.large_values.of_new(run)
         kept = value if values is None else values.claim(value)
+        input_digest = "" if values is None else digest(asked.value)
+        saga_id, start_id, starts_at = asked.address.saga_id, terms.message_id, terms.starts_at
 
+        # it lives as long as the saga's actor, so it must not hold `asked`: that has the whole input as plain JSON
         def first_record(*, hold: bool) -> Record:
             return create(
                 binding.plan,
-                saga_id=asked.address.saga_id,
+                saga_id=saga_id,
                 run=run,
                 input=kept,
-                input_digest="" if values is None else digest(asked.value),
+                input_digest=input_digest,
                 owner=self._worker_id,
                 now=now,
                 correlation_id=context.correlation_id,
@@ -165,8 +168,8 @@ class Starts:
                 trace=context.trace,
                 attributes=context.attributes,
                 parent=context.parent,
-                start_id=terms.message_id,
-                starts_at=terms.starts_at,
+                start_id=start_id,
+                starts_at=starts_at,
                 signal=signal,
                 limits=self._limits,
                 hold=hold,
